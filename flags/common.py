@@ -1,0 +1,122 @@
+"""From dataclass fields to absl flags and back, and how an entry point starts and fails."""
+
+import dataclasses
+import os
+import sys
+import types
+import typing
+
+from absl import app, flags
+
+from permakey_tf.configs import Config, value_range
+from permakey_tf.errors import UserError
+
+
+def _plain_type(hint):
+    """`int | None` -> int, `tuple[int, ...]` -> tuple, others unchanged."""
+    if isinstance(hint, types.UnionType):
+        hint = next(a for a in typing.get_args(hint) if a is not type(None))
+    return typing.get_origin(hint) or hint
+
+
+def _help_text(field) -> str:
+    meta = field.metadata
+    notes = [f"Unit: {meta['unit']}." if meta["unit"] else ""]
+    allowed = value_range(field)
+    notes.append(f"Range: {allowed}." if allowed else "")
+    notes.append(f"Origin: {meta['origin']}.")
+    return " ".join([meta["help"], *filter(None, notes)])
+
+
+def define(config_class: type[Config], rename: dict[str, str] | None = None) -> None:
+    """Defines one flag per leaf field of `config_class`; `rename` maps field name -> flag name.
+
+    Ranges are not checked here but by the config object that `build` makes, so that the library
+    and the command line refuse the same values with the same words.
+    """
+    rename = rename or {}
+    hints = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        kind = _plain_type(hints[field.name])
+        if isinstance(kind, type) and issubclass(kind, Config):
+            define(kind, rename)
+            continue
+        name, text = rename.get(field.name, field.name), _help_text(field)
+        if kind is bool:
+            flags.DEFINE_boolean(name, field.default, text)
+        elif kind is int:
+            flags.DEFINE_integer(name, field.default, text)
+        elif kind is float:
+            flags.DEFINE_float(name, field.default, text)
+        elif kind is tuple:
+            flags.DEFINE_list(name, [str(v) for v in field.default], text + " Comma-separated.")
+        else:
+            flags.DEFINE_string(name, field.default, text)
+
+
+def build(config_class: type[Config], values=flags.FLAGS, rename: dict[str, str] | None = None):
+    """The config object that the parsed flags describe. Raises UserError that names the flag."""
+    rename = rename or {}
+    hints = typing.get_type_hints(config_class)
+    arguments = {}
+    for field in dataclasses.fields(config_class):
+        kind = _plain_type(hints[field.name])
+        if isinstance(kind, type) and issubclass(kind, Config):
+            arguments[field.name] = build(kind, values, rename)
+            continue
+        name = rename.get(field.name, field.name)
+        value = values[name].value
+        if kind is tuple:
+            element = typing.get_args(hints[field.name])[0]
+            value = _parse_tuple(name, value, element)
+        arguments[field.name] = value
+    try:
+        return config_class(**arguments)
+    except UserError as error:
+        message = str(error)
+        for field_name, flag_name in rename.items():
+            if message.startswith(field_name):
+                message = flag_name + message.removeprefix(field_name)
+        raise UserError(f"--{message}") from error
+
+
+def _parse_tuple(name, words, element):
+    try:
+        return tuple(element(word) for word in words)
+    except ValueError as error:
+        raise UserError(
+            f"--{name}={','.join(words)}: expected {element.__name__} values separated by commas"
+        ) from error
+
+
+def fail(message: str, code: int = 1) -> typing.NoReturn:
+    """Prints one line to stderr and leaves."""
+    print("error: " + " ".join(str(message).split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def _parse(argv):
+    try:
+        rest = flags.FLAGS(argv, known_only=False)
+    except flags.Error as error:
+        fail(f"{error} (see --help)", code=2)
+    if len(rest) > 1:
+        fail(
+            f"unexpected argument {rest[1]!r}: settings are given as --name=value (see --help)",
+            code=2,
+        )
+    return rest
+
+
+def run(main) -> typing.NoReturn:
+    """Parses the flags, calls `main()`, and turns a user's mistake into one line and code 1."""
+    # TensorFlow's C++ log is chatty on machines without a GPU; its errors still show.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def checked(_):
+        try:
+            return main()
+        except UserError as error:
+            fail(error)
+
+    app.run(checked, flags_parser=_parse)

@@ -1,0 +1,538 @@
+"""Every hyper-parameter of the project, once: default, meaning, unit, range and origin.
+
+Each part of the system has one frozen dataclass. A field is declared with `setting(...)`; its
+metadata feed the command-line flags (`flags/`), their help texts and the range checks, which run
+whenever a config object is made. Origins: "paper" is the ICLR 2021 paper, "code" the authors'
+released code where the paper is silent, "ours" a choice of this project (see docs/deviations.md).
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from typing import Any
+
+from permakey_tf.errors import UserError
+
+# Keypoints per game (ICLR app. A; Frostbite: the RL setting).
+PAPER_NUM_KEYPOINTS = types.MappingProxyType(
+    {
+        "mspacman": 7,
+        "battlezone": 8,
+        "seaquest": 10,
+        "frostbite": 20,
+        "spaceinvaders": 25,
+        "enduro": 10,
+        "montezumarevenge": 10,
+    }
+)
+
+
+def canonical_game(name: str) -> str:
+    """One spelling per game: "MsPacman", "ms_pacman" and "Ms-Pacman" all give "mspacman"."""
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
+def setting(
+    default,
+    help: str,
+    *,
+    origin: str,
+    unit="",
+    low=None,
+    high=None,
+    above=None,
+    below=None,
+    choices=None,
+):
+    """Declares one hyper-parameter.
+
+    Args:
+      default: value used where the user gives none.
+      help: what it does, one or two sentences.
+      origin: "paper", "code" or "ours".
+      unit: unit of the value, such as "pixels" or "steps".
+      low, high: inclusive bounds (of each element where the value is a tuple).
+      above, below: exclusive bounds.
+      choices: the allowed values.
+    """
+    metadata = dict(
+        help=help,
+        origin=origin,
+        unit=unit,
+        low=low,
+        high=high,
+        above=above,
+        below=below,
+        choices=choices,
+    )
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def value_range(field: dataclasses.Field) -> str:
+    """The allowed values of a field in words, e.g. "one of sum, mean", ">= 1"; "" if any."""
+    meta = field.metadata
+    if meta["choices"]:
+        return "one of " + ", ".join(map(str, meta["choices"]))
+    signs = (("low", ">="), ("above", ">"), ("high", "<="), ("below", "<"))
+    return " and ".join(f"{sign} {meta[key]}" for key, sign in signs if meta[key] is not None)
+
+
+def _in_range(meta, value) -> bool:
+    if meta["choices"]:
+        return value in meta["choices"]
+    if isinstance(value, (int, float)) and value != value:  # NaN compares false with everything
+        return False
+    return (
+        (meta["low"] is None or value >= meta["low"])
+        and (meta["high"] is None or value <= meta["high"])
+        and (meta["above"] is None or value > meta["above"])
+        and (meta["below"] is None or value < meta["below"])
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Base of all configs: checks ranges when made; converts to and from plain dicts."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Config) or value is None:
+                continue
+            elements = value if isinstance(value, tuple) else (value,)
+            if not elements or not all(_in_range(field.metadata, e) for e in elements):
+                shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+                allowed = value_range(field) or "not empty"
+                raise UserError(f"{field.name}={shown} is out of range: it must be {allowed}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]):
+        """Inverse of `to_dict`. Raises UserError for missing or unknown names."""
+        hints = typing.get_type_hints(cls)
+        names = [field.name for field in dataclasses.fields(cls)]
+        odd = sorted(set(names) ^ set(values))
+        if odd:
+            raise UserError(f"{cls.__name__}: settings missing or unknown: {', '.join(odd)}")
+        return cls(**{name: _from_plain(hints[name], values[name]) for name in names})
+
+
+def _from_plain(hint, value):
+    if isinstance(hint, type) and issubclass(hint, Config):
+        return hint.from_dict(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """{setting name: value} over all nested parts; names are unique across parts."""
+    flat = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        flat.update(flatten(value) if isinstance(value, Config) else {field.name: value})
+    return flat
+
+
+# --------------------------------------------------------------------------------------- frames
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectionConfig(Config):
+    """Where frames come from and how a frame store is filled (the store: data/frames.py)."""
+
+    game: str = setting(
+        "mspacman",
+        "Atari game, any of ale-py's; case and underscores do not matter. For sources other than "
+        "ale and npz just the store's label.",
+        origin="paper",
+    )
+    source: str = setting(
+        "ale",
+        "Where frames come from: ale plays the game; npz reads the authors' data files; minari a "
+        "Minari data set; images a folder of images or a video file; gymnasium plays any "
+        "environment that renders RGB.",
+        origin="ours",
+        choices=("ale", "npz", "minari", "images", "gymnasium"),
+    )
+    policy: str = setting(
+        "random",
+        "Who plays: random holds each random action for 1-8 steps; lookahead tries random action "
+        "sequences from the emulator's save states and keeps the best (no training; --source=ale "
+        "only).",
+        origin="ours",
+        choices=("random", "lookahead"),
+    )
+    num_frames: int | None = setting(
+        None,
+        "Frames in the store, all splits together. Unset: 95,000 where frames are played "
+        "(85,000 + 5,000 + 5,000), everything there is where they are read.",
+        origin="paper",
+        unit="frames",
+        low=3,
+    )
+    split: tuple[int, ...] = setting(
+        (85, 5, 5),
+        "Proportions of the training, validation and test splits, cut at whole episodes.",
+        origin="paper",
+        low=1,
+    )
+    image_size: int = setting(
+        84,
+        "Side of the square frames; a multiple of 4.",
+        origin="paper",
+        unit="pixels",
+        low=16,
+        high=512,
+    )
+    channels: int = setting(
+        3, "3 keeps colour, 1 stores greyscale.", origin="paper", choices=(1, 3)
+    )
+    collect_seed: int = setting(0, "Seed of the emulator and of the policy.", origin="ours", low=0)
+    frame_skip: int = setting(
+        4,
+        "Emulator frames per action; the last two are joined by their maximum.",
+        origin="paper",
+        unit="emulator frames",
+        low=1,
+        high=60,
+    )
+    noop_max: int = setting(
+        30, "Up to this many no-ops open an episode.", origin="paper", unit="emulator steps", low=0
+    )
+    sticky_actions: float = setting(
+        0.0,
+        "Probability that the emulator repeats the last action.",
+        origin="paper",
+        low=0,
+        below=1,
+    )
+    max_episode_steps: int = setting(
+        4000, "An episode is cut after this many actions.", origin="code", unit="agent steps", low=1
+    )
+    lookahead_sequences: int = setting(
+        16, "Lookahead: random action sequences tried at each decision.", origin="ours", low=1
+    )
+    lookahead_horizon: int = setting(
+        16,
+        "Lookahead: length of each sequence.",
+        origin="ours",
+        unit="actions, each held for 1-8 steps",
+        low=1,
+    )
+    lookahead_commit: int = setting(
+        2,
+        "Lookahead: actions of the best sequence that are played before the next search.",
+        origin="ours",
+        unit="actions",
+        low=1,
+    )
+    lookahead_random: float = setting(
+        0.02, "Lookahead: share of actions replaced by random ones.", origin="ours", low=0, high=1
+    )
+    npz: str = setting(
+        "",
+        "--source=npz: folder that holds train/GAME/*.npz and test/GAME/*.npz (test files are "
+        "shared out among validation and test), or one file.",
+        origin="code",
+    )
+    images: str = setting(
+        "",
+        "--source=images: folder of images (its sub-folders are episodes) or a video file.",
+        origin="ours",
+    )
+    env_id: str = setting(
+        "", "--source=gymnasium: id of an environment that renders RGB.", origin="ours"
+    )
+    minari_id: str = setting("", "--source=minari: id of a Minari data set.", origin="ours")
+    objects: bool = setting(
+        False,
+        "Store ground-truth boxes of the objects, read from the emulator's memory (--source=ale).",
+        origin="ours",
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.split) != 3:
+            raise UserError("split must have three proportions: train,validation,test")
+        if self.image_size % 4:
+            raise UserError(f"image_size={self.image_size} must be a multiple of 4")
+        needed = {"npz": "npz", "images": "images", "gymnasium": "env_id", "minari": "minari_id"}
+        if self.source in needed and not getattr(self, needed[self.source]):
+            raise UserError(f"{needed[self.source]} must be given where --source={self.source}")
+        if self.source != "ale" and (self.policy != "random" or self.objects):
+            name = "objects" if self.objects else f"policy={self.policy}"
+            raise UserError(f"{name} needs --source=ale, not --source={self.source}")
+
+
+# ------------------------------------------------------------------------------------ keypoints
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEConfig(Config):
+    """The variational auto-encoder whose encoder features feed the LSPN (ICLR eq. 1, app. A.2.1)."""
+
+    vae_filters: tuple[int, ...] = setting(
+        (32, 64, 64, 128), "Filters of the encoder's convolutions.", origin="paper", low=1
+    )
+    vae_kernel_sizes: tuple[int, ...] = setting(
+        (4, 3, 3, 3),
+        "Kernel sizes of the encoder's convolutions.",
+        origin="paper",
+        unit="pixels",
+        low=1,
+    )
+    vae_strides: tuple[int, ...] = setting(
+        (1, 2, 2, 1), "Strides of the encoder's convolutions.", origin="paper", choices=(1, 2)
+    )
+    latent_dim: int = setting(32, "Dimensions of the latent code.", origin="code", low=1)
+    likelihood_variance: float = setting(
+        0.1, "Variance of the Gaussian likelihood of a pixel.", origin="code", above=0
+    )
+    elbo: str = setting(
+        "sum",
+        "How the likelihood is reduced over the pixels of a frame: sum is eq. 1; mean, the authors' "
+        "code, weighs the KL term by the number of pixel values instead of 1.",
+        origin="paper",
+        choices=("sum", "mean"),
+    )
+    decoder: str = setting(
+        "transpose",
+        "Decoder: transpose mirrors the encoder with bilinear up-sampling (paper); code is the "
+        "architecture of the authors' code, with nearest-neighbour up-sampling.",
+        origin="paper",
+        choices=("transpose", "code"),
+    )
+    vae_learning_rate: float | None = setting(
+        None, "Adam's learning rate for the VAE; unset: --learning_rate.", origin="ours", above=0
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_stack(self, "vae")
+
+
+@dataclasses.dataclass(frozen=True)
+class LSPNConfig(Config):
+    """The local spatial prediction networks, one per chosen encoder layer (ICLR eq. 2)."""
+
+    lsp_layers: tuple[int, ...] = setting(
+        (0, 1),
+        "Encoder layers whose features are predicted; 0 is the first block's output.",
+        origin="paper",
+        low=0,
+    )
+    patch_size: int = setting(
+        2, "Side p of the predicted feature patches.", origin="paper", unit="features", low=1
+    )
+    lsp_hidden_sizes: tuple[int, ...] = setting(
+        (512, 256), "Units of the hidden layers.", origin="paper", low=1
+    )
+    lsp_depth: str = setting(
+        "3-layer",
+        "How the paper's sizes are read: 3-layer has the hidden layers of --lsp_hidden_sizes; "
+        "4-layer, the authors' code, puts one more in front, as wide as the input.",
+        origin="paper",
+        choices=("3-layer", "4-layer"),
+    )
+    lsp_error: str = setting(
+        "relative",
+        "Error map: relative divides each patch's squared error by the mean of its true features "
+        "(plus 1e-3); none leaves it as it is.",
+        origin="code",
+        choices=("relative", "none"),
+    )
+    lsp_learning_rate: float | None = setting(
+        None, "Adam's learning rate for the LSPN; unset: --learning_rate.", origin="ours", above=0
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(set(self.lsp_layers)) != len(self.lsp_layers):
+            raise UserError("lsp_layers must not name a layer twice")
+
+
+@dataclasses.dataclass(frozen=True)
+class PointNetConfig(Config):
+    """The keypoint bottleneck over the error maps (ICLR eq. 3; Jakab et al. 2018)."""
+
+    num_keypoints: int | None = setting(
+        None,
+        "Keypoints K; unset: the paper's number for the game.",
+        origin="paper",
+        low=1,
+        high=200,
+    )
+    gauss_std: float = setting(
+        0.1,
+        "Width s of a keypoint's window exp(-d^2 / s^2), d in coordinates from -1 to 1.",
+        origin="paper",
+        unit="half frame sides",
+        above=0,
+    )
+    pointnet_filters: tuple[int, ...] = setting(
+        (32, 64, 64, 128), "Filters of PointNet's convolutions.", origin="paper", low=1
+    )
+    pointnet_kernel_sizes: tuple[int, ...] = setting(
+        (4, 3, 3, 3),
+        "Kernel sizes of PointNet's convolutions.",
+        origin="paper",
+        unit="pixels",
+        low=1,
+    )
+    pointnet_strides: tuple[int, ...] = setting(
+        (1, 2, 2, 1), "Strides of PointNet's convolutions.", origin="paper", choices=(1, 2)
+    )
+    soft_argmax: str = setting(
+        "marginal",
+        "How a map becomes a centre: marginal averages the logits over one axis before the softmax "
+        "over the other (paper); joint takes one softmax over the whole map.",
+        origin="paper",
+        choices=("marginal", "joint"),
+    )
+    logit_scale: float = setting(
+        1.0, "Factor on the logits before the softmax.", origin="paper", above=0
+    )
+    window_join: str = setting(
+        "sum",
+        "How the K windows are joined to reconstruct an error map: sum (paper), or union, "
+        "1 - prod(1 - w_k).",
+        origin="paper",
+        choices=("sum", "union"),
+    )
+    overlap_weight: float = setting(
+        0.0,
+        "Weight of the penalty mean(sum of windows - union), which keeps keypoints apart.",
+        origin="ours",
+        low=0,
+    )
+    pointnet_learning_rate: float | None = setting(
+        None,
+        "Adam's learning rate for PointNet; unset: --learning_rate.",
+        origin="ours",
+        above=0,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_stack(self, "pointnet")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(Config):
+    """Optimisation, noise, precision and book-keeping of a keypoint run."""
+
+    seed: int = setting(
+        0,
+        "Seed of the weights, of the order of frames, of noise and latents.",
+        origin="ours",
+        low=0,
+    )
+    learning_rate: float = setting(
+        2e-4, "Adam's initial learning rate, all modules.", origin="paper", above=0
+    )
+    schedule: str = setting(
+        "staircase",
+        "Learning rate: staircase divides it by 1 + decay_rate * floor(step / decay_steps); cosine "
+        "falls to 0 at the last step.",
+        origin="code",
+        choices=("staircase", "cosine"),
+    )
+    decay_rate: float = setting(0.85, "Decay of the staircase.", origin="paper", low=0)
+    decay_steps: int = setting(
+        10_000, "Width of a stair.", origin="paper", unit="training steps", low=1
+    )
+    batch_size: int = setting(32, "Frames per step.", origin="paper", unit="frames", low=2)
+    epochs: int = setting(100, "Passes over the training split, at most.", origin="paper", low=1)
+    max_steps: int | None = setting(
+        None, "Ends training after this many steps.", origin="ours", unit="training steps", low=1
+    )
+    patience: int = setting(
+        10,
+        "Ends training after this many validations without a better loss.",
+        origin="paper",
+        low=1,
+    )
+    validate_every: int | None = setting(
+        None,
+        "Steps between validations; unset: once an epoch.",
+        origin="paper",
+        unit="training steps",
+        low=1,
+    )
+    batch_norm_momentum: float = setting(
+        0.99, "Momentum of the moving statistics.", origin="code", low=0, below=1
+    )
+    noise: str = setting(
+        "none",
+        "Moving coloured bars drawn on every frame: vertical, horizontal or both.",
+        origin="paper",
+        choices=("none", "vertical", "horizontal", "both"),
+    )
+    precision: str = setting(
+        "float32",
+        "bfloat16 computes convolutions and dense layers in bfloat16 and keeps weights, losses and "
+        "coordinates in float32.",
+        origin="ours",
+        choices=("float32", "bfloat16"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggingConfig(Config):
+    """How often a run reports and saves. Changes nothing in the weights, so a run may be resumed
+    with other values."""
+
+    summary_every: int = setting(
+        100, "Steps between rows of metrics.csv and TensorBoard.", origin="ours", low=1
+    )
+    checkpoint_every: int = setting(
+        500,
+        "Steps between checkpoints; one is also written at every validation.",
+        origin="ours",
+        unit="training steps",
+        low=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class KeypointConfig(Config):
+    """A keypoint training run. What belongs to the frames (game, size) is in the frame store."""
+
+    method: str = setting("permakey", "Keypoint method.", origin="paper", choices=("permakey",))
+    vae: VAEConfig = dataclasses.field(default_factory=VAEConfig)
+    lspn: LSPNConfig = dataclasses.field(default_factory=LSPNConfig)
+    pointnet: PointNetConfig = dataclasses.field(default_factory=PointNetConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+
+    def __post_init__(self):
+        super().__post_init__()
+        depth = len(self.vae.vae_filters)
+        if max(self.lspn.lsp_layers) >= depth:
+            raise UserError(
+                f"lsp_layers={','.join(map(str, self.lspn.lsp_layers))}: the encoder has layers "
+                f"0 to {depth - 1}"
+            )
+
+
+def _check_stack(config, prefix):
+    """A convolution stack needs one filter count, kernel size and stride per layer."""
+    parts = [getattr(config, f"{prefix}_{part}") for part in ("filters", "kernel_sizes", "strides")]
+    if len({len(part) for part in parts}) != 1:
+        raise UserError(
+            f"{prefix}_filters, {prefix}_kernel_sizes and {prefix}_strides must have the same length"
+        )
+    if sum(stride == 2 for stride in parts[2]) > 2:
+        raise UserError(f"{prefix}_strides: at most two strides of 2, frames are divisible by 4")
+
+
+def resolve_num_keypoints(config: KeypointConfig, game: str) -> KeypointConfig:
+    """Fills in the paper's number of keypoints for `game` where none is set."""
+    if config.pointnet.num_keypoints is not None:
+        return config
+    number = PAPER_NUM_KEYPOINTS.get(canonical_game(game))
+    if number is None:
+        raise UserError(f"--num_keypoints is needed: the paper gives no number for {game!r}")
+    pointnet = dataclasses.replace(config.pointnet, num_keypoints=number)
+    return dataclasses.replace(config, pointnet=pointnet)

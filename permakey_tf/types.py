@@ -1,0 +1,61 @@
+"""NamedTuples that cross module borders."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Objects(NamedTuple):
+    """Ground-truth boxes of a run of frames, in pixels of the 210x160 frame.
+
+    frame: int32 [M], index of the frame that holds the box, ascending.
+    category: uint8 [M], index into `categories`.
+    xywh: int16 [M, 4], left, top, width, height: the box is pixels x..x+w, y..y+h.
+    categories: tuple of str, names of the object kinds.
+    """
+
+    frame: np.ndarray
+    category: np.ndarray
+    xywh: np.ndarray
+    categories: tuple[str, ...]
+
+
+class Step(NamedTuple):
+    """One frame of a rollout as a frame source yields it.
+
+    frame: uint8 [H, W, 3], RGB, any size.
+    first: True on the first frame of an episode.
+    action: int, index of the action that led to the frame; -1 where there is none.
+    reward: float, true reward of the step.
+    boxes: list of (category name, x, y, w, h), or None where ground truth is not asked for.
+    """
+
+    frame: np.ndarray
+    first: bool
+    action: int = -1
+    reward: float = 0.0
+    boxes: list[tuple[str, int, int, int, int]] | None = None
+
+
+class Keypoints(NamedTuple):
+    """Keypoints of a batch of frames.
+
+    centers_yx: float32 [B, K, 2], (y, x) in [-1, 1], -1 at the top row and the left column.
+    logits: float32 [B, h, w, K], the maps that the centres were read from.
+    """
+
+    centers_yx: Any
+    logits: Any
+
+
+class Losses(NamedTuple):
+    """Losses of a keypoint method on one batch.
+
+    by_module: {module: float32 []}; each trains the variables of that module alone.
+    selection: float32 [], what early stopping compares.
+    metrics: {name: float32 []}, parts of the losses and descriptions of the keypoints.
+    """
+
+    by_module: dict[str, Any]
+    selection: Any
+    metrics: dict[str, Any]
