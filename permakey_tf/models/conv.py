@@ -1,0 +1,100 @@
+"""Convolution stacks shared by the VAE, PointNet and the keypoint encoders."""
+
+import keras
+import tensorflow as tf
+
+
+class BatchNorm(keras.layers.Layer):
+    """Batch normalisation over all axes but the last, as one fused operation.
+
+    Keras's own layer computes moments and scaling in separate passes over memory; on a CPU that
+    takes about three times as long as the fused kernel (measured for [32, 84, 84, 32]).
+
+    Args:
+      momentum: of the moving statistics, which inference uses.
+      epsilon: added to the variance.
+    """
+
+    def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.momentum, self.epsilon = momentum, epsilon
+
+    def build(self, input_shape):
+        def weight(name, initializer, trainable):
+            # Statistics and scale stay in float32 whatever the layer computes in.
+            return self.add_weight(
+                shape=input_shape[-1:],
+                initializer=initializer,
+                trainable=trainable,
+                autocast=False,
+                name=name,
+            )
+
+        self.gamma, self.beta = weight("gamma", "ones", True), weight("beta", "zeros", True)
+        self.moving_mean = weight("moving_mean", "zeros", False)
+        self.moving_variance = weight("moving_variance", "ones", False)
+
+    def call(self, inputs, training=False):
+        statistics = {}
+        if not training:
+            statistics = {
+                "mean": tf.convert_to_tensor(self.moving_mean),
+                "variance": tf.convert_to_tensor(self.moving_variance),
+            }
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            tf.convert_to_tensor(self.gamma),
+            tf.convert_to_tensor(self.beta),
+            epsilon=self.epsilon,
+            is_training=training,
+            **statistics,
+        )
+        if training:
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return outputs
+
+
+class ConvBlock(keras.layers.Layer):
+    """Conv (SAME, no bias: the normalisation's offset replaces it), BatchNorm, ReLU."""
+
+    def __init__(self, filters, kernel_size, strides=1, momentum=0.99, dtype=None, **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        self.conv = keras.layers.Conv2D(
+            filters,
+            kernel_size,
+            strides,
+            padding="same",
+            use_bias=False,
+            dtype=dtype,
+            name="conv",
+        )
+        self.norm = BatchNorm(momentum, dtype=dtype, name="norm")
+
+    def call(self, inputs, training=False):
+        return tf.nn.relu(self.norm(self.conv(inputs), training=training))
+
+
+class ConvStack(keras.layers.Layer):
+    """A sequence of ConvBlocks that returns the output of every block.
+
+    Args:
+      filters, kernel_sizes, strides: one entry per block.
+      momentum: of the batch normalisation.
+      dtype: Keras dtype policy of all layers.
+    """
+
+    def __init__(self, filters, kernel_sizes, strides, momentum=0.99, dtype=None, **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        self.blocks = [
+            ConvBlock(f, k, s, momentum, dtype=dtype, name=f"block_{i}")
+            for i, (f, k, s) in enumerate(zip(filters, kernel_sizes, strides, strict=True))
+        ]
+
+    def call(self, images, training=False, depth: int | None = None):
+        """[B, S, S, C] -> list of feature maps of the first `depth` blocks (all by default)."""
+        outputs = []
+        for block in self.blocks[:depth]:
+            images = block(images, training=training)
+            outputs.append(images)
+        return outputs

@@ -1,0 +1,98 @@
+"""Local spatial prediction network: predicts feature patches from their neighbours (eq. 2)."""
+
+import keras
+import tensorflow as tf
+
+from permakey_tf.configs import LSPNConfig
+from permakey_tf.models.conv import BatchNorm
+from permakey_tf.ops import losses, spatial
+
+
+class NeighbourhoodDense(keras.layers.Layer):
+    """A dense layer over the eight neighbours of every p x p patch, shared by all locations.
+
+    Its kernel is [8*p*p*C, units] in the input order of `spatial.neighbourhood_kernel`.
+    """
+
+    def __init__(self, units: int, patch_size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.patch_size = units, patch_size
+
+    def build(self, input_shape):
+        num_inputs = 8 * self.patch_size**2 * input_shape[-1]
+        self.kernel = self.add_weight(
+            shape=(num_inputs, self.units), initializer="glorot_uniform", name="kernel"
+        )
+
+    def call(self, features):
+        weights = tf.cast(tf.convert_to_tensor(self.kernel), self.compute_dtype)
+        return spatial.neighbourhood_dense(features, weights, self.patch_size)
+
+
+class LSPN(keras.layers.Layer):
+    """Predicts every p x p patch of one feature map from its eight neighbouring patches.
+
+        features [B, H, W, C] -> NeighbourhoodDense -> (norm, ReLU, 1x1 conv) x n -> [B, h, w, ppC]
+
+    Weights are shared over locations, so the hidden layers are 1x1 convolutions. There is one
+    network per chosen encoder layer, trained by the mean squared prediction error alone.
+
+    Args:
+      config: hidden sizes, depth ("4-layer" puts one hidden layer of 8ppC units in front), p.
+      channels: C.
+      momentum: of the batch normalisation.
+      dtype: Keras dtype policy of all layers.
+    """
+
+    def __init__(self, config: LSPNConfig, channels, momentum=0.99, dtype=None, name=None):
+        super().__init__(name=name, dtype=dtype)
+        patch_values = config.patch_size**2 * channels
+        sizes = list(config.lsp_hidden_sizes)
+        if config.lsp_depth == "4-layer":
+            sizes.insert(0, 8 * patch_values)
+        self.first = NeighbourhoodDense(sizes[0], config.patch_size, dtype=dtype, name="dense_0")
+        self.norms = [BatchNorm(momentum, dtype=dtype, name=f"norm_{i}") for i in range(len(sizes))]
+        self.hidden = [
+            keras.layers.Conv2D(size, 1, use_bias=False, dtype=dtype, name=f"dense_{i}")
+            for i, size in enumerate(sizes[1:], start=1)
+        ]
+        self.last = keras.layers.Conv2D(patch_values, 1, dtype=dtype, name=f"dense_{len(sizes)}")
+
+    def call(self, features, training=False):
+        """[B, H, W, C] -> [B, ceil(H/p), ceil(W/p), p*p*C], predicted patches."""
+        outputs = self.first(features)
+        for norm, dense in zip(self.norms, [*self.hidden, self.last], strict=True):
+            outputs = dense(tf.nn.relu(norm(outputs, training=training)))
+        return outputs
+
+
+class LSPNs(keras.Model):
+    """One LSPN per chosen encoder layer, and their losses.
+
+    Args:
+      config: chosen layers and sizes.
+      filters: of all encoder layers.
+      momentum: of the batch normalisation.
+      dtype: Keras dtype policy of all layers.
+    """
+
+    def __init__(self, config: LSPNConfig, filters, momentum=0.99, dtype=None):
+        super().__init__(name="lspn", dtype=dtype)
+        self.config = config
+        self.networks = [
+            LSPN(config, filters[layer], momentum, dtype, name=f"layer_{layer}")
+            for layer in config.lsp_layers
+        ]
+
+    def call(self, features, training=False) -> list[losses.SpatialPrediction]:
+        """Features of every encoder layer -> loss and error map of each chosen layer."""
+        chosen = [tf.stop_gradient(features[layer]) for layer in self.config.lsp_layers]
+        return [
+            losses.spatial_prediction(
+                inputs,
+                network(inputs, training=training),
+                self.config.patch_size,
+                self.config.lsp_error,
+            )
+            for inputs, network in zip(chosen, self.networks, strict=True)
+        ]

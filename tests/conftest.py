@@ -1,0 +1,69 @@
+"""Shared fixtures: tiny settings and tiny frame stores, so that every test is fast."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+from permakey_tf.configs import KeypointConfig
+from permakey_tf.data.frames import FrameStore, FrameStoreWriter
+from permakey_tf.types import Step
+
+# Flags of the smallest run that still has every part.
+TINY_FLAGS = {
+    "num_keypoints": 3,
+    "vae_filters": "4,8,8,8",
+    "pointnet_filters": "4,8,8,8",
+    "lsp_hidden_sizes": "16,8",
+    "latent_dim": 4,
+    "batch_size": 4,
+    "image_size": 20,
+}
+
+
+def moving_square(num_frames: int, size: int, channels: int, seed: int) -> np.ndarray:
+    """uint8 [N, S, S, C]: a bright square that jumps about on a dim gradient."""
+    rng = np.random.default_rng(seed)
+    frames = np.empty([num_frames, size, size, channels], np.uint8)
+    frames[:] = np.linspace(20, 60, size).astype(np.uint8)[None, :, None, None]
+    for frame in frames:
+        y, x = rng.integers(0, size - 4, 2)
+        frame[y : y + 4, x : x + 4] = 230
+    return frames
+
+
+def write_store(path, num_frames=60, size=20, channels=3, seed=0, game="toy") -> FrameStore:
+    """A store of `moving_square` frames, split 80:10:10, one episode per split."""
+    frames = moving_square(num_frames, size, channels, seed)
+    bounds = {"train": 0, "validation": num_frames * 8 // 10, "test": num_frames * 9 // 10}
+    with FrameStoreWriter(path, size, channels) as writer:
+        for row, frame in enumerate(frames):
+            split = max(bounds, key=lambda name: (bounds[name] <= row, bounds[name]))
+            writer.append(Step(frame, first=row in bounds.values()), split)
+        return writer.finish({"game": game, "source": "test"})
+
+
+@pytest.fixture
+def toy_store(tmp_path) -> FrameStore:
+    """60 frames of 20x20x3."""
+    return write_store(tmp_path / "toy_store")
+
+
+def tiny_config(**changes) -> KeypointConfig:
+    """A KeypointConfig of TINY_FLAGS; `changes` are flat setting names."""
+    values = {
+        "num_keypoints": 3,
+        "vae_filters": (4, 8, 8, 8),
+        "pointnet_filters": (4, 8, 8, 8),
+        "lsp_hidden_sizes": (16, 8),
+        "latent_dim": 4,
+        "batch_size": 4,
+    } | changes
+    plain = KeypointConfig().to_dict()
+    for part in plain.values():
+        if isinstance(part, dict):
+            part.update({name: values.pop(name) for name in list(values) if name in part})
+    plain.update(values)
+    return KeypointConfig.from_dict(plain)
