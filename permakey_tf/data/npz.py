@@ -1,0 +1,149 @@
+"""Reads .npy and .npz files that may be damaged, foreign or hostile: one clear line for each.
+
+Nothing here ever unpickles. Arrays of an .npz are read row by row, so that a file with gigabytes
+of frames needs the memory of one block, and a header that lies about its size allocates nothing.
+"""
+
+import math
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from permakey_tf.errors import UserError
+
+# What numpy and zipfile raise on damaged input (RuntimeError: encrypted or unknown compression).
+_BAD_NPY = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError, OverflowError)
+_BAD_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, *_BAD_NPY)
+_BLOCK_BYTES = 1 << 22
+
+
+class ArrayInfo(NamedTuple):
+    """What an array's header says, before any of its data are read."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def map_npy(path: Path) -> np.ndarray:
+    """Memory-maps a .npy file read-only.
+
+    Raises:
+      UserError: the file is missing, truncated, not an .npy, or holds pickled objects.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: file is missing; the folder is incomplete, make it anew")
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except _BAD_NPY as error:
+        raise UserError(f"{path}: damaged or not an .npy file ({_short(error)})") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise UserError(f"{path}: an .npz archive where an .npy array is expected")
+    return array
+
+
+class NpzFile:
+    """An .npz file opened for reading; a context manager.
+
+    Attributes:
+      path: where it is.
+      arrays: {name: ArrayInfo} of every array in the file, from the headers alone.
+    """
+
+    def __init__(self, path: Path):
+        """Raises UserError where the file is missing, damaged, or holds pickled objects."""
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise UserError(f"{self.path}: file is missing")
+        try:
+            self._zip = zipfile.ZipFile(self.path)
+        except _BAD_ZIP as error:
+            raise UserError(f"{self.path}: damaged or not an .npz file ({error})") from error
+        try:
+            members = [m for m in self._zip.infolist() if m.filename.endswith(".npy")]
+            self.arrays = {m.filename.removesuffix(".npy"): self._info(m) for m in members}
+        except BaseException:
+            self._zip.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        self._zip.close()
+
+    def read(self, name: str) -> np.ndarray:
+        """The whole array `name`. Raises UserError where it is missing or damaged."""
+        info = self._find(name)
+        parts = list(self.blocks(name)) if math.prod(info.shape) else []
+        return np.concatenate(parts) if parts else np.zeros(info.shape, info.dtype)
+
+    def blocks(self, name: str) -> Iterator[np.ndarray]:
+        """Yields the array `name` in runs of rows of about 4 MiB; a scalar counts as one row.
+
+        Raises:
+          UserError: the array is missing, truncated or fails its checksum (which zipfile compares
+        when the last row has been read).
+        """
+        info = self._find(name)
+        shape = info.shape or (1,)
+        row_bytes = math.prod(shape[1:]) * info.dtype.itemsize
+        rows_at_once = max(1, _BLOCK_BYTES // max(1, row_bytes))
+        try:
+            with self._zip.open(name + ".npy") as member:
+                _read_header(member)
+                for start in range(0, shape[0], rows_at_once):
+                    rows = min(rows_at_once, shape[0] - start)
+                    data = member.read(rows * row_bytes)
+                    yield np.frombuffer(data, info.dtype).reshape(rows, *shape[1:])
+        except _BAD_ZIP as error:
+            raise UserError(f"{self.path}: array {name!r} is damaged ({_short(error)})") from error
+
+    def _find(self, name: str) -> ArrayInfo:
+        if name not in self.arrays:
+            found = ", ".join(self.arrays) or "none"
+            raise UserError(f"{self.path}: has no array {name!r} (arrays in it: {found})")
+        return self.arrays[name]
+
+    def _info(self, member: zipfile.ZipInfo) -> ArrayInfo:
+        try:
+            with self._zip.open(member) as file:
+                shape, fortran, dtype = _read_header(file)
+                header_bytes = file.tell()
+        except _BAD_ZIP as error:
+            raise UserError(
+                f"{self.path}: array {member.filename!r} is damaged ({_short(error)})"
+            ) from error
+        culprit = f"{self.path}: array {member.filename.removesuffix('.npy')!r}"
+        if dtype.hasobject:
+            raise UserError(f"{culprit} holds pickled objects, which are never loaded")
+        if fortran and len(shape) > 1:
+            raise UserError(f"{culprit} is in Fortran order; save np.ascontiguousarray of it")
+        if math.prod(shape) * dtype.itemsize != member.file_size - header_bytes:
+            raise UserError(f"{culprit} is truncated or damaged (header and size disagree)")
+        return ArrayInfo(shape, dtype)
+
+
+def _read_header(file) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file)
+    raise ValueError(f"version {version} of the .npy format is not supported")
+
+
+def _short(error: BaseException) -> str:
+    """First line of an exception's message, without numpy's advice to allow pickles."""
+    text = str(error).partition("\n")[0]
+    if "pickle" in text or "Python objects" in text:
+        return "pickled objects are never loaded"
+    return text or type(error).__name__

@@ -1,0 +1,294 @@
+"""From a `CollectionConfig` to a frame store: where frames come from and how they are split."""
+
+import contextlib
+import importlib.metadata
+import itertools
+import platform
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+import permakey_tf
+from permakey_tf.configs import CollectionConfig, canonical_game
+from permakey_tf.data.frames import SPLITS, FrameStore, FrameStoreWriter, check_new
+from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
+from permakey_tf.errors import UserError
+from permakey_tf.types import Step
+
+PLAYED_FRAMES = 95_000  # 85,000 + 5,000 + 5,000 (ICLR app. A)
+
+
+class Play(NamedTuple):
+    """Frames that are played on demand.
+
+    episodes: endless; each episode may be left before its end.
+    columns, origin: as in `Recording`.
+    """
+
+    episodes: Iterator[Iterator[Step]]
+    columns: frozenset[str]
+    origin: dict[str, Any]
+
+
+class Block(NamedTuple):
+    """Frames `start` to `stop` (exclusive) of a recording go to `split`."""
+
+    split: str
+    start: int
+    stop: int
+
+
+def build_store(config: CollectionConfig, path: str | Path, progress: bool = True) -> FrameStore:
+    """Makes a frame store as `config` describes it.
+
+    The same config gives the same frames and the same hash, whatever the number of CPU cores.
+
+    Args:
+      config: where frames come from, how many, how they are split.
+      path: folder to make; must not exist.
+      progress: show a progress bar on stderr.
+
+    Raises:
+      UserError: bad input, too few frames, no room on the disk, or `path` exists.
+    """
+    check_new(path)
+    source = open_source(config)
+    if isinstance(source, Play):
+        counts = share(
+            config.num_frames or PLAYED_FRAMES, dict(zip(SPLITS, config.split, strict=True))
+        )
+        frames, notes = _played(source.episodes, counts), []
+    else:
+        blocks, notes = plan_recording(source, config)
+        counts = {name: sum(b.stop - b.start for b in blocks if b.split == name) for name in SPLITS}
+        frames = _recorded(source.steps, blocks)
+    total = sum(counts.values())
+    writer = FrameStoreWriter(path, config.image_size, config.channels, source.columns, total)
+    with writer, contextlib.closing(frames), _bar(config, total, progress) as bar:
+        for step, split in frames:
+            writer.append(step, split)
+            bar.update()
+        if len(writer) < total:
+            raise UserError(f"{path}: the source ended after {len(writer)} of {total} frames")
+        return writer.finish(_about(config, source, notes))
+
+
+def open_source(config: CollectionConfig) -> Play | Recording:
+    """The frames that `config.source` names. Raises UserError where they cannot be had."""
+    openers: dict[str, Callable[[], Play | Recording]] = {
+        "ale": lambda: _open_ale(config),
+        "gymnasium": lambda: _open_gymnasium(config),
+        "npz": lambda: read_npz(config.npz, config.game),
+        "images": lambda: read_images(config.images),
+        "minari": lambda: read_minari(config.minari_id),
+    }
+    return openers[config.source]()
+
+
+# ------------------------------------------------------------------------------------------ splits
+
+
+def share(total: int, weights: dict[str, int]) -> dict[str, int]:
+    """Shares `total` frames out by `weights`: rounded down, at least 1, the first gets the rest."""
+    first, *others = weights
+    counts = {name: max(1, total * weights[name] // sum(weights.values())) for name in others}
+    return {first: total - sum(counts.values()), **counts}
+
+
+def plan_recording(recording: Recording, config: CollectionConfig) -> tuple[list[Block], list[str]]:
+    """Which frames of a recording go to which split, and notes for the user.
+
+    Splits are made of whole episodes. With `config.num_frames` the counts are exact and the last
+    episode of a split is cut; without it, every frame is used and the counts are as close to the
+    proportions as whole episodes allow. Only where there are fewer episodes than splits are
+    episodes cut in the middle.
+
+    Raises:
+      UserError: too few frames.
+    """
+    weights = dict(zip(SPLITS, config.split, strict=True))
+    wanted = share(config.num_frames, weights) if config.num_frames else None
+    blocks, notes, offset = [], list(recording.notes), 0
+    for group in recording.groups:
+        shares = {name: weights[name] for name in group.splits}
+        counts = wanted and {name: wanted[name] for name in group.splits}
+        if sum(group.lengths) < (sum(counts.values()) if counts else len(shares)):
+            raise _too_few(group, counts)
+        if len(group.lengths) < len(shares):
+            planned = _cut_anywhere(group, counts or share(sum(group.lengths), shares))
+            notes.append(
+                f"{' and '.join(shares)}: {len(group.lengths)} episode(s) cut into "
+                f"{len(shares)} runs of consecutive frames"
+            )
+        else:
+            planned = _cut_exactly(group, counts) if counts else _cut_nearest(group, shares)
+        blocks += [Block(b.split, b.start + offset, b.stop + offset) for b in planned]
+        offset += sum(group.lengths)
+    return blocks, notes
+
+
+def _cut_anywhere(group: Group, counts: dict[str, int]) -> list[Block]:
+    edges = np.cumsum([0, *counts.values()]).tolist()
+    return [
+        Block(name, *edge) for name, edge in zip(counts, itertools.pairwise(edges), strict=True)
+    ]
+
+
+def _cut_exactly(group: Group, counts: dict[str, int]) -> list[Block]:
+    """Exact counts: each split begins with a fresh episode, what is left of the last is dropped."""
+    ends = np.cumsum(group.lengths)
+    blocks, start = [], 0
+    for name, count in counts.items():
+        if start + count > ends[-1]:
+            raise _too_few(group, counts)
+        blocks.append(Block(name, start, start + count))
+        start = int(ends[np.searchsorted(ends, start + count)])
+    return blocks
+
+
+def _cut_nearest(group: Group, weights: dict[str, int]) -> list[Block]:
+    """All frames, cut at the ends of episodes nearest to the proportions."""
+    ends = np.cumsum(group.lengths)
+    targets = np.cumsum(list(weights.values())) / sum(weights.values()) * ends[-1]
+    blocks, start, episode = [], 0, 0
+    for number, name in enumerate(weights):
+        last = len(ends) - (len(weights) - number)  # one episode at least for each later split
+        choices = ends[episode : last + 1]
+        episode += int(np.argmin(np.abs(choices - targets[number]))) + 1
+        blocks.append(Block(name, start, int(ends[episode - 1])))
+        start = blocks[-1].stop
+    return blocks
+
+
+def _too_few(group: Group, counts: dict[str, int] | None) -> UserError:
+    there = f"{sum(group.lengths)} frames in {len(group.lengths)} episode(s)"
+    if counts is None:
+        return UserError(f"too few frames for {' and '.join(group.splits)}: {there}; add more")
+    wanted = " + ".join(f"{count} {name}" for name, count in counts.items())
+    return UserError(
+        f"too few frames: whole episodes for {wanted} frames do not fit into {there}; "
+        "lower --num_frames, or leave it out to use every frame"
+    )
+
+
+def _recorded(steps: Iterable[Step], blocks: list[Block]) -> Iterator[tuple[Step, str]]:
+    row, steps = 0, iter(steps)
+    for block in blocks:
+        for step in itertools.islice(steps, block.start - row, block.stop - row):
+            yield step, block.split
+        row = block.stop
+
+
+def _played(
+    episodes: Iterator[Iterator[Step]], counts: dict[str, int]
+) -> Iterator[tuple[Step, str]]:
+    """Each split begins with a fresh episode and leaves its last where the count is reached."""
+    with contextlib.closing(episodes):
+        for split, count in counts.items():
+            while count:
+                for step in itertools.islice(next(episodes), count):
+                    count -= 1
+                    yield step, split
+
+
+# ----------------------------------------------------------------------------------- played sources
+
+
+def _open_ale(config: CollectionConfig) -> Play:
+    from permakey_tf.envs.atari import AtariGame
+    from permakey_tf.envs.rollouts import collect_episodes, game_settings
+
+    game = AtariGame(**game_settings(config))
+    columns = {"actions", "rewards"} | ({"objects"} if config.objects else set())
+    origin = {"rom": game.rom, "policy": config.policy, "actions": list(game.action_names)}
+    return Play(collect_episodes(game, config), frozenset(columns), origin)
+
+
+def _open_gymnasium(config: CollectionConfig) -> Play:
+    try:
+        import gymnasium
+    except ModuleNotFoundError as error:
+        raise UserError("--source=gymnasium needs a package: pip install gymnasium") from error
+    try:
+        env = gymnasium.make(config.env_id, render_mode="rgb_array", disable_env_checker=True)
+        env.reset(seed=config.collect_seed)
+        frame = env.render()
+    except (gymnasium.error.Error, ModuleNotFoundError, NotImplementedError) as error:
+        raise UserError(f"--env_id={config.env_id}: {error}") from error
+    if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.dtype != np.uint8:
+        raise UserError(f"--env_id={config.env_id}: does not render RGB frames (uint8 [H, W, 3])")
+    discrete = isinstance(env.action_space, gymnasium.spaces.Discrete)
+    columns = frozenset({"actions", "rewards"} if discrete else {"rewards"})
+    origin = {"env_id": config.env_id, "policy": "random"}
+    return Play(_gymnasium_episodes(env, config, discrete), columns, origin)
+
+
+def _gymnasium_episodes(env, config: CollectionConfig, discrete: bool) -> Iterator[Iterator[Step]]:
+    with contextlib.closing(env):
+        for episode in itertools.count():
+            yield _gymnasium_episode(env, config, discrete, episode)
+
+
+def _gymnasium_episode(env, config, discrete: bool, episode: int) -> Iterator[Step]:
+    """One episode of random actions, each held for 1 to 8 steps."""
+    seed = np.random.SeedSequence(config.collect_seed, spawn_key=(episode,))
+    env_seed, space_seed = (int(word) & 0x7FFFFFFF for word in seed.generate_state(2))
+    holds = np.random.default_rng(seed)
+    env.reset(seed=env_seed)
+    env.action_space.seed(space_seed)
+    yield Step(env.render(), first=True)
+    held = 0
+    for _ in range(config.max_episode_steps):
+        if not held:
+            action, held = env.action_space.sample(), holds.integers(1, 9)
+        held -= 1
+        _, reward, terminated, truncated, _ = env.step(action)
+        index = int(action - env.action_space.start) if discrete else -1
+        yield Step(env.render(), False, index, float(reward))
+        if terminated or truncated:
+            return
+
+
+# ------------------------------------------------------------------------------- manifest and bar
+
+
+def _about(config: CollectionConfig, source: Play | Recording, notes: list[str]) -> dict[str, Any]:
+    return {
+        "game": canonical_game(config.game),
+        "source": config.source,
+        "origin": source.origin,
+        "seed": config.collect_seed,
+        "config": config.to_dict(),
+        "notes": notes,
+        "versions": _versions(config),
+    }
+
+
+def _versions(config: CollectionConfig) -> dict[str, str]:
+    """Versions of all that the frames depend on."""
+    packages = {"ale": "ale-py", "gymnasium": "gymnasium", "minari": "minari"}
+    names = [packages[config.source]] if config.source in packages else []
+    names += ["ocatari"] if config.objects else []
+    return {
+        "permakey-tf": permakey_tf.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        **{name: importlib.metadata.version(name) for name in names},
+    }
+
+
+def _bar(config: CollectionConfig, total: int, progress: bool) -> tqdm:
+    interval = 0.2 if sys.stderr.isatty() else 30.0  # a log file should not fill up with bars
+    return tqdm(
+        total=total,
+        desc=f"{canonical_game(config.game)} frames",
+        unit=" frames",
+        mininterval=interval,
+        disable=not progress,
+    )

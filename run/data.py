@@ -1,0 +1,38 @@
+"""Makes a frame store: the frames that keypoints are learned from.
+
+  python -m run.data --game=mspacman
+  python -m run.data --flagfile=flags/games/seaquest.cfg --policy=lookahead --out=data/seaquest
+
+See docs/data.md for all sources and the format of the store.
+"""
+
+import time
+
+from absl import flags
+
+from flags import common
+from flags import data as data_flags
+from permakey_tf.data.frames import SPLITS
+from permakey_tf.data.sources import build_store
+
+
+def main():
+    command = data_flags.from_flags()
+    started = time.monotonic()
+    store = build_store(command.collection, command.out)
+    seconds = time.monotonic() - started
+    counts = ", ".join(f"{len(store.split_range(split)):,} {split}" for split in SPLITS)
+    for note in store.manifest["notes"]:
+        print(f"note: {note}")
+    print(f"frame store: {store.path}")
+    print(f"frames: {counts} ({store.manifest['episodes']:,} episodes)")
+    print(f"speed: {len(store.frames) / seconds:,.0f} frames/s")
+    print(f"hash: {store.content_hash}")
+
+
+data_flags.define()
+flags.adopt_module_key_flags(data_flags)
+flags.adopt_module_key_flags(common)
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,135 @@
+"""`python -m run.data` from end to end, as users start it."""
+
+import dataclasses
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from permakey_tf.configs import PAPER_NUM_KEYPOINTS, CollectionConfig, canonical_game
+from permakey_tf.data.frames import FrameStore
+from permakey_tf.envs.atari import find_rom
+from permakey_tf.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+GAMES = sorted((ROOT / "flags/games").glob("*.cfg"))
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "run.data", *map(str, arguments)]
+
+
+def run(*arguments):
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+    )
+
+
+def test_help_explains_every_flag_without_loading_tensorflow():
+    code = (
+        "import sys, runpy\n"
+        "sys.argv = ['run.data', '--help']\n"
+        "try: runpy.run_module('run.data', run_name='__main__', alter_sys=True)\n"
+        "finally: assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert "AssertionError" not in result.stderr
+    fields = [field.name for field in dataclasses.fields(CollectionConfig)]
+    names = [name.replace("collect_seed", "seed") for name in fields]
+    for name in [*names, "out"]:
+        assert re.search(rf"^  --(\[no\])?{name}: ", result.stdout, re.MULTILINE), name
+
+
+def test_a_store_is_made_and_described(tmp_path):
+    arguments = ("--game=Breakout", "--num_frames=100", "--split=8,1,1", "--max_episode_steps=30")
+    out = tmp_path / "new" / "store"
+    first = run(*arguments, "--seed=3", f"--out={out}")
+    assert first.returncode == 0, first.stderr
+    store = FrameStore.open(out, verify_hash=True)
+    assert store.frames.shape == (100, 84, 84, 3)
+    assert len(np.unique(store.frames.reshape(100, -1), axis=0)) > 50  # the game moves
+    assert f"frame store: {out}" in first.stdout
+    assert "80 train, 10 validation, 10 test (5 episodes)" in first.stdout
+    assert f"hash: {store.content_hash}" in first.stdout
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert (manifest["game"], manifest["source"], manifest["seed"]) == ("breakout", "ale", 3)
+    assert manifest["config"]["max_episode_steps"] == 30 and manifest["versions"]["ale-py"]
+
+    again = run(*arguments, "--seed=3", f"--out={out}")
+    assert again.returncode == 1
+    assert again.stderr.splitlines() == [
+        f"error: {out}: exists already; delete it or choose another folder"
+    ]
+    other = run(*arguments, "--seed=4", f"--out={tmp_path / 'other'}")
+    assert f"hash: {store.content_hash}" not in other.stdout and "hash: " in other.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--gamee=pong"], 2, "gamee"),
+        (["pong"], 2, "unexpected argument 'pong'"),
+        (["--num_frames=many"], 2, "num_frames"),
+        (["--num_frames=2"], 1, "--num_frames=2 is out of range"),
+        (["--seed=-1"], 1, "--seed=-1 is out of range"),
+        (["--source=disk"], 1, "--source=disk is out of range: it must be one of ale, npz"),
+        (["--game=mspackman"], 1, "did you mean mspacman"),
+        (["--source=npz"], 1, "--npz must be given"),
+        (["--source=npz", "--npz=/nowhere"], 1, "--npz=/nowhere: no such file"),
+        (["--split=1,2"], 1, "--split must have three proportions"),
+        (["--image_size=30"], 1, "--image_size=30 must be a multiple of 4"),
+    ],
+)
+def test_mistakes_are_one_clear_line_and_make_nothing(tmp_path, arguments, code, message):
+    result = run(*arguments, f"--out={tmp_path / 'store'}")
+    assert result.returncode == code
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ") and message in line
+    assert not list(tmp_path.iterdir())
+
+
+def wait_for_frames(folder, process):
+    deadline = time.monotonic() + 60
+    while not any(file.stat().st_size > 500_000 for file in folder.glob(".*/frames.npy")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_run_leaves_no_store_and_the_next_succeeds(tmp_path, end):
+    out = tmp_path / "store"
+    process = subprocess.Popen(
+        command("--game=pong", f"--out={out}"), stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    wait_for_frames(tmp_path, process)
+    process.send_signal(end)
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode != 0 and "Traceback" not in messages
+    with pytest.raises(UserError, match="no such folder"):
+        FrameStore.open(out)
+    assert len(list(tmp_path.iterdir())) == (1 if end == signal.SIGKILL else 0)
+    assert run("--game=pong", "--num_frames=20", f"--out={out}").returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_each_game_of_the_papers_has_a_flag_file():
+    assert {file.stem for file in GAMES} == set(PAPER_NUM_KEYPOINTS)
+
+
+@pytest.mark.parametrize("file", GAMES, ids=lambda file: file.stem)
+def test_flag_files_fit_run_data_and_run_keypoints(file):
+    """Both read them, so --seed, which means different things to them, must not occur."""
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+    settings = dict(line.removeprefix("--").split("=") for line in lines)
+    assert canonical_game(settings["game"]) == file.stem and find_rom(settings["game"])
+    assert set(settings) <= {field.name for field in dataclasses.fields(CollectionConfig)}
+    arguments = {name: int(v) if v.isdigit() else v for name, v in settings.items()}
+    CollectionConfig(**arguments)

@@ -1,0 +1,512 @@
+"""Where frames come from, and how they are split: on tiny made-up files."""
+
+import itertools
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import cv2
+import gymnasium
+import numpy as np
+import pytest
+
+from permakey_tf.configs import CollectionConfig
+from permakey_tf.data import sources
+from permakey_tf.data.frames import SPLITS, FrameStore, prepare_frame
+from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
+from permakey_tf.data.sources import build_store, plan_recording, share
+from permakey_tf.errors import UserError
+from permakey_tf.types import Step
+
+
+def make_frames(count, height=30, width=20, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def build(path, **settings):
+    return build_store(CollectionConfig(image_size=16, **settings), path, progress=False)
+
+
+def small(frames):
+    return np.stack([prepare_frame(frame, 16, 3) for frame in frames])
+
+
+def episodes_of(store, split):
+    rows = store.split_range(split)
+    return set(store.episodes[rows.start : rows.stop].tolist())
+
+
+def counts_of(store):
+    return [len(store.split_range(split)) for split in SPLITS]
+
+
+# ------------------------------------------------------------------------------------------ splits
+
+
+def test_shares():
+    weights = dict(zip(SPLITS, (85, 5, 5), strict=True))
+    assert share(95_000, weights) == {"train": 85_000, "validation": 5_000, "test": 5_000}
+    assert share(3, weights) == {"train": 1, "validation": 1, "test": 1}
+    assert share(41, weights) == {"train": 37, "validation": 2, "test": 2}
+
+
+def plan(lengths, num_frames=None, splits=SPLITS, split=(85, 5, 5)):
+    recording = Recording((Group(splits, tuple(lengths)),), iter(()), frozenset(), {})
+    return plan_recording(recording, CollectionConfig(num_frames=num_frames, split=split))
+
+
+def naive_episodes(lengths, block):
+    episodes = np.repeat(np.arange(len(lengths)), lengths)
+    return set(episodes[block.start : block.stop].tolist())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whole_episodes_use_every_frame_and_are_nearest_to_the_proportions(seed):
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 50, size=rng.integers(3, 12)).tolist()
+    blocks, notes = plan(lengths, split=(6, 2, 2))
+    assert [block.split for block in blocks] == list(SPLITS) and not notes
+    edges = [0, *(block.stop for block in blocks)]
+    assert [block.start for block in blocks] == edges[:-1] and edges[-1] == sum(lengths)
+    owners = [naive_episodes(lengths, block) for block in blocks]
+    assert all(owners) and not any(a & b for a, b in itertools.combinations(owners, 2))
+    ends = np.cumsum(lengths)[:-2]  # where the training split may end: two episodes are to follow
+    distance = np.abs(ends - 0.6 * sum(lengths))
+    assert abs(edges[1] - 0.6 * sum(lengths)) == distance.min()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_exact_counts_share_no_episode(seed):
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(5, 20, size=30).tolist()
+    blocks, _ = plan(lengths, num_frames=100, split=(6, 2, 2))
+    assert [block.stop - block.start for block in blocks] == [60, 20, 20]
+    owners = [naive_episodes(lengths, block) for block in blocks]
+    assert not any(a & b for a, b in itertools.combinations(owners, 2))
+    starts = {0, *np.cumsum(lengths).tolist()}
+    assert all(block.start in starts for block in blocks)
+
+
+def test_a_split_that_ends_with_an_episode_wastes_none():
+    blocks, _ = plan([12, 8, 10, 10], num_frames=40, split=(2, 1, 1))
+    assert [block.start for block in blocks] == [0, 20, 30]
+    blocks, _ = plan([12, 9, 10, 10], num_frames=40, split=(2, 1, 1))
+    assert [block.start for block in blocks] == [0, 21, 31]
+
+
+def test_fewer_episodes_than_splits_are_cut_and_the_user_is_told():
+    blocks, notes = plan([60, 40], split=(6, 2, 2))
+    assert [tuple(block) for block in blocks] == [
+        ("train", 0, 60),
+        ("validation", 60, 80),
+        ("test", 80, 100),
+    ]
+    assert "2 episode(s) cut into 3" in notes[0]
+
+
+@pytest.mark.parametrize("lengths", [[1, 1], [2], [10, 10, 10], [50, 50, 50, 3]])
+def test_too_few_frames_are_refused(lengths):
+    with pytest.raises(UserError, match="too few frames"):
+        plan(lengths, num_frames=150 if len(lengths) > 2 else None)
+
+
+# --------------------------------------------------------------------------------------------- npz
+
+
+def save_npz(path, count, seed=0, **arrays):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, frames=make_frames(count, seed=seed), **arrays)
+    return make_frames(count, seed=seed)
+
+
+def test_the_authors_folders_keep_train_and_halve_test(tmp_path):
+    train = [save_npz(tmp_path / f"train/MsPacman/{n}.npz", 8, n) for n in (1, 2, 10)]
+    test = [save_npz(tmp_path / f"test/MsPacman/{n}.npz", 5, 100 + n) for n in (1, 2)]
+    store = build(tmp_path / "out", source="npz", npz=str(tmp_path), game="ms_pacman")
+    np.testing.assert_array_equal(store.frames, small(np.concatenate(train + test)))
+    np.testing.assert_array_equal(store.episodes, np.repeat(range(5), [8, 8, 8, 5, 5]))
+    assert counts_of(store) == [24, 5, 5]
+    assert store.manifest["game"] == "mspacman" and store.actions is None
+
+
+def test_one_test_file_is_halved_in_the_middle(tmp_path):
+    save_npz(tmp_path / "train/enduro/a.npz", 9)
+    save_npz(tmp_path / "test/enduro/a.npz", 8, 1)
+    store = build(tmp_path / "out", source="npz", npz=str(tmp_path), game="enduro")
+    assert counts_of(store) == [9, 4, 4]
+    assert "validation and test: 1 episode(s) cut into 2" in store.manifest["notes"][0]
+    assert not episodes_of(store, "validation") & episodes_of(store, "test")
+
+
+def test_num_frames_takes_the_first_of_each_folder(tmp_path):
+    frames = save_npz(tmp_path / "train/enduro/a.npz", 50)
+    tests = [save_npz(tmp_path / f"test/enduro/{n}.npz", 9, n) for n in (1, 2)]
+    settings = {"source": "npz", "npz": str(tmp_path), "game": "enduro"}
+    store = build(tmp_path / "out", num_frames=19, **settings)
+    expected = [frames[:17], tests[0][:1], tests[1][:1]]
+    np.testing.assert_array_equal(store.frames, small(np.concatenate(expected)))
+    with pytest.raises(UserError, match="too few frames: whole episodes for 85 train"):
+        build(tmp_path / "more", num_frames=95, **settings)
+
+
+def test_one_rollout_file_with_episodes_actions_and_rewards(tmp_path):
+    starts = np.isin(np.arange(40), [0, 10, 20, 30])
+    actions = np.where(starts, 255, np.arange(40)).astype(np.uint8)
+    rewards = np.arange(40, dtype=np.float32)
+    file = tmp_path / "rollout.npz"
+    frames = save_npz(file, 40, episode_start=starts, actions=actions, rewards=rewards)
+    store = build(tmp_path / "out", source="npz", npz=str(file), split=(2, 1, 1))
+    np.testing.assert_array_equal(store.frames, small(frames))
+    np.testing.assert_array_equal(store.episodes, np.arange(40) // 10)
+    np.testing.assert_array_equal(store.actions, np.where(starts, -1, np.arange(40)))
+    np.testing.assert_array_equal(store.rewards, np.where(starts, 0, rewards))
+    assert counts_of(store) == [20, 10, 10]
+
+
+def test_frames_larger_than_a_block_are_put_together_again(tmp_path):
+    file = tmp_path / "big.npz"
+    frames = make_frames(70, 210, 160)  # 7 MB, read in blocks of 4
+    np.savez(file, frames=frames)
+    recording = read_npz(str(file), "mspacman")
+    np.testing.assert_array_equal([step.frame for step in recording.steps], frames)
+
+
+def npz_bytes(**arrays):
+    return lambda file: np.savez(file, **arrays)
+
+
+def truncated(file):
+    np.savez(file, frames=make_frames(9))
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def flipped_bit(file):
+    np.savez(file, frames=make_frames(9))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def lying_header(file):
+    with zipfile.ZipFile(file, "w") as npz, npz.open("frames.npy", "w") as member:
+        fields = {"descr": "|u1", "fortran_order": False, "shape": (10**12, 9, 9, 3)}
+        np.lib.format.write_array_header_1_0(member, fields)
+
+
+PICKLED = np.array([None] * 9)
+BAD_NPZ = {
+    "no numpy file": (lambda file: file.write_bytes(b"hello" * 99), "damaged or not an .npz"),
+    "empty": (lambda file: file.write_bytes(b""), "damaged or not an .npz"),
+    "truncated": (truncated, "damaged or not an .npz"),
+    "bit flip": (flipped_bit, "'frames' is damaged"),
+    "lying header": (lying_header, "'frames' is truncated or damaged"),
+    "no frames": (npz_bytes(images=make_frames(9)), "has no array 'frames'"),
+    "floats": (npz_bytes(frames=make_frames(9) / 255), "must be uint8"),
+    "one frame": (npz_bytes(frames=make_frames(9)[0]), "must be uint8"),
+    "four channels": (npz_bytes(frames=np.zeros((9, 8, 8, 4), "u1")), "must be uint8"),
+    "channels first": (npz_bytes(frames=np.zeros((9, 3, 8, 8), "u1")), "must be uint8"),
+    "no rows": (npz_bytes(frames=make_frames(0)), "must be uint8"),
+    "pickled frames": (npz_bytes(frames=PICKLED), "'frames' holds pickled objects"),
+    "pickled actions": (npz_bytes(frames=make_frames(9), actions=PICKLED), "pickled objects"),
+    "fewer actions": (npz_bytes(frames=make_frames(9), actions=np.arange(8)), "one value per"),
+    "actions as text": (npz_bytes(frames=make_frames(9), actions=np.array(["a"] * 9)), "one value"),
+    "starts as counts": (npz_bytes(frames=make_frames(9), episode_start=np.arange(9)), "one value"),
+    "Fortran order": (npz_bytes(frames=np.asfortranarray(make_frames(9))), "Fortran order"),
+    "too few frames": (npz_bytes(frames=make_frames(2)), "too few frames"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_NPZ)
+def test_bad_npz_files_are_refused_in_one_line_and_leave_nothing(tmp_path, name):
+    make, message = BAD_NPZ[name]
+    file = tmp_path / "in" / "bad.npz"
+    file.parent.mkdir()
+    make(file)
+    with pytest.raises(UserError, match=message) as caught:
+        build(tmp_path / "out", source="npz", npz=str(file))
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_bad_npz_folders_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"--npz=.*no such"):
+        read_npz(str(tmp_path / "nowhere"), "enduro")
+    with pytest.raises(UserError, match=r"train: no such folder; expected train/GAME"):
+        read_npz(str(tmp_path), "enduro")
+    (tmp_path / "train/Pong").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"no folder for game 'enduro' \(games there: Pong\)"):
+        read_npz(str(tmp_path), "enduro")
+    with pytest.raises(UserError, match=r"Pong: no \.npz files"):
+        read_npz(str(tmp_path), "pong")
+
+
+# ------------------------------------------------------------------------------- images and videos
+
+
+def save_image(path, frame):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+
+
+def test_folders_are_episodes_and_images_come_in_natural_order(tmp_path):
+    frames = make_frames(36)
+    for row, frame in enumerate(frames):
+        save_image(tmp_path / f"in/episode{row // 12 + 1}/frame{row % 12}.png", frame)
+    (tmp_path / "in/notes.txt").write_text("not an image")
+    store = build(tmp_path / "out", source="images", images=str(tmp_path / "in"), split=(1, 1, 1))
+    np.testing.assert_array_equal(store.frames, small(frames))
+    np.testing.assert_array_equal(store.episodes, np.arange(36) // 12)
+    assert counts_of(store) == [12, 12, 12] and not store.manifest["notes"]
+
+
+def test_images_of_different_sizes_and_grey_ones(tmp_path):
+    frames = [make_frames(1, 40 + n, 50 - n, seed=n)[0] for n in range(5)]
+    for n, frame in enumerate(frames):
+        save_image(tmp_path / f"in/{n}.bmp", frame)
+    cv2.imwrite(str(tmp_path / "in/5.png"), frames[0][..., 0])
+    store = build(tmp_path / "out", source="images", images=str(tmp_path / "in"))
+    expected = small([*frames, np.stack([frames[0][..., 0]] * 3, -1)])
+    np.testing.assert_array_equal(store.frames, expected)
+
+
+def save_video(path, count):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30, (64, 48))
+    for number in range(count):
+        writer.write(np.full((48, 64, 3), (255 - 4 * number, 0, 4 * number), np.uint8))  # BGR
+    writer.release()
+
+
+def test_a_video_is_cut_into_three_runs(tmp_path):
+    save_video(tmp_path / "play.avi", 60)
+    store = build(tmp_path / "out", source="images", images=str(tmp_path / "play.avi"))
+    assert counts_of(store) == [54, 3, 3]
+    np.testing.assert_array_equal(np.unique(store.episodes), [0, 1, 2])
+    red, blue = store.frames[..., 0].mean((1, 2)), store.frames[..., 2].mean((1, 2))
+    np.testing.assert_allclose(red, 4 * np.arange(60), atol=6)
+    np.testing.assert_allclose(blue, 255 - 4 * np.arange(60), atol=6)
+    assert "1 episode(s) cut into 3 runs" in store.manifest["notes"][0]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
+def test_a_truncated_image_is_named(tmp_path, suffix):
+    for number, frame in enumerate(make_frames(6, 60, 80)):
+        save_image(tmp_path / f"in/{number}{suffix}", frame)
+    bad = tmp_path / f"in/4{suffix}"
+    bad.write_bytes(bad.read_bytes()[:-300])
+    with pytest.raises(UserError, match=f"4{suffix}: damaged, or not an image"):
+        build(tmp_path / "out", source="images", images=str(tmp_path / "in"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_what_is_no_image_folder_or_video_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no images in it"):
+        read_images(str(tmp_path))
+    with pytest.raises(UserError, match="no such folder or video"):
+        read_images(str(tmp_path / "nowhere"))
+    for name, message in (("a.png", "is one image"), ("a.mp4", "not a video")):
+        (tmp_path / name).write_bytes(b"hello" * 99)
+        with pytest.raises(UserError, match=message):
+            read_images(str(tmp_path / name))
+
+
+# ----------------------------------------------------------------------------------------- playing
+
+
+class CountingEnv(gymnasium.Env):
+    """Renders the number of the step and the last action; episodes end after 10 steps."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
+    observation_space = gymnasium.spaces.Discrete(1)
+
+    def __init__(self, render_mode=None, dtype=np.uint8, discrete=True):
+        self.render_mode, self._dtype = render_mode, dtype
+        box = gymnasium.spaces.Box(0, 1, (2,))
+        self.action_space = gymnasium.spaces.Discrete(5, start=2) if discrete else box
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self._step, self._action, self._start = 0, 0, int(self.np_random.integers(200))
+        return 0, {}
+
+    def step(self, action):
+        self._step, self._action = self._step + 1, int(np.sum(action))
+        return 0, float(self._step), self._step == 10, False, {}
+
+    def render(self):
+        frame = np.zeros((16, 16, 3), self._dtype)
+        frame[...] = self._step, self._action, self._start
+        return frame
+
+
+for _name, _settings in (
+    ("Counting", {}),
+    ("Floats", {"dtype": np.float32}),
+    ("Boxes", {"discrete": False}),
+):
+    gymnasium.register(f"permakey-tests/{_name}-v0", CountingEnv, kwargs=_settings)
+
+
+def test_any_environment_that_renders(tmp_path):
+    def make(name, seed, env="Counting"):
+        settings = {"env_id": f"permakey-tests/{env}-v0", "collect_seed": seed, "num_frames": 190}
+        return build(tmp_path / name, source="gymnasium", **settings)
+
+    store = make("a", 0)
+    assert counts_of(store) == [170, 10, 10]
+    step, action, _ = store.frames[:, 0, 0].T
+    inner = step > 0
+    assert set(step) == set(range(11))
+    np.testing.assert_array_equal(store.actions, np.where(inner, action.astype(int) - 2, -1))
+    np.testing.assert_array_equal(store.rewards, step)
+    assert set(store.actions[inner]) == set(range(5))
+    assert make("b", 0).content_hash == store.content_hash != make("c", 1).content_hash
+    assert make("d", 0, "Boxes").actions is None
+
+
+def test_environments_that_cannot_be_used_are_refused(tmp_path):
+    for env_id, message in (("Nothing-v0", "Nothing"), ("permakey-tests/Floats-v0", "uint8")):
+        with pytest.raises(UserError, match=f"--env_id={env_id}: .*{message}"):
+            build(tmp_path / "out", source="gymnasium", env_id=env_id)
+    assert not list(tmp_path.iterdir())
+
+
+ALE = {"game": "breakout", "num_frames": 120, "max_episode_steps": 30}
+
+
+def test_playing_is_deterministic_per_seed_and_exact_in_counts(tmp_path):
+    store = build(tmp_path / "a", **ALE, split=(4, 1, 1))
+    assert counts_of(store) == [80, 20, 20]
+    owners = [episodes_of(store, split) for split in SPLITS]
+    assert owners == [{0, 1, 2}, {3}, {4}]  # 31 + 31 + 18, 20 and 20 frames
+    assert build(tmp_path / "b", **ALE, split=(4, 1, 1)).content_hash == store.content_hash
+    other = build(tmp_path / "c", **ALE, split=(4, 1, 1), collect_seed=1)
+    assert other.content_hash != store.content_hash
+    assert store.manifest["origin"]["actions"] == ["NOOP", "FIRE", "RIGHT", "LEFT"]
+
+
+def test_more_frames_begin_with_the_same_training_frames(tmp_path):
+    """Episodes have their own seeds: what is stored of one does not change those after it."""
+    few = build(tmp_path / "few", **ALE, split=(4, 1, 1))
+    more = build(tmp_path / "more", **{**ALE, "num_frames": 240}, split=(4, 1, 1))
+    np.testing.assert_array_equal(few.frames[:80], more.frames[:80])
+
+
+def test_grey_frames_are_the_luma_of_full_size_frames(tmp_path):
+    store = build(tmp_path / "grey", channels=1, **ALE)
+    assert store.frames.shape == (120, 16, 16, 1) and store.channels == 1
+
+
+class FakeReader:
+    """Gives as many boxes as frames were read since the episode's start."""
+
+    def __init__(self, game):
+        assert game == "breakout"
+
+    def reset(self):
+        self.count = 0
+
+    def read(self, ram):
+        assert ram.shape == (128,) and ram.dtype == np.uint8
+        self.count += 1
+        return [("Ball", self.count, 1, 2, 3)]
+
+
+def test_boxes_are_read_once_per_frame_in_order(tmp_path, monkeypatch):
+    module = types.ModuleType("permakey_tf.envs.objects")
+    module.ObjectReader = FakeReader
+    monkeypatch.setitem(sys.modules, "permakey_tf.envs.objects", module)
+    monkeypatch.setattr(sources.importlib.metadata, "version", lambda name: "0")
+    store = build(tmp_path / "out", objects=True, **ALE)
+    objects = store.objects()
+    np.testing.assert_array_equal(objects.frame, np.arange(120))
+    in_episode = [
+        row - np.flatnonzero(store.episodes == e)[0] for row, e in enumerate(store.episodes)
+    ]
+    np.testing.assert_array_equal(objects.xywh[:, 0], np.array(in_episode) + 1)
+    assert objects.categories == ("Ball",)
+
+
+def test_settings_that_contradict_each_other_are_refused():
+    for settings, message in (
+        ({"source": "npz"}, "npz must be given"),
+        ({"source": "gymnasium"}, "env_id must be given"),
+        ({"source": "images", "images": "x", "policy": "lookahead"}, "policy=lookahead needs"),
+        ({"source": "images", "images": "x", "objects": True}, "objects needs --source=ale"),
+    ):
+        with pytest.raises(UserError, match=message):
+            CollectionConfig(**settings)
+
+
+def test_a_source_that_ends_early_leaves_no_store(tmp_path, monkeypatch):
+    frames = make_frames(5)
+    steps = (Step(frame, n == 0) for n, frame in enumerate(frames[:4]))
+    recording = Recording((Group(SPLITS, (5,)),), steps, frozenset(), {})
+    monkeypatch.setattr(sources, "open_source", lambda config: recording)
+    with pytest.raises(UserError, match="ended after 4 of 5 frames"):
+        build(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------ minari
+
+
+def test_a_missing_minari_is_named_with_its_install_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "minari", None)
+    with pytest.raises(UserError, match=r'pip install "permakey-tf\[minari\]"'):
+        read_minari("atari/pong/expert-v0")
+
+
+def save_minari(path, observations, action_space):
+    """Writes a data set as Minari's recorder does, which would need JAX."""
+    storage_module = pytest.importorskip("minari.dataset.minari_storage")
+    buffer_module = pytest.importorskip("minari.data_collector.episode_buffer")
+    path.mkdir(parents=True)
+    space = gymnasium.spaces.Box(0, 255, observations.shape[2:], observations.dtype.type)
+    storage = storage_module.MinariStorage.new(
+        path, observation_space=space, action_space=action_space, data_format="hdf5"
+    )
+    storage.update_metadata({"dataset_id": "made/up-v0", "minari_version": "0.5.0"})
+    for number, episode in enumerate(observations):
+        steps = len(episode) - 1
+        buffer = buffer_module.EpisodeBuffer(
+            id=number,
+            observations=list(episode),
+            actions=[action_space.sample() for _ in range(steps)],
+            rewards=[number + step / 100 for step in range(steps)],
+            terminations=[False] * steps,
+            truncations=[False] * steps,
+        )
+        storage.update_episodes([buffer])
+
+
+def test_a_minari_data_set(tmp_path, monkeypatch):
+    minari = pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    frames = np.zeros((4, 11, 32, 32, 3), np.uint8)
+    frames[...] = np.arange(44).reshape(4, 11, 1, 1, 1) * 5
+    save_minari(tmp_path / "minari/made/up-v0/data", frames, gymnasium.spaces.Discrete(6))
+    store = build(tmp_path / "out", source="minari", minari_id="made/up-v0", split=(2, 1, 1))
+    assert counts_of(store) == [22, 11, 11]
+    np.testing.assert_array_equal(store.episodes, np.repeat(range(4), 11))
+    # Minari stores JPEGs: even plain grey is not exact.
+    np.testing.assert_allclose(store.frames[:, 5, 5, 0], np.arange(44) * 5, atol=3)
+    episodes = list(minari.load_dataset("made/up-v0"))
+    expected = [[-1, *episode.actions] for episode in episodes]
+    np.testing.assert_array_equal(store.actions, np.concatenate(expected))
+    expected = [[0, *episode.rewards] for episode in episodes]
+    np.testing.assert_allclose(store.rewards, np.concatenate(expected))
+
+
+def test_a_minari_data_set_without_frames_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    observations = np.zeros((3, 5, 4), np.float32)
+    save_minari(tmp_path / "made/up-v0/data", observations, gymnasium.spaces.Discrete(2))
+    with pytest.raises(UserError, match=r"observations are Box.*not frames"):
+        read_minari("made/up-v0")
+
+
+def test_stores_of_all_sources_open_again(tmp_path):
+    save_npz(tmp_path / "a.npz", 9)
+    path = build(tmp_path / "out", source="npz", npz=str(tmp_path / "a.npz")).path
+    assert FrameStore.open(Path(path), verify_hash=True).content_hash
