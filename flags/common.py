@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 import types
 import typing
@@ -108,8 +109,17 @@ def _parse(argv):
     return rest
 
 
+def _interrupt(number, _frame):
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
 def run(main) -> typing.NoReturn:
-    """Parses the flags, calls `main()`, and turns a user's mistake into one line and code 1."""
+    """Parses the flags and calls `main()`.
+
+    A user's mistake becomes one line and exit code 1. SIGTERM ends the program as Ctrl-C does: by
+    an exception, so that what is half-written is removed on the way out.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
     # TensorFlow's C++ log is chatty on machines without a GPU; its errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -118,5 +128,7 @@ def run(main) -> typing.NoReturn:
             return main()
         except UserError as error:
             fail(error)
+        except KeyboardInterrupt:
+            fail("interrupted; nothing half-written is left", code=130)
 
     app.run(checked, flags_parser=_parse)

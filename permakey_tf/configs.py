@@ -56,16 +56,16 @@ def setting(
       above, below: exclusive bounds.
       choices: the allowed values.
     """
-    metadata = dict(
-        help=help,
-        origin=origin,
-        unit=unit,
-        low=low,
-        high=high,
-        above=above,
-        below=below,
-        choices=choices,
-    )
+    metadata = {
+        "help": help,
+        "origin": origin,
+        "unit": unit,
+        "low": low,
+        "high": high,
+        "above": above,
+        "below": below,
+        "choices": choices,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -271,7 +271,7 @@ class CollectionConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class VAEConfig(Config):
-    """The variational auto-encoder whose encoder features feed the LSPN (ICLR eq. 1, app. A.2.1)."""
+    """The variational auto-encoder whose features feed the LSPN (ICLR eq. 1, app. A.2.1)."""
 
     vae_filters: tuple[int, ...] = setting(
         (32, 64, 64, 128), "Filters of the encoder's convolutions.", origin="paper", low=1
@@ -292,8 +292,8 @@ class VAEConfig(Config):
     )
     elbo: str = setting(
         "sum",
-        "How the likelihood is reduced over the pixels of a frame: sum is eq. 1; mean, the authors' "
-        "code, weighs the KL term by the number of pixel values instead of 1.",
+        "How the likelihood is reduced over the pixels of a frame: sum is eq. 1; mean, the "
+        "authors' code, weighs the KL term by the number of pixel values instead of 1.",
         origin="paper",
         choices=("sum", "mean"),
     )
@@ -521,7 +521,7 @@ def _check_stack(config, prefix):
     parts = [getattr(config, f"{prefix}_{part}") for part in ("filters", "kernel_sizes", "strides")]
     if len({len(part) for part in parts}) != 1:
         raise UserError(
-            f"{prefix}_filters, {prefix}_kernel_sizes and {prefix}_strides must have the same length"
+            f"{prefix}_filters, {prefix}_kernel_sizes and {prefix}_strides must be equally long"
         )
     if sum(stride == 2 for stride in parts[2]) > 2:
         raise UserError(f"{prefix}_strides: at most two strides of 2, frames are divisible by 4")

@@ -1,0 +1,95 @@
+"""Flags of `python -m run.keypoints`: the method, the frames, the run folder."""
+
+import dataclasses
+from pathlib import Path
+
+from absl import flags
+
+from flags import common
+from permakey_tf.configs import (
+    CollectionConfig,
+    KeypointConfig,
+    LoggingConfig,
+    canonical_game,
+    resolve_num_keypoints,
+)
+from permakey_tf.data.frames import FrameStore
+from permakey_tf.data.sources import build_store
+from permakey_tf.errors import UserError
+
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Frame store to train on (see run.data). Unset: data/GAME."
+)
+_LOGDIR = flags.DEFINE_string(
+    "logdir",
+    None,
+    "Run folder: checkpoints, metrics, figures. Holding a run with the same settings, it is "
+    "resumed. Unset: runs/GAME_METHOD_seedSEED.",
+)
+_COLLECT = flags.DEFINE_boolean(
+    "collect", True, "Make the frame store with the collection flags where it is missing."
+)
+
+
+def define() -> None:
+    """Defines all flags; call once, before they are parsed."""
+    for config_class in (KeypointConfig, LoggingConfig, CollectionConfig):
+        common.define(config_class)
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What the flags ask for."""
+
+    keypoints: KeypointConfig
+    logging: LoggingConfig
+    collection: CollectionConfig
+    data_dir: str
+    logdir: str
+    collect: bool
+
+
+def from_flags() -> Command:
+    """Checks all flags together. Raises UserError naming the flag that is wrong."""
+    collection = common.build(CollectionConfig)
+    keypoints = resolve_num_keypoints(common.build(KeypointConfig), collection.game)
+    game = canonical_game(collection.game)
+    run_name = f"{game}_{keypoints.method}_seed{keypoints.training.seed}"
+    return Command(
+        keypoints,
+        common.build(LoggingConfig),
+        collection,
+        _DATA_DIR.value or f"data/{game}",
+        _LOGDIR.value or f"runs/{run_name}",
+        _COLLECT.value,
+    )
+
+
+def open_or_collect(command: Command) -> FrameStore:
+    """The frame store that the command names, made first where it is missing.
+
+    Raises:
+      UserError: no store and --nocollect, or a store that does not fit the other flags.
+    """
+    path, wanted = Path(command.data_dir), command.collection
+    if not path.exists():
+        if not command.collect:
+            raise UserError(
+                f"--data_dir={path} does not exist; make it with `python -m run.data "
+                f"--game={wanted.game} --out={path}`, or pass --collect"
+            )
+        store = build_store(wanted, path)
+        for note in store.manifest["notes"]:
+            print(f"note: {note}")
+        return store
+    store = FrameStore.open(path)
+    held = {
+        "game": canonical_game(store.manifest["game"]),
+        "image_size": store.image_size,
+        "channels": store.channels,
+    }
+    asked = dataclasses.asdict(wanted) | {"game": canonical_game(wanted.game)}
+    for name, value in held.items():
+        if value != asked[name]:
+            raise UserError(f"{path} holds frames of {name} {value}: pass --{name}={value}")
+    return store

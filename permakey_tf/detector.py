@@ -1,0 +1,118 @@
+"""A trained run as a function of frames."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from permakey_tf.configs import KeypointConfig
+from permakey_tf.data.frames import prepare_frame
+from permakey_tf.errors import UserError
+from permakey_tf.training.runs import RunFolder
+
+_CHUNK = 32  # frames in one call of the model: bounds memory for any batch size
+
+
+class KeypointDetector:
+    """Keypoints, windows and error maps of a trained run.
+
+    Frames of any size are brought to the model's size by area averaging, and to grey where the
+    model was trained on grey frames.
+
+    Example:
+      detector = KeypointDetector.load("runs/mspacman_permakey_seed0")
+      centers = detector.detect(frames)   # uint8 [B, H, W, 3] -> float32 [B, K, 2]
+
+    Args:
+      model: a keypoint method, e.g. models.permakey.PermaKey, with trained weights.
+    """
+
+    def __init__(self, model):
+        self._model = model
+        shape = [None, model.image_size, model.image_size, model.channels]
+        signature = [tf.TensorSpec(shape, tf.uint8)]
+        self._detect = tf.function(
+            lambda frames: model(_to_images(frames)).centers_yx, input_signature=signature
+        )
+        self._error_maps = tf.function(
+            lambda frames: model.error_maps(_to_images(frames)), input_signature=signature
+        )
+
+    @classmethod
+    def load(cls, run_folder: str | Path) -> "KeypointDetector":
+        """Loads the best checkpoint of a run folder; needs neither its frames nor flags.
+
+        Raises:
+          UserError: no run folder, or a missing or damaged checkpoint.
+        """
+        return cls(RunFolder.open(run_folder).load_model())
+
+    @property
+    def config(self) -> KeypointConfig:
+        """All settings of the run."""
+        return self._model.config
+
+    @property
+    def num_keypoints(self) -> int:
+        """K."""
+        return self.config.pointnet.num_keypoints
+
+    @property
+    def image_size(self) -> int:
+        """Side S of the frames that the model sees, in pixels."""
+        return self._model.image_size
+
+    def detect(self, frames: np.ndarray) -> np.ndarray:
+        """Keypoint centres.
+
+        Args:
+          frames: uint8 [B, H, W, 3], or one frame [H, W, 3]; RGB, any size. A model of grey
+            frames also takes [B, H, W, 1].
+
+        Returns:
+          float32 [B, K, 2] (or [K, 2]), (y, x) in [-1, 1], -1 at the top row and left column.
+
+        Raises:
+          UserError: `frames` is no such array.
+        """
+        return self._map(self._detect, frames, [self.num_keypoints, 2])
+
+    def error_maps(self, frames: np.ndarray) -> np.ndarray:
+        """Error maps of the chosen encoder layers: float32 [B, S, S, M] in [0, 1].
+
+        Args and errors as in `detect`.
+        """
+        size, num_maps = self.image_size, len(self.config.lspn.lsp_layers)
+        return self._map(self._error_maps, frames, [size, size, num_maps])
+
+    def windows(self, frames: np.ndarray) -> np.ndarray:
+        """Gaussian windows of the keypoints: float32 [B, S, S, K] in [0, 1].
+
+        Args and errors as in `detect`.
+        """
+        centers = self.detect(frames)
+        single = centers.ndim == 2
+        windows = self._model.windows(centers[None] if single else centers, self.image_size)
+        return windows.numpy()[0] if single else windows.numpy()
+
+    def _map(self, function, frames, shape) -> np.ndarray:
+        frames = np.asarray(frames)
+        if frames.dtype != np.uint8 or frames.ndim not in (3, 4):
+            raise UserError(
+                f"frames must be uint8 [B, H, W, 3] or [H, W, 3], not {frames.dtype} "
+                f"{list(frames.shape)}"
+            )
+        if frames.ndim == 3:
+            return self._map(function, frames[None], shape)[0]
+        outputs = [np.zeros([0, *shape], np.float32)]
+        for start in range(0, len(frames), _CHUNK):
+            outputs.append(function(self._prepare(frames[start : start + _CHUNK])).numpy())
+        return np.concatenate(outputs)
+
+    def _prepare(self, frames):
+        size, channels = self.image_size, self._model.channels
+        return np.stack([prepare_frame(frame, size, channels) for frame in frames])
+
+
+def _to_images(frames: tf.Tensor) -> tf.Tensor:
+    return tf.cast(frames, tf.float32) / 255.0

@@ -1,0 +1,68 @@
+"""Checkpoints: one file of named arrays, replaced atomically.
+
+A checkpoint is an explicit name -> array table in NumPy's npz format, so nothing can be left out
+silently and nothing but NumPy is needed to look into it. The file is written beside its final
+name, flushed to disk and renamed: whenever the process dies, the old or the new file is there,
+whole.
+"""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from permakey_tf.errors import UserError
+
+
+def named_variables(groups: dict) -> dict:
+    """{"group/path": variable} of {group: variables}. Raises ValueError for a name used twice."""
+    table = {}
+    for group, variables in groups.items():
+        for variable in variables:
+            name = f"{group}/{variable.path}"
+            if name in table:
+                raise ValueError(f"two variables are named {name}: one would be lost")
+            table[name] = variable
+    return table
+
+
+def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes the table to `path` (a .npz file) atomically.
+
+    Raises:
+      UserError: the disk is full or not writable; an older checkpoint at `path` stays.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from error
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """Reads a table written by `save`. Raises UserError naming a missing or damaged file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such checkpoint; train first") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged or no checkpoint; delete it to start afresh") from error
+
+
+def assign(variables: dict, arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Assigns every variable its array. Raises UserError unless names and shapes all agree."""
+    odd = sorted(set(variables) ^ set(arrays))
+    if odd:
+        raise UserError(f"{path} does not fit the model: {odd[0]} and {len(odd) - 1} more differ")
+    for name, variable in variables.items():
+        if tuple(variable.shape) != arrays[name].shape:
+            raise UserError(f"{path} does not fit the model: {name} has another shape")
+        variable.assign(arrays[name])

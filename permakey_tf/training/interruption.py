@@ -1,0 +1,37 @@
+"""Leaving a training loop at a step's end when the user or the system asks for it."""
+
+import contextlib
+import signal
+
+
+class Interruption:
+    """`signal`: the signal that arrived (SIGINT or SIGTERM), or None."""
+
+    def __init__(self):
+        self.signal: signal.Signals | None = None
+
+    def _remember(self, number, _frame):
+        self.signal = signal.Signals(number)
+
+
+@contextlib.contextmanager
+def deferred():
+    """Within the block, Ctrl-C and SIGTERM set a mark instead of killing the process.
+
+    The loop looks at the mark between steps, saves and leaves. A second Ctrl-C kills as usual.
+    """
+    mark = Interruption()
+    caught = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in caught}
+
+    def handle(number, frame):
+        mark._remember(number, frame)
+        signal.signal(number, before[number])
+
+    for number in caught:
+        signal.signal(number, handle)
+    try:
+        yield mark
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

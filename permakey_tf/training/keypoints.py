@@ -1,0 +1,271 @@
+"""Trains any keypoint method: one tf.function per step, exact resuming, early stopping."""
+
+import dataclasses
+import math
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from permakey_tf.configs import KeypointConfig, LoggingConfig, TrainingConfig, flatten
+from permakey_tf.data import pipeline
+from permakey_tf.data.frames import FrameStore
+from permakey_tf.errors import UserError
+from permakey_tf.training import checkpoint
+from permakey_tf.training.interruption import Interruption, deferred
+from permakey_tf.training.runs import RunFolder, build_model
+from permakey_tf.training.summaries import MetricsLog
+from permakey_tf.viz import overlay
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint."""
+
+    step: int = 0
+    best_loss: float = math.inf
+    best_step: int = 0
+    validations_since_best: int = 0
+    finished: bool = False
+
+
+def to_images(frames: tf.Tensor) -> tf.Tensor:
+    """uint8 [B, S, S, C] -> float32 [B, S, S, C] in [0, 1]."""
+    return tf.cast(frames, tf.float32) / 255.0
+
+
+def learning_rate_schedule(initial: float, config: TrainingConfig, num_steps: int):
+    """Staircase lr / (1 + decay_rate * floor(step / decay_steps)) (paper), or a cosine to 0."""
+    if config.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(initial, num_steps)
+    return keras.optimizers.schedules.InverseTimeDecay(
+        initial, config.decay_steps, config.decay_rate, staircase=True
+    )
+
+
+class KeypointTrainer:
+    """Trains a model on a frame store and keeps its run folder.
+
+    The model is any keypoint method with `modules`, `learning_rate(module)`,
+    `compute_losses(images, seed, training)` (see models.permakey.PermaKey). Every module has its
+    own Adam. Batches, noise and latents are functions of (seed, step), so the variables and
+    `Progress` are all there is to save.
+
+    Args:
+      folder: run folder; a checkpoint in it is resumed.
+      store: frames to train and validate on.
+      logging: how often to report and save.
+    """
+
+    def __init__(self, folder: RunFolder, store: FrameStore, logging: LoggingConfig):
+        self.folder, self.store, self.logging = folder, store, logging
+        self.config: KeypointConfig = folder.config
+        training = self.config.training
+        per_epoch = pipeline.steps_per_epoch(store, training.batch_size)
+        limit = training.max_steps or math.inf
+        self.num_steps = int(min(training.epochs * per_epoch, limit))
+        self.validate_every = training.validate_every or per_epoch
+        self.model = build_model(self.config, folder.frames)
+        self.optimizers = {}
+        for name, module in self.model.modules.items():
+            rate = self.model.learning_rate(name)
+            schedule = learning_rate_schedule(rate, training, self.num_steps)
+            self.optimizers[name] = keras.optimizers.Adam(schedule, name="adam")
+            self.optimizers[name].build(module.trainable_variables)
+        self.weights = checkpoint.named_variables({"model": self.model.variables})
+        self.variables = self.weights | checkpoint.named_variables(
+            {f"optimizer/{name}": o.variables for name, o in self.optimizers.items()}
+        )
+        self.progress = Progress()
+        if folder.latest_checkpoint.exists():
+            self._restore()
+
+    # ------------------------------------------------------------------------------- one step
+
+    @tf.function
+    def train_step(self, frames, step):
+        """uint8 [B, S, S, C], int32 [] -> (losses by module, metrics); updates all variables."""
+        seed = tf.stack([tf.constant(self.config.training.seed, tf.int32), step])
+        with tf.GradientTape() as tape:
+            losses = self.model.compute_losses(to_images(frames), seed=seed, training=True)
+            # Gradients are stopped between the modules, so the gradient of the sum is, for each
+            # module, the gradient of its own loss.
+            total = tf.add_n(list(losses.by_module.values()))
+        variables = {name: m.trainable_variables for name, m in self.model.modules.items()}
+        gradients = tape.gradient(total, variables)
+        for name, optimizer in self.optimizers.items():
+            optimizer.apply(gradients[name], variables[name])
+        return losses.by_module, losses.metrics
+
+    @tf.function(reduce_retracing=True)
+    def evaluation_step(self, frames):
+        """uint8 [B, S, S, C] -> {name: float32 []}, means over the batch, nothing updated."""
+        losses = self.model.compute_losses(to_images(frames))
+        by_module = {f"loss_{name}": loss for name, loss in losses.by_module.items()}
+        return {"selection": losses.selection, **by_module, **losses.metrics}
+
+    def evaluate(self, split: str) -> dict[str, float]:
+        """Losses and metrics on a whole split, weighted by the sizes of the batches.
+
+        `keypoint_spread` is taken within batches of consecutive frames.
+        """
+        training = self.config.training
+        batches = pipeline.held_out_batches(
+            self.store, split, training.batch_size, training.noise, training.seed
+        )
+        sums, count = {}, 0
+        for frames in batches:
+            count += len(frames)
+            for name, value in self.evaluation_step(frames).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(frames)
+        return {name: value / count for name, value in sums.items()}
+
+    # --------------------------------------------------------------------------------- a run
+
+    def train(self) -> Interruption:
+        """Trains to the end, or until a signal; the best weights end in the run folder.
+
+        Returns:
+          Its `signal` is set where training was interrupted; the run is saved then and
+          continues when called again on the same folder.
+
+        Raises:
+          UserError: a loss is not finite.
+        """
+        if self.progress.finished:
+            return Interruption()
+        names = self._column_names()
+        log = MetricsLog(self.folder.path, names, self.progress.step)
+        log.settings(self.config.to_dict(), flatten(self.config))
+        with deferred() as interruption:
+            self._train_until(interruption, log)
+        log.close()
+        return interruption
+
+    def _train_until(self, interruption, log):
+        training, progress = self.config.training, self.progress
+        batches = pipeline.training_batches(
+            self.store,
+            training.batch_size,
+            training.noise,
+            training.seed,
+            progress.step,
+            self.num_steps,
+        )
+        bar = tqdm(total=self.num_steps, initial=progress.step, desc="training", unit="step")
+        clock, clock_step = time.monotonic(), progress.step
+        with bar:
+            for frames in batches:
+                losses, metrics = self.train_step(frames, tf.constant(progress.step))
+                progress.step += 1
+                bar.update()
+                by_module = self._checked(losses)
+                if progress.step % self.logging.summary_every == 0:
+                    seconds = time.monotonic() - clock
+                    speed = (progress.step - clock_step) * training.batch_size / seconds
+                    clock, clock_step = time.monotonic(), progress.step
+                    bar.set_postfix({"images/s": f"{speed:.0f}"} | _short(by_module))
+                    log.scalars(progress.step, self._report(by_module, metrics, speed))
+                last = progress.step == self.num_steps
+                validated = last or progress.step % self.validate_every == 0
+                if validated:
+                    progress.finished = self._validate(log) or last
+                if (
+                    validated
+                    or progress.step % self.logging.checkpoint_every == 0
+                    or interruption.signal
+                ):
+                    self._save()
+                if progress.finished or interruption.signal:
+                    return
+
+    def _checked(self, losses) -> dict[str, float]:
+        by_module = {name: float(loss) for name, loss in losses.items()}
+        for name, loss in by_module.items():
+            if not math.isfinite(loss):
+                latest = self.folder.latest_checkpoint
+                last_good = (
+                    f"the last good checkpoint is {latest}"
+                    if latest.exists()
+                    else ("there is no checkpoint yet")
+                )
+                raise UserError(
+                    f"the loss of {name} is {loss} at step {self.progress.step}; {last_good}. "
+                    f"Lower --learning_rate and start a new --logdir"
+                )
+        return by_module
+
+    def _validate(self, log) -> bool:
+        """Validates, keeps the best weights; True where early stopping ends the run."""
+        progress = self.progress
+        values = self.evaluate("validation")
+        log.scalars(progress.step, {f"validation/{n}": v for n, v in values.items()})
+        for name, image in overlay.summary_images(self.model, self._example_images()).items():
+            log.image(progress.step, name, image)
+        if values["selection"] < progress.best_loss:
+            progress.best_loss, progress.best_step = values["selection"], progress.step
+            progress.validations_since_best = 0
+            checkpoint.save(self.folder.best_checkpoint, _arrays(self.weights))
+        else:
+            progress.validations_since_best += 1
+        return progress.validations_since_best >= self.config.training.patience
+
+    def _example_images(self):
+        """A few validation frames, spread over the split: float32 [<=4, S, S, C]."""
+        rows = self.store.split_range("validation")
+        chosen = np.linspace(rows.start, rows.stop - 1, min(4, len(rows))).astype(int)
+        return to_images(tf.constant(self.store.frames[chosen]))
+
+    # --------------------------------------------------------------------- reporting and saving
+
+    def _column_names(self):
+        names = list(self.evaluation_step(tf.constant(self.store.frames[:1])))
+        modules = list(self.model.modules)
+        return [
+            *(f"train/{name}" for name in names if name != "selection"),
+            *(f"learning_rate/{name}" for name in modules),
+            "images_per_second",
+            *(f"validation/{name}" for name in names),
+        ]
+
+    def _report(self, by_module, metrics, speed) -> dict[str, float]:
+        return {
+            **{f"train/loss_{name}": value for name, value in by_module.items()},
+            **{f"train/{name}": float(value) for name, value in metrics.items()},
+            **{f"learning_rate/{n}": float(o.learning_rate) for n, o in self.optimizers.items()},
+            "images_per_second": speed,
+        }
+
+    def _save(self):
+        arrays = _arrays(self.variables)
+        for name, array in arrays.items():
+            if not np.all(np.isfinite(array)):
+                raise UserError(f"{name} is not finite at step {self.progress.step}; not saved")
+        for name, value in dataclasses.asdict(self.progress).items():
+            arrays[f"progress/{name}"] = np.asarray(value)
+        checkpoint.save(self.folder.latest_checkpoint, arrays)
+
+    def _restore(self):
+        path = self.folder.latest_checkpoint
+        arrays = checkpoint.load(path)
+        fields = {field.name for field in dataclasses.fields(Progress)}
+        saved = {name: arrays.pop(f"progress/{name}", None) for name in fields}
+        if any(value is None for value in saved.values()):
+            raise UserError(f"{path} does not say where the run stands; delete it to start afresh")
+        checkpoint.assign(self.variables, arrays, path)
+        self.progress = Progress(**{name: value.item() for name, value in saved.items()})
+
+    def restore_best(self) -> None:
+        """Puts the weights with the best validation loss into the model."""
+        path = self.folder.best_checkpoint
+        checkpoint.assign(self.weights, checkpoint.load(path), path)
+
+
+def _arrays(variables):
+    return {name: np.asarray(variable) for name, variable in variables.items()}
+
+
+def _short(losses):
+    return {name: f"{value:.4g}" for name, value in losses.items()}

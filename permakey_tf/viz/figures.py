@@ -1,0 +1,51 @@
+"""Publication figures, drawn from trained models on held-out frames."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from permakey_tf.viz import overlay
+
+_CELL = 1.2  # inches
+
+
+def keypoint_grid(model, images: np.ndarray, title: str, path: Path) -> None:
+    """Frames, keypoints, error maps, windows and reconstruction, one column per frame (fig. 2a).
+
+    Args:
+      model: a keypoint method with `panels(images)`.
+      images: float32 [B, S, S, C] in [0, 1].
+      title: of the figure.
+      path: of the PNG file.
+    """
+    keypoints, panels = model.panels(images)
+    frames = overlay.to_rgb(np.asarray(images))
+    rows = {"frame": frames, "keypoints": frames}
+    rows |= {name: np.asarray(panel) for name, panel in panels.items()}
+    points = overlay.to_pixels(keypoints.centers_yx, *frames.shape[1:3])  # [B, K, 2]
+    colors = overlay.keypoint_colors(points.shape[1]) / 255
+    # A Figure of its own rather than pyplot's: no display, no global state.
+    figure = Figure(figsize=(_CELL * (len(frames) + 0.9), _CELL * len(rows) + 0.4))
+    axes = figure.subplots(len(rows), len(frames), squeeze=False)
+    for row, (name, cells) in zip(axes, rows.items(), strict=True):
+        row[0].set_ylabel(name.replace(" map ", "\nmap, layer "), fontsize=9)
+        for axis, cell in zip(row, cells, strict=True):
+            grey = cell.ndim == 2 or cell.shape[-1] == 1
+            axis.imshow(cell, cmap=_color_map(cell, grey), vmin=0, vmax=1 if grey else None)
+            axis.set(xticks=[], yticks=[])
+    for axis, centers in zip(axes[1], points, strict=True):
+        axis.scatter(
+            centers[:, 1], centers[:, 0], c=colors, s=26, edgecolors="white", linewidths=0.8
+        )
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout(pad=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def _color_map(cell, grey):
+    if not grey:
+        return None
+    return matplotlib.colormaps["magma" if cell.ndim == 2 else "gray"]

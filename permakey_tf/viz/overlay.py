@@ -1,0 +1,73 @@
+"""Keypoints drawn on frames, and contact sheets of images, as plain arrays."""
+
+import matplotlib
+import numpy as np
+
+# Okabe and Ito's palette without black: told apart with any colour vision.
+_PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+_RADIUS = 0.03  # of a marker, in frame sides
+
+
+def keypoint_colors(num_keypoints: int) -> np.ndarray:
+    """uint8 [K, 3], one colour per keypoint; the palette's seven repeat."""
+    hues = [matplotlib.colors.to_rgb(_PALETTE[k % len(_PALETTE)]) for k in range(num_keypoints)]
+    return np.round(np.array(hues) * 255).astype(np.uint8)
+
+
+def to_rgb(images: np.ndarray) -> np.ndarray:
+    """float [..., C] in [0, 1] with C = 3 or 1 -> uint8 [..., 3]."""
+    images = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+
+
+def heat(maps: np.ndarray) -> np.ndarray:
+    """float [...] in [0, 1] -> uint8 [..., 3], the colour map magma."""
+    return np.round(matplotlib.colormaps["magma"](np.asarray(maps))[..., :3] * 255).astype(np.uint8)
+
+
+def to_pixels(centers_yx: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(y, x) in [-1, 1] -> pixel (y, x): -1 is the centre of the first pixel, 1 of the last."""
+    return (np.asarray(centers_yx) + 1) / 2 * (np.array([height, width]) - 1)
+
+
+def draw_keypoints(frames: np.ndarray, centers_yx: np.ndarray, magnify: int = 3) -> np.ndarray:
+    """Draws every keypoint as a ringed dot, one colour per keypoint.
+
+    Args:
+      frames: uint8 [B, H, W, 3].
+      centers_yx: float [B, K, 2], (y, x) in [-1, 1].
+      magnify: frames are enlarged by this whole factor first.
+
+    Returns:
+      uint8 [B, magnify*H, magnify*W, 3].
+    """
+    frames = frames.repeat(magnify, axis=1).repeat(magnify, axis=2)
+    _, height, width, _ = frames.shape
+    rows, columns = np.mgrid[:height, :width]
+    colors = keypoint_colors(centers_yx.shape[1])
+    radius = _RADIUS * height
+    for frame, points in zip(frames, to_pixels(centers_yx, height, width), strict=True):
+        for (y, x), color in zip(points, colors, strict=True):
+            distance = np.hypot(rows - y, columns - x)
+            frame[distance <= radius + 1.5] = 255
+            frame[distance <= radius] = color
+    return frames
+
+
+def summary_images(model, images) -> dict[str, np.ndarray]:
+    """Contact sheets for TensorBoard, one per kind of picture, the batch side by side.
+
+    Args:
+      model: a keypoint method with `panels(images)`.
+      images: float32 [B, S, S, C] in [0, 1].
+
+    Returns:
+      {name: uint8 [H, W, 3]}.
+    """
+    keypoints, panels = model.panels(images)
+    frames = to_rgb(np.asarray(images))
+    sheets = {"keypoints": draw_keypoints(frames, np.asarray(keypoints.centers_yx))}
+    for title, panel in panels.items():
+        panel = np.asarray(panel)
+        sheets[title.replace(" ", "_")] = heat(panel) if panel.ndim == 3 else to_rgb(panel)
+    return {name: np.concatenate(list(sheet), axis=1) for name, sheet in sheets.items()}

@@ -1,0 +1,46 @@
+"""Trains keypoints on the frames of a game, evaluates them and draws what they see.
+
+  python -m run.keypoints --flagfile=flags/presets/quick.cfg
+
+makes the frame store where it is missing, trains, evaluates on held-out frames, and writes
+checkpoints, metrics, TensorBoard logs and figures to the run folder. The same command resumes.
+"""
+
+from absl import flags
+
+from flags import common
+from flags import keypoints as keypoint_flags
+
+
+def main():
+    command = keypoint_flags.from_flags()
+    store = keypoint_flags.open_or_collect(command)
+    # TensorFlow takes seconds to load; wrong flags and missing frames are refused before.
+    from permakey_tf.evaluation.keypoints import evaluate_run
+    from permakey_tf.training.device import prepare_device
+    from permakey_tf.training.keypoints import KeypointTrainer
+    from permakey_tf.training.runs import FrameSpec, RunFolder
+
+    folder = RunFolder.create_or_resume(command.logdir, command.keypoints, FrameSpec.of(store))
+    with folder.locked():
+        print(f"device: {prepare_device()}")
+        trainer = KeypointTrainer(folder, store, command.logging)
+        print(f"run folder: {folder.path}, {trainer.progress}", flush=True)
+        interruption = trainer.train()
+        if interruption.signal:
+            common.fail(
+                f"interrupted by {interruption.signal.name}; saved at step "
+                f"{trainer.progress.step}; the same command continues from there",
+                code=128 + interruption.signal,
+            )
+        for what, path in evaluate_run(trainer).items():
+            print(f"{what}: {path}")
+        print(f"TensorBoard: tensorboard --logdir={folder.path}")
+
+
+keypoint_flags.define()
+flags.adopt_module_key_flags(keypoint_flags)
+flags.adopt_module_key_flags(common)
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,84 @@
+"""Checkpoints are complete, atomic and refuse what does not fit."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from permakey_tf.errors import UserError
+from permakey_tf.training import checkpoint
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "checkpoints" / "latest.npz"
+
+
+def test_arrays_come_back_bit_for_bit(path):
+    arrays = {
+        "a/b": np.array([1.1, np.pi, -0.0], np.float32),
+        "n": np.asarray(7),
+        "empty": np.zeros([0, 3]),
+    }
+    checkpoint.save(path, arrays)
+    loaded = checkpoint.load(path)
+    assert set(loaded) == set(arrays)
+    for name, array in arrays.items():
+        assert loaded[name].dtype == array.dtype
+        assert loaded[name].tobytes() == array.tobytes()
+
+
+def test_a_write_that_fails_leaves_the_old_checkpoint(path, monkeypatch):
+    checkpoint.save(path, {"x": np.ones(3)})
+
+    def disk_full(file, **_):
+        file.write(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", disk_full)
+    with pytest.raises(UserError, match=r"latest\.npz: No space left"):
+        checkpoint.save(path, {"x": np.zeros(3)})
+    np.testing.assert_array_equal(checkpoint.load(path)["x"], np.ones(3))
+    assert [file.name for file in path.parent.iterdir()] == ["latest.npz"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "flipped byte"])
+def test_damaged_files_are_named(path, damage):
+    checkpoint.save(path, {"x": np.arange(1000.0)})
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        content = content[: len(content) // 2]
+    elif damage == "flipped byte":
+        content[500] ^= 0xFF
+    else:
+        content = {"empty": b"", "text": b"hello"}[damage]
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"latest\.npz is damaged"):
+        checkpoint.load(path)
+
+
+def test_pickles_are_never_read(path):
+    path.parent.mkdir()
+    np.savez(path, x=np.array([{"a": 1}], object))
+    with pytest.raises(UserError, match="damaged or no checkpoint"):
+        checkpoint.load(path)
+
+
+def test_missing_file(path):
+    with pytest.raises(UserError, match="no such checkpoint"):
+        checkpoint.load(path)
+
+
+def test_names_and_shapes_must_all_agree(path):
+    variables = {"a": tf.Variable([1.0, 2.0]), "b": tf.Variable(0.0)}
+    with pytest.raises(UserError, match="does not fit the model: b"):
+        checkpoint.assign(variables, {"a": np.zeros(2, np.float32)}, path)
+    with pytest.raises(UserError, match="a has another shape"):
+        checkpoint.assign(variables, {"a": np.zeros(3, np.float32), "b": np.float32(0)}, path)
+
+
+def test_two_variables_of_one_name_are_an_error():
+    class Named:
+        path = "kernel"
+
+    with pytest.raises(ValueError, match="two variables are named g/kernel"):
+        checkpoint.named_variables({"g": [Named(), Named()]})

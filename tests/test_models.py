@@ -1,0 +1,219 @@
+"""One conformance table over every model, and what each loss may reach."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import tiny_config
+
+from permakey_tf.configs import KeypointConfig
+from permakey_tf.models.lspn import LSPNs
+from permakey_tf.models.permakey import PermaKey
+from permakey_tf.models.pointnet import PointNet
+from permakey_tf.models.vae import VAE
+from permakey_tf.training import checkpoint
+
+SIZE = 20
+
+
+def images(batch=3, channels=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return tf.constant(rng.uniform(size=[batch, SIZE, SIZE, channels]), tf.float32)
+
+
+def make_vae(**changes):
+    return VAE(tiny_config(**changes).vae, SIZE, 3)
+
+
+def make_lspn(**changes):
+    return LSPNs(tiny_config(**changes).lspn, (4, 8, 8, 8))
+
+
+def encoder_features(batch):
+    return [
+        tf.abs(tf.random.stateless_normal([batch, s, s, c], [1, s]))
+        for s, c in ((20, 4), (10, 8), (5, 8), (5, 8))
+    ]
+
+
+# name: (make, inputs of a batch, one float tensor of the outputs, trainable variables).
+# A block has kernel, gamma and beta.
+MODELS = {
+    # 4 encoder blocks, posterior (2), decoder: dense 1, norm 2, 3 blocks, output 2
+    "vae": (make_vae, images, lambda out: out.reconstructions, 4 * 3 + 2 + 3 + 9 + 2),
+    # dense 1, 5 blocks, output conv 2, norm 2
+    "vae, code's decoder": (
+        lambda: make_vae(decoder="code"), images, lambda out: out.reconstructions,
+        4 * 3 + 2 + 2 + 5 * 3 + 2 + 2,
+    ),
+    # per layer: 3 kernels, bias of the last, 2 norms
+    "lspn": (make_lspn, encoder_features, lambda out: out[1].error_map, 2 * (3 + 1 + 4)),
+    "lspn, 4 layers": (
+        lambda: make_lspn(lsp_depth="4-layer"), encoder_features, lambda out: out[1].error_map,
+        2 * (4 + 1 + 6),
+    ),
+    "pointnet": (
+        lambda: PointNet(tiny_config().pointnet), lambda b: images(b, 2), lambda out: out.logits,
+        4 * 3 + 2,
+    ),
+    "permakey": (
+        lambda: PermaKey(tiny_config(), SIZE, 3), images, lambda out: out.logits,
+        (4 * 3 + 2 + 3 + 9 + 2) + 2 * 8 + (4 * 3 + 2),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+class TestConformance:
+    def test_trainable_variables(self, name):
+        make, inputs, _, count = MODELS[name]
+        model = make()
+        model(inputs(2))
+        assert len(model.trainable_variables) == count
+        assert len({v.path for v in model.variables}) == len(model.variables)
+
+    def test_graph_equals_eager_for_any_batch_size(self, name):
+        make, inputs, pick, _ = MODELS[name]
+        model = make()
+        function = tf.function(lambda x: pick(model(x)), reduce_retracing=True)
+        for batch in (1, 3, 4):
+            eager = pick(model(inputs(batch)))
+            np.testing.assert_allclose(function(inputs(batch)), eager, rtol=1e-4, atol=1e-5)
+
+    def test_save_and_restore_into_a_fresh_object(self, name, tmp_path):
+        make, inputs, pick, _ = MODELS[name]
+        keras.utils.set_random_seed(1)
+        model, fresh = make(), make()
+        before = pick(model(inputs(2)))
+        assert np.any(np.abs(pick(fresh(inputs(2))) - before) > 1e-6)
+        tables = [checkpoint.named_variables({"m": m.variables}) for m in (model, fresh)]
+        checkpoint.save(tmp_path / "m.npz", {n: np.asarray(v) for n, v in tables[0].items()})
+        checkpoint.assign(tables[1], checkpoint.load(tmp_path / "m.npz"), tmp_path / "m.npz")
+        np.testing.assert_array_equal(pick(fresh(inputs(2))), before)
+
+
+def test_every_variable_receives_a_gradient():
+    model = PermaKey(tiny_config(), SIZE, 3)
+    with tf.GradientTape() as tape:
+        losses = model.compute_losses(images(4), seed=tf.constant([0, 1]), training=True)
+        total = tf.add_n(list(losses.by_module.values()))
+    for variable, gradient in zip(
+        model.trainable_variables, tape.gradient(total, model.trainable_variables), strict=True
+    ):
+        assert gradient is not None, variable.path
+        assert np.any(gradient.numpy() != 0), variable.path
+
+
+@pytest.mark.parametrize("module", ["vae", "lspn", "pointnet"])
+def test_each_loss_reaches_its_module_and_no_other(module):
+    model = PermaKey(tiny_config(), SIZE, 3)
+    with tf.GradientTape() as tape:
+        loss = model.compute_losses(images(4), seed=tf.constant([0, 1]), training=True).by_module
+        loss = loss[module]
+    gradients = tape.gradient(loss, {n: m.trainable_variables for n, m in model.modules.items()})
+    reached = {n for n, group in gradients.items() if any(g is not None for g in group)}
+    assert reached == {module}
+
+
+def test_moving_statistics_follow_the_batch_in_training_only():
+    model = PermaKey(tiny_config(batch_norm_momentum=0.5), SIZE, 3)
+    norm = model.vae.encoder.blocks[0].norm
+    conv = model.vae.encoder.blocks[0].conv(images(4))
+    model.compute_losses(images(4))
+    assert np.all(norm.moving_mean.numpy() == 0)
+    model.compute_losses(images(4), seed=tf.constant([0, 1]), training=True)
+    np.testing.assert_allclose(norm.moving_mean, 0.5 * np.mean(conv, (0, 1, 2)), rtol=1e-3)
+    variance = np.var(conv, axis=(0, 1, 2), ddof=1)
+    np.testing.assert_allclose(norm.moving_variance, 0.5 + 0.5 * variance, rtol=1e-3)
+
+
+def test_error_maps_are_aligned_and_in_range_for_odd_layers():
+    # 20 pixels: layers 2 and 3 have 5 features, which p = 2 does not divide.
+    model = PermaKey(tiny_config(lsp_layers=(0, 1, 2, 3)), SIZE, 3)
+    maps = model.error_maps(images(2)).numpy()
+    assert maps.shape == (2, SIZE, SIZE, 4)
+    assert maps.min() == 0.0
+    assert maps.max() == 1.0
+    # Layer 3: stride 4, patches of 2: cells of 8 pixels, the last one cut to 4.
+    cells = maps[0, :, :, 3]
+    for start, stop in ((0, 8), (8, 16), (16, 20)):
+        block = cells[start:stop, start:stop]
+        assert np.all(block == block[0, 0])
+
+
+def test_a_constant_frame_gives_no_nan():
+    model = PermaKey(tiny_config(), SIZE, 3)
+    frames = tf.zeros([2, SIZE, SIZE, 3])
+    assert np.all(np.isfinite(model(frames).centers_yx))
+    losses = model.compute_losses(frames, seed=tf.constant([0, 0]), training=True)
+    assert all(np.isfinite(loss) for loss in losses.by_module.values())
+
+
+def test_bfloat16_reaches_every_layer_and_keeps_weights_in_float32():
+    model = PermaKey(tiny_config(precision="bfloat16"), SIZE, 3)
+    # keras.Sequential has a policy of its own, but computes nothing itself.
+    layers = [x for x in model._flatten_layers() if x.weights and x is not model.vae.decoder]
+    assert {layer.compute_dtype for layer in layers} == {"bfloat16"}
+    assert {v.dtype for v in model.variables} == {"float32"}
+    outputs = model(images(2))
+    assert outputs.centers_yx.dtype == tf.float32
+    assert model.error_maps(images(2)).dtype == tf.float32
+
+
+def test_greyscale_and_other_sizes():
+    config = tiny_config()
+    model = PermaKey(config, 32, 1)
+    frames = tf.zeros([2, 32, 32, 1])
+    assert model(frames).centers_yx.shape == (2, 3, 2)
+    assert model.vae(frames).reconstructions.shape == (2, 32, 32, 1)
+
+
+def test_paper_sizes():
+    model = PermaKey(tiny_config(**paper_settings()), 84, 3)
+    shapes = {v.path: tuple(v.shape) for v in model.variables}
+    by_name = {p: s for p, s in shapes.items() if "lspn" in p and p.endswith("kernel")}
+    sizes = sorted(tuple(s[-2:]) for s in by_name.values())
+    # 8ppC -> 512 -> 256 -> ppC with C = 32 and 64, p = 2 (ICLR app. A.2.1).
+    assert sizes == sorted(
+        [(1024, 512), (512, 256), (256, 128), (2048, 512), (512, 256), (256, 256)]
+    )
+    assert model.vae.encoder(tf.zeros([1, 84, 84, 3]))[1].shape == (1, 42, 42, 64)
+
+
+def paper_settings():
+    config = KeypointConfig()
+    return {
+        "vae_filters": config.vae.vae_filters,
+        "pointnet_filters": config.pointnet.pointnet_filters,
+        "lsp_hidden_sizes": config.lspn.lsp_hidden_sizes,
+        "latent_dim": config.vae.latent_dim,
+    }
+
+
+def test_same_seed_same_weights_in_another_process(tmp_path):
+    code = (
+        "import json, numpy as np, keras; keras.utils.set_random_seed(3);"
+        "from conftest import tiny_config; from permakey_tf.models.permakey import PermaKey;"
+        "m = PermaKey(tiny_config(), 20, 3);"
+        "print(json.dumps([float(np.sum(v)) for v in m.variables]))"
+    )
+    here = Path(__file__).parent
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=here, env={**_environment(here)},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for _ in range(2)
+    ]  # fmt: skip
+    assert json.loads(outputs[0]) == json.loads(outputs[1])
+
+
+def _environment(here):
+    import os
+
+    return os.environ | {"PYTHONPATH": f"{here.parent}:{here}"}

@@ -1,0 +1,336 @@
+"""`python -m run.keypoints` from nothing to keypoints, killed, resumed and refused."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import TINY_FLAGS
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from permakey_tf import KeypointDetector
+from permakey_tf.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+RUN_FLAGS = TINY_FLAGS | {
+    "num_frames": 120,
+    "split": "10,1,1",
+    "max_steps": 24,
+    "validate_every": 8,
+    "summary_every": 2,
+    "checkpoint_every": 5,
+    "noise": "both",
+    "learning_rate": 5e-3,
+    "soft_argmax": "joint",
+    "logit_scale": 10,
+}
+
+
+def command(folder, **flags):
+    flags = RUN_FLAGS | {"data_dir": folder / "store", "logdir": folder / "run"} | flags
+    arguments = [f"--{name}={value}" for name, value in flags.items()]
+    return [sys.executable, "-m", "run.keypoints", *arguments]
+
+
+def run(folder, **flags):
+    return subprocess.run(command(folder, **flags), cwd=ROOT, capture_output=True, text=True)
+
+
+def rows(run_folder):
+    with (run_folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def column(run_folder, name):
+    return np.array([float(row[name]) for row in rows(run_folder) if row[name]])
+
+
+def checkpoint(run_folder, name="latest"):
+    with np.load(run_folder / "checkpoints" / f"{name}.npz") as file:
+        return {key: file[key] for key in file.files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a store and a run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("finished")
+    result = run(folder)
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+def refused(result, *words):
+    """One line on stderr that holds all words, no traceback, a non-zero code."""
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+class TestFinishedRun:
+    def test_it_collects_trains_and_says_where_everything_is(self, finished):
+        folder, result = finished
+        assert (folder / "store" / "manifest.json").exists()
+        for path in ("evaluation.json", "figures/test_frames.png", "tensorboard"):
+            assert (folder / "run" / path).exists()
+        assert str(folder / "run" / "evaluation.json") in result.stdout
+        assert "device: " in result.stdout
+
+    def test_losses_fall_and_keypoints_move(self, finished):
+        folder = finished[0] / "run"
+        for name in ("train/loss_vae", "train/loss_lspn", "train/loss_pointnet"):
+            losses = column(folder, name)
+            assert losses[-3:].mean() < losses[:3].mean(), name
+        detector = KeypointDetector.load(folder)
+        frames = np.load(finished[0] / "store" / "frames.npy")
+        assert detector.detect(frames).std(axis=0).max() > 1e-3
+
+    def test_metrics_have_a_row_per_report(self, finished):
+        steps = [int(row["step"]) for row in rows(finished[0] / "run") if row["train/loss_vae"]]
+        assert steps == list(range(2, 25, 2))
+        validations = [
+            int(row["step"]) for row in rows(finished[0] / "run") if row["validation/selection"]
+        ]
+        assert validations == [8, 16, 24]
+
+    def test_tensorboard_holds_the_same_scalars_images_and_settings(self, finished):
+        events = EventAccumulator(str(finished[0] / "run" / "tensorboard"), {"tensors": 0})
+        events.Reload()
+        tags = set(events.Tags()["tensors"])
+        header = set(rows(finished[0] / "run")[0]) - {"step"}
+        assert header <= tags
+        assert {"keypoints", "error_map_0", "error_map_1", "reconstruction", "windows"} <= tags
+        assert any(tag.startswith("config") for tag in tags)
+        logged = [
+            tf.make_ndarray(event.tensor_proto).item()
+            for event in events.Tensors("train/loss_lspn")
+        ]
+        np.testing.assert_allclose(
+            logged, column(finished[0] / "run", "train/loss_lspn"), rtol=1e-6
+        )
+
+    def test_evaluation_is_on_the_test_split_with_the_best_weights(self, finished):
+        folder = finished[0] / "run"
+        evaluation = json.loads((folder / "evaluation.json").read_text())
+        selection = column(folder, "validation/selection")
+        assert evaluation["split"] == "test"
+        assert evaluation["best_step"] == 8 * (1 + int(selection.argmin()))
+        assert evaluation["best_validation_selection"] == pytest.approx(selection.min())
+        assert all(np.isfinite(value) for value in evaluation["losses"].values())
+
+    def test_running_it_again_changes_nothing(self, finished):
+        folder = finished[0]
+        before = checkpoint(folder / "run")
+        table = (folder / "run" / "metrics.csv").read_text()
+        result = run(folder)
+        assert result.returncode == 0, result.stderr
+        assert_equal_arrays(checkpoint(folder / "run"), before)
+        assert (folder / "run" / "metrics.csv").read_text() == table
+
+    @pytest.mark.parametrize(
+        ("flags", "words"),
+        [
+            ({"learning_rate": 1e-3, "seed": 1}, ["learning_rate was 0.005, now 0.001", "seed"]),
+            ({"game": "seaquest"}, ["holds frames of game mspacman", "--game=mspacman"]),
+            ({"image_size": 24}, ["holds frames of image_size 20"]),
+        ],
+    )
+    def test_other_settings_are_refused_by_name(self, finished, flags, words):
+        refused(run(finished[0], **flags), *words)
+
+
+def assert_equal_arrays(one, two):
+    assert set(one) == set(two)
+    for name, array in one.items():
+        assert array.tobytes() == two[name].tobytes(), name
+
+
+def start_and_kill(folder, number, when):
+    """Starts a run, sends a signal as soon as `when(run_folder)` holds; its exit code."""
+    process = subprocess.Popen(
+        command(folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not when(folder / "run"):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.send_signal(number)
+    return process.wait(), process.stderr.read()
+
+
+def written_up_to(step):
+    def holds(run_folder):
+        path = run_folder / "metrics.csv"
+        return path.exists() and any(
+            line.split(",")[0].isdigit() and int(line.split(",")[0]) >= step
+            for line in path.read_text().splitlines()
+        )
+
+    return holds
+
+
+class TestResume:
+    """Bit for bit: the same weights, optimizer states and progress as without the interruption."""
+
+    @pytest.mark.parametrize("steps", [(2, 12), (18,)])
+    def test_after_kill_9(self, finished, tmp_path, steps):
+        for step in steps:
+            start_and_kill(tmp_path, signal.SIGKILL, written_up_to(step))
+        self.finish_and_compare(finished, tmp_path)
+
+    def test_after_kill_9_within_the_write_of_a_checkpoint(self, finished, tmp_path):
+        def writing(run_folder):
+            return (run_folder / "checkpoints" / "latest.npz.partial").exists()
+
+        start_and_kill(tmp_path, signal.SIGKILL, writing)
+        self.finish_and_compare(finished, tmp_path)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_after_a_signal_that_saves(self, finished, tmp_path, number):
+        code, errors = start_and_kill(tmp_path, number, written_up_to(6))
+        assert code == 128 + number
+        assert f"interrupted by {number.name}; saved at step" in errors
+        saved = checkpoint(tmp_path / "run")["progress/step"].item()
+        assert f"saved at step {saved};" in errors
+        self.finish_and_compare(finished, tmp_path)
+
+    def finish_and_compare(self, finished, folder):
+        result = run(folder)
+        assert result.returncode == 0, result.stderr
+        expected = finished[0] / "run"
+        for name in ("latest", "best"):
+            assert_equal_arrays(checkpoint(folder / "run", name), checkpoint(expected, name))
+        timed = {"images_per_second"}
+        tables = [
+            [{k: v for k, v in row.items() if k not in timed} for row in rows(path)]
+            for path in (folder / "run", expected)
+        ]
+        assert tables[0] == tables[1]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("flags", "words"),
+        [
+            ({"batch_size": -3}, ["--batch_size=-3", ">= 2"]),
+            ({"learning_rate": "nan"}, ["--learning_rate=nan", "> 0"]),
+            ({"batch_size": "many"}, ["batch_size"]),
+            ({"lsp_layers": "0,9"}, ["--lsp_layers=0,9", "0 to 3"]),
+            ({"lsp_layers": "0,x"}, ["--lsp_layers=0,x"]),
+            ({"soft_argmax": "hard"}, ["--soft_argmax=hard", "marginal, joint"]),
+            ({"learning_rat": 1}, ["learning_rat"]),
+            ({"image_size": 30}, ["--image_size=30", "multiple of 4"]),
+            ({"game": "pacmann"}, ["pacmann"]),
+        ],
+    )
+    def test_bad_flags_are_refused_before_anything_is_made(self, tmp_path, flags, words):
+        refused(run(tmp_path, **flags), *words)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_missing_frames_with_nocollect(self, tmp_path):
+        refused(run(tmp_path, collect=False), "store does not exist", "run.data")
+
+    def test_more_frames_in_a_batch_than_there_are(self, finished, tmp_path):
+        store = finished[0] / "store"
+        refused(run(tmp_path, data_dir=store, batch_size=500), "--batch_size=500")
+
+    def test_a_folder_that_is_no_run(self, finished, tmp_path):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "thesis.tex").write_text("dear reader")
+        refused(run(tmp_path, data_dir=finished[0] / "store"), "is no run folder", "--logdir")
+
+    def test_a_loss_that_is_not_finite_names_step_module_and_checkpoint(self, finished, tmp_path):
+        result = run(tmp_path, data_dir=finished[0] / "store", learning_rate=1e18)
+        refused(result, "loss of", "at step", "checkpoint")
+
+    def test_help_explains_every_flag(self):
+        arguments = [sys.executable, "-m", "run.keypoints", "--help"]
+        text = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True).stdout
+        for flag in ("--num_keypoints", "--[no]collect", "--lsp_layers", "--precision", "--noise"):
+            assert flag in text
+        assert "(default: '32')" in text
+        assert "Unit: training steps." in text
+
+
+def test_greyscale_frames(tmp_path):
+    result = run(tmp_path, channels=1, max_steps=4)
+    assert result.returncode == 0, result.stderr
+    detector = KeypointDetector.load(tmp_path / "run")
+    assert detector.detect(np.zeros([2, 210, 160, 3], np.uint8)).shape == (2, 3, 2)
+
+
+class TestDetector:
+    @pytest.fixture(scope="class")
+    def detector(self, finished):
+        return KeypointDetector.load(finished[0] / "run")
+
+    def test_sizes_and_batches(self, detector):
+        rng = np.random.default_rng(0)
+        for batch, height, width in ((1, 210, 160), (33, 20, 20), (3, 64, 300)):
+            frames = rng.integers(0, 256, [batch, height, width, 3], np.uint8)
+            centers = detector.detect(frames)
+            assert centers.shape == (batch, 3, 2)
+            assert centers.dtype == np.float32
+            assert np.abs(centers).max() <= 1
+        assert detector.detect(frames[:0]).shape == (0, 3, 2)
+        assert detector.num_keypoints == 3
+        assert detector.image_size == 20
+        assert detector.config.training.noise == "both"
+
+    def test_one_frame_equals_a_batch_of_one(self, detector):
+        frame = np.random.default_rng(1).integers(0, 256, [210, 160, 3], np.uint8)
+        for method in (detector.detect, detector.error_maps, detector.windows):
+            np.testing.assert_array_equal(method(frame), method(frame[None])[0])
+
+    def test_a_frame_does_not_depend_on_its_batch(self, detector):
+        frames = np.random.default_rng(2).integers(0, 256, [40, 20, 20, 3], np.uint8)
+        alone = np.concatenate([detector.detect(frame[None]) for frame in frames])
+        np.testing.assert_allclose(detector.detect(frames), alone, atol=1e-4)
+
+    def test_maps_and_windows(self, detector):
+        frames = np.random.default_rng(3).integers(0, 256, [5, 50, 40, 3], np.uint8)
+        maps, windows = detector.error_maps(frames), detector.windows(frames)
+        assert maps.shape == (5, 20, 20, 2)
+        assert (maps.min(), maps.max()) == (0, 1)
+        assert windows.shape == (5, 20, 20, 3)
+        # The brightest pixel of a window is the one nearest to its keypoint.
+        pixels = np.round((detector.detect(frames) + 1) / 2 * 19).astype(int)
+        for b, k in np.ndindex(5, 3):
+            brightest = np.unravel_index(windows[b, :, :, k].argmax(), (20, 20))
+            assert np.abs(np.array(brightest) - pixels[b, k]).max() <= 1
+
+    @pytest.mark.parametrize(
+        "frames",
+        [np.zeros([2, 20, 20, 3], np.float32), np.zeros([20, 20], np.uint8),
+         np.zeros([2, 20, 20, 4], np.uint8)],
+    )  # fmt: skip
+    def test_other_arrays_are_refused(self, detector, frames):
+        with pytest.raises(UserError, match=r"uint8|channels"):
+            detector.detect(frames)
+
+    def test_folders_that_are_no_runs(self, tmp_path, finished):
+        with pytest.raises(UserError, match=r"no run folder.*config\.json"):
+            KeypointDetector.load(tmp_path)
+        (tmp_path / "config.json").write_bytes((finished[0] / "run" / "config.json").read_bytes())
+        with pytest.raises(UserError, match="no such checkpoint"):
+            KeypointDetector.load(tmp_path)
+        (tmp_path / "config.json").write_text("{}")
+        with pytest.raises(UserError, match="damaged"):
+            KeypointDetector.load(tmp_path)
+
+
+def test_another_process_in_the_same_folder_is_refused(finished):
+    import fcntl
+
+    with (finished[0] / "run" / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        refused(run(finished[0]), "in use by another process")
