@@ -12,6 +12,13 @@ from absl import app, flags
 from permakey_tf.configs import Config, value_range
 from permakey_tf.errors import UserError
 
+_DEFINERS = {
+    bool: flags.DEFINE_boolean,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    tuple: flags.DEFINE_list,
+}
+
 
 def _plain_type(hint):
     """`int | None` -> int, `tuple[int, ...]` -> tuple, others unchanged."""
@@ -29,7 +36,11 @@ def _help_text(field) -> str:
     return " ".join([meta["help"], *filter(None, notes)])
 
 
-def define(config_class: type[Config], rename: dict[str, str] | None = None) -> None:
+def define(
+    config_class: type[Config],
+    rename: dict[str, str] | None = None,
+    flag_values: flags.FlagValues = flags.FLAGS,
+) -> None:
     """Defines one flag per leaf field of `config_class`; `rename` maps field name -> flag name.
 
     Ranges are not checked here but by the config object that `build` makes, so that the library
@@ -40,19 +51,13 @@ def define(config_class: type[Config], rename: dict[str, str] | None = None) -> 
     for field in dataclasses.fields(config_class):
         kind = _plain_type(hints[field.name])
         if isinstance(kind, type) and issubclass(kind, Config):
-            define(kind, rename)
+            define(kind, rename, flag_values)
             continue
-        name, text = rename.get(field.name, field.name), _help_text(field)
-        if kind is bool:
-            flags.DEFINE_boolean(name, field.default, text)
-        elif kind is int:
-            flags.DEFINE_integer(name, field.default, text)
-        elif kind is float:
-            flags.DEFINE_float(name, field.default, text)
-        elif kind is tuple:
-            flags.DEFINE_list(name, [str(v) for v in field.default], text + " Comma-separated.")
-        else:
-            flags.DEFINE_string(name, field.default, text)
+        default, text = field.default, _help_text(field)
+        if kind is tuple:
+            default, text = [str(value) for value in default], f"{text} Comma-separated."
+        definer = _DEFINERS.get(kind, flags.DEFINE_string)
+        definer(rename.get(field.name, field.name), default, text, flag_values=flag_values)
 
 
 def build(config_class: type[Config], values=flags.FLAGS, rename: dict[str, str] | None = None):

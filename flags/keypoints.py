@@ -18,13 +18,13 @@ from permakey_tf.data.sources import build_store
 from permakey_tf.errors import UserError
 
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Frame store to train on (see run.data). Unset: data/GAME."
+    "data_dir", "data/{game}", "Frame store to train on (see run.data); {game} is filled in."
 )
 _LOGDIR = flags.DEFINE_string(
     "logdir",
-    None,
+    "runs/{game}_{method}_seed{seed}",
     "Run folder: checkpoints, metrics, figures. Holding a run with the same settings, it is "
-    "resumed. Unset: runs/GAME_METHOD_seedSEED.",
+    "resumed. {game}, {method} and {seed} are filled in.",
 )
 _COLLECT = flags.DEFINE_boolean(
     "collect", True, "Make the frame store with the collection flags where it is missing."
@@ -53,16 +53,16 @@ def from_flags() -> Command:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     collection = common.build(CollectionConfig)
     keypoints = resolve_num_keypoints(common.build(KeypointConfig), collection.game)
-    game = canonical_game(collection.game)
-    run_name = f"{game}_{keypoints.method}_seed{keypoints.training.seed}"
-    return Command(
-        keypoints,
-        common.build(LoggingConfig),
-        collection,
-        _DATA_DIR.value or f"data/{game}",
-        _LOGDIR.value or f"runs/{run_name}",
-        _COLLECT.value,
-    )
+    names = {
+        "{game}": canonical_game(collection.game),
+        "{method}": keypoints.method,
+        "{seed}": str(keypoints.training.seed),
+    }
+    data_dir, logdir = _DATA_DIR.value, _LOGDIR.value
+    for placeholder, value in names.items():
+        data_dir, logdir = (x.replace(placeholder, value) for x in (data_dir, logdir))
+    logging = common.build(LoggingConfig)
+    return Command(keypoints, logging, collection, data_dir, logdir, _COLLECT.value)
 
 
 def open_or_collect(command: Command) -> FrameStore:
@@ -92,4 +92,13 @@ def open_or_collect(command: Command) -> FrameStore:
     for name, value in held.items():
         if value != asked[name]:
             raise UserError(f"{path} holds frames of {name} {value}: pass --{name}={value}")
+    _tell_unused(store, wanted)
     return store
+
+
+def _tell_unused(store: FrameStore, wanted: CollectionConfig) -> None:
+    """A store that is there is used as it is: says which collection flags have no effect."""
+    made_with = store.manifest.get("config", {})
+    for name, value in wanted.to_dict().items():
+        if flags.FLAGS[name].present and name in made_with and made_with[name] != value:
+            print(f"note: {store.path} exists, with {name}={made_with[name]}; --{name} is not used")

@@ -236,6 +236,20 @@ class TestRefusals:
         refused(run(tmp_path, **flags), *words)
         assert list(tmp_path.iterdir()) == []
 
+    def test_names_are_filled_into_folders_and_unused_flags_are_told(self, finished, tmp_path):
+        (tmp_path / "mspacman").symlink_to(finished[0] / "store")
+        result = run(
+            tmp_path,
+            data_dir=tmp_path / "{game}",
+            logdir=tmp_path / "{game}_{method}_{seed}",
+            seed=7,
+            max_steps=1,
+            num_frames=200,
+        )
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / "mspacman_permakey_7" / "evaluation.json").exists()
+        assert "with num_frames=120; --num_frames is not used" in result.stdout
+
     def test_missing_frames_with_nocollect(self, tmp_path):
         refused(run(tmp_path, collect=False), "store does not exist", "run.data")
 

@@ -250,7 +250,7 @@ def read_minari(minari_id: str) -> Recording:
         data = minari.load_dataset(minari_id, download=True)
     except ImportError as error:  # Minari itself, or one of its back ends, which it imports late
         raise UserError(
-            f'--source=minari needs packages: pip install "permakey-tf[minari]" ({error})'
+            f'--source=minari needs packages: pip install -e ".[minari]" ({error})'
         ) from error
     except Exception as error:  # one of many kinds: network, hub, missing back end, format
         raise UserError(

@@ -1,0 +1,176 @@
+"""Speed of keypoint training and inference, against the machine's own matrix multiplication.
+
+  python -m benchmarks.keypoints [--rounds=5] [--batch_size=32] [--flops]
+
+Machines differ and are often shared, so every figure is a ratio: useful floating-point operations
+a second of the model, over those of square matrix products measured in the same rounds. Each
+quantity is measured once a round, in turn, and its best and median are printed; the ratio is that
+of the bests.
+"""
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from absl import flags
+
+from benchmarks import flops
+from flags import common
+from permakey_tf.configs import CollectionConfig, KeypointConfig
+
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Measurements of each quantity.", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch_size", 32, "Frames per step.", lower_bound=2)
+_FLOPS = flags.DEFINE_boolean("flops", False, "Print how the operations are counted, and stop.")
+_SIZE, _CHANNELS = 84, 3
+_MATRIX = 2048
+
+
+def paper_config(depth="3-layer", precision="float32") -> KeypointConfig:
+    """The paper's settings for MsPacman."""
+    config = KeypointConfig()
+    replace = dataclasses.replace
+    return replace(
+        config,
+        pointnet=replace(config.pointnet, num_keypoints=7),
+        lspn=replace(config.lspn, lsp_depth=depth),
+        training=replace(config.training, precision=precision),
+    )
+
+
+class Stopwatch:
+    """Best and median of repeated timings of named functions."""
+
+    def __init__(self, functions):
+        self.functions = functions
+        self.seconds = {name: [] for name in functions}
+
+    def measure(self, rounds):
+        """Calls every function twice to warm up, then once a round, in turn."""
+        for function in self.functions.values():
+            function()
+            function()
+        for _ in range(rounds):
+            for name, function in self.functions.items():
+                start = time.perf_counter()
+                function()
+                self.seconds[name].append(time.perf_counter() - start)
+
+    def best(self, name):
+        return min(self.seconds[name])
+
+    def median(self, name):
+        return statistics.median(self.seconds[name])
+
+
+def model_functions(config, folder, batch_size):
+    """{quantity: function that does it once and waits}: inference, training step."""
+    import tensorflow as tf
+
+    from permakey_tf.configs import LoggingConfig
+    from permakey_tf.data.frames import FrameStore
+    from permakey_tf.detector import KeypointDetector
+    from permakey_tf.training.keypoints import KeypointTrainer
+    from permakey_tf.training.runs import FrameSpec, RunFolder
+
+    store = FrameStore.open(folder)
+    trainer = KeypointTrainer(
+        RunFolder(folder / "no_run", config, FrameSpec.of(store)), store, LoggingConfig()
+    )
+    detector = KeypointDetector(trainer.model)
+    frames = store.frames[:batch_size]
+
+    def train():
+        losses, _ = trainer.train_step(tf.constant(frames), tf.constant(0))
+        return [float(loss) for loss in losses.values()]
+
+    return {"inference": lambda: detector.detect(frames), "training": train}
+
+
+def matrix_product(precision):
+    """A function that multiplies two square matrices and waits."""
+    import tensorflow as tf
+
+    matrix = tf.cast(tf.random.stateless_normal([_MATRIX, _MATRIX], [0, 0]), precision)
+    product = tf.function(lambda: tf.matmul(matrix, matrix))
+    return lambda: product().numpy()
+
+
+def report_model(config, folder, rounds, batch_size):
+    """Prints one model's rates and ratios; returns its best time of a training step."""
+    precision, depth = config.training.precision, config.lspn.lsp_depth
+    watch = Stopwatch(
+        {"matmul": matrix_product(precision), **model_functions(config, folder, batch_size)}
+    )
+    watch.measure(rounds)
+    costs = flops.permakey_costs(config, _SIZE, _CHANNELS)
+    useful = {
+        "matmul": 2 * _MATRIX**3,
+        "inference": flops.inference_flops(costs) * batch_size,
+        "training": flops.training_flops(costs) * batch_size,
+    }
+    reference = useful["matmul"] / watch.best("matmul")
+    print(f"\n{depth} LSPN, {precision}, batch {batch_size}")
+    for name, count in useful.items():
+        rate = count / watch.best(name)
+        print(
+            f"  {name:<10} {count / 1e9:8.1f} GFLOP   best {watch.best(name):7.3f} s   "
+            f"median {watch.median(name):7.3f} s   {rate / 1e9:7.1f} GFLOP/s   "
+            f"{100 * rate / reference:5.1f} % of matmul"
+        )
+    return watch.best("training")
+
+
+def report_pipeline(folder, batch_size, num_batches=400):
+    """Prints images/s of the input pipeline, clean and noisy."""
+    from permakey_tf.data import pipeline
+    from permakey_tf.data.frames import FrameStore
+
+    store = FrameStore.open(folder)
+    print(f"\ninput pipeline, batch {batch_size}")
+    for noise in ("none", "both"):
+        batches = pipeline.training_batches(store, batch_size, noise, 0, 0, num_batches)
+        start = time.perf_counter()
+        for _ in batches:
+            pass
+        seconds = time.perf_counter() - start
+        print(f"  noise={noise:<6} {num_batches * batch_size / seconds:9,.0f} images/s")
+
+
+def print_flops():
+    """Prints the count of operations, layer by layer."""
+    for depth in ("3-layer", "4-layer"):
+        costs = flops.permakey_costs(paper_config(depth), _SIZE, _CHANNELS)
+        print(f"\n{depth} LSPN: MAC per frame; matrix products per training step")
+        for cost in costs:
+            used = "inference" if cost.inference else ""
+            count = f"{cost.macs / 1e6:9.2f} M  x{cost.products}"
+            print(f"  {cost.name:<26}{cost.formula:<28}{count}  {used}".rstrip())
+        print(f"  inference: {flops.inference_flops(costs) / 1e9:.3f} GFLOP a frame")
+        print(f"  training:  {flops.training_flops(costs) / 1e9:.3f} GFLOP a frame")
+
+
+def main():
+    print_flops()
+    if _FLOPS.value:
+        return
+    from permakey_tf.data.sources import build_store
+    from permakey_tf.training.device import prepare_device
+
+    print(f"\ndevice: {prepare_device()}")
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "store"
+        build_store(CollectionConfig(num_frames=2000, split=(8, 1, 1)), folder)
+        report_pipeline(folder, _BATCH.value)
+        for depth in ("3-layer", "4-layer"):
+            best = {}
+            for precision in ("float32", "bfloat16"):
+                config = paper_config(depth, precision)
+                best[precision] = report_model(config, folder, _ROUNDS.value, _BATCH.value)
+            ratio = best["float32"] / best["bfloat16"]
+            print(f"  a training step in bfloat16 is {ratio:.2f} times as fast as in float32")
+
+
+if __name__ == "__main__":
+    common.run(main)

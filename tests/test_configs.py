@@ -1,0 +1,122 @@
+"""Settings: ranges, round trips, flags made from them."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from absl import flags as absl_flags
+from conftest import tiny_config
+
+from flags import common
+from permakey_tf import configs
+from permakey_tf.errors import UserError
+
+CLASSES = [
+    configs.CollectionConfig,
+    configs.VAEConfig,
+    configs.LSPNConfig,
+    configs.PointNetConfig,
+    configs.TrainingConfig,
+    configs.LoggingConfig,
+    configs.KeypointConfig,
+]
+PRESETS = sorted((Path(__file__).parents[1] / "flags").rglob("*.cfg"))
+
+
+def leaf_fields(config_class):
+    return [field for field in dataclasses.fields(config_class) if field.metadata]
+
+
+@pytest.mark.parametrize("config_class", CLASSES)
+def test_every_setting_has_a_help_text_and_an_origin(config_class):
+    for field in leaf_fields(config_class):
+        assert len(field.metadata["help"]) > 10, field.name
+        assert field.metadata["origin"] in ("paper", "code", "ours"), field.name
+
+
+def test_names_are_unique_over_all_parts():
+    names = [field.name for config_class in CLASSES for field in leaf_fields(config_class)]
+    assert len(names) == len(set(names))
+
+
+def test_a_config_comes_back_from_its_dict():
+    config = tiny_config(lsp_layers=(2, 3), noise="both")
+    assert configs.KeypointConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize("odd", [{"nonsense": 1}, {"learning_rate": None}])
+def test_dicts_with_missing_or_unknown_settings_are_refused(odd):
+    plain = configs.TrainingConfig().to_dict()
+    plain.update(odd)
+    if odd == {"learning_rate": None}:
+        del plain["learning_rate"]
+    with pytest.raises(UserError, match=next(iter(odd))):
+        configs.TrainingConfig.from_dict(plain)
+
+
+@pytest.mark.parametrize(
+    ("config_class", "values", "message"),
+    [
+        (configs.TrainingConfig, {"learning_rate": 0.0}, r"learning_rate=0\.0 .* > 0"),
+        (configs.TrainingConfig, {"learning_rate": float("nan")}, "learning_rate=nan"),
+        (configs.TrainingConfig, {"batch_norm_momentum": 1.0}, "< 1"),
+        (configs.PointNetConfig, {"num_keypoints": 0}, "num_keypoints=0"),
+        (configs.VAEConfig, {"vae_strides": (1, 3, 2, 1)}, "vae_strides=1,3,2,1"),
+        (configs.VAEConfig, {"vae_strides": (2, 2, 2, 1)}, "at most two strides"),
+        (configs.VAEConfig, {"vae_filters": (4, 4)}, "equally long"),
+        (configs.LSPNConfig, {"lsp_layers": (1, 1)}, "twice"),
+        (configs.CollectionConfig, {"split": (1, 1)}, "three proportions"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(config_class, values, message):
+    with pytest.raises(UserError, match=message):
+        config_class(**values)
+
+
+def test_the_papers_number_of_keypoints_is_filled_in():
+    def resolved(config, game):
+        return configs.resolve_num_keypoints(config, game).pointnet.num_keypoints
+
+    assert resolved(configs.KeypointConfig(), "Ms_Pacman") == 7
+    assert resolved(tiny_config(num_keypoints=5), "mspacman") == 5
+    with pytest.raises(UserError, match="--num_keypoints"):
+        resolved(configs.KeypointConfig(), "pong")
+
+
+def test_defaults_are_the_papers():
+    config = configs.KeypointConfig()
+    assert (config.training.learning_rate, config.training.batch_size) == (2e-4, 32)
+    assert (config.training.decay_rate, config.training.decay_steps) == (0.85, 10_000)
+    assert config.lspn.lsp_layers == (0, 1)
+    assert (config.pointnet.gauss_std, config.pointnet.soft_argmax) == (0.1, "marginal")
+    assert (config.pointnet.window_join, config.pointnet.logit_scale) == ("sum", 1.0)
+
+
+def parsed(*arguments):
+    values = absl_flags.FlagValues()
+    for config_class in (configs.KeypointConfig, configs.LoggingConfig, configs.CollectionConfig):
+        common.define(config_class, flag_values=values)
+    for name in ("data_dir", "logdir"):  # of run.keypoints
+        absl_flags.DEFINE_string(name, "", "Folder.", flag_values=values)
+    values(["program", *arguments])
+    return values
+
+
+def test_flags_without_arguments_give_the_defaults():
+    assert common.build(configs.KeypointConfig, parsed()) == configs.KeypointConfig()
+
+
+def test_flags_reach_their_settings():
+    values = parsed("--lsp_layers=2,3", "--noise=both", "--vae_learning_rate=0.5")
+    config = common.build(configs.KeypointConfig, values)
+    assert config.lspn.lsp_layers == (2, 3)
+    assert config.training.noise == "both"
+    assert config.vae.vae_learning_rate == 0.5
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
+def test_flag_files_are_valid(path):
+    values = parsed(f"--flagfile={path}")
+    config = common.build(configs.KeypointConfig, values)
+    collection = common.build(configs.CollectionConfig, values)
+    assert configs.resolve_num_keypoints(config, collection.game).pointnet.num_keypoints > 0
