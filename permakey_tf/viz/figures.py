@@ -27,20 +27,21 @@ def keypoint_grid(model, images: np.ndarray, title: str, path: Path) -> None:
     points = overlay.to_pixels(keypoints.centers_yx, *frames.shape[1:3])  # [B, K, 2]
     colors = overlay.keypoint_colors(points.shape[1]) / 255
     # A Figure of its own rather than pyplot's: no display, no global state.
-    figure = Figure(figsize=(_CELL * (len(frames) + 0.9), _CELL * len(rows) + 0.4))
+    size = (_CELL * (len(frames) + 0.3), _CELL * len(rows) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(rows), len(frames), squeeze=False)
     for row, (name, cells) in zip(axes, rows.items(), strict=True):
-        row[0].set_ylabel(name.replace(" map ", "\nmap, layer "), fontsize=9)
+        row[0].set_ylabel(name.replace("error map ", "error map,\nlayer "), fontsize=9)
         for axis, cell in zip(row, cells, strict=True):
             grey = cell.ndim == 2 or cell.shape[-1] == 1
             axis.imshow(cell, cmap=_color_map(cell, grey), vmin=0, vmax=1 if grey else None)
             axis.set(xticks=[], yticks=[])
     for axis, centers in zip(axes[1], points, strict=True):
-        axis.scatter(
-            centers[:, 1], centers[:, 0], c=colors, s=26, edgecolors="white", linewidths=0.8
-        )
+        # Open rings, on white ones to stand out: what they are on stays visible.
+        for color, width in (("white", 2.6), (colors, 1.4)):
+            axis.scatter(*centers.T[::-1], s=42, facecolors="none", edgecolors=color, lw=width)
     figure.suptitle(title, fontsize=10)
-    figure.tight_layout(pad=0.3)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 

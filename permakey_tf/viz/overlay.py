@@ -5,7 +5,7 @@ import numpy as np
 
 # Okabe and Ito's palette without black: told apart with any colour vision.
 _PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-_RADIUS = 0.03  # of a marker, in frame sides
+_RADIUS = 0.04  # of a ring, in frame sides
 
 
 def keypoint_colors(num_keypoints: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def to_pixels(centers_yx: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def draw_keypoints(frames: np.ndarray, centers_yx: np.ndarray, magnify: int = 3) -> np.ndarray:
-    """Draws every keypoint as a ringed dot, one colour per keypoint.
+    """Draws a ring around every keypoint, one colour per keypoint.
 
     Args:
       frames: uint8 [B, H, W, 3].
@@ -48,9 +48,9 @@ def draw_keypoints(frames: np.ndarray, centers_yx: np.ndarray, magnify: int = 3)
     radius = _RADIUS * height
     for frame, points in zip(frames, to_pixels(centers_yx, height, width), strict=True):
         for (y, x), color in zip(points, colors, strict=True):
-            distance = np.hypot(rows - y, columns - x)
-            frame[distance <= radius + 1.5] = 255
-            frame[distance <= radius] = color
+            distance = np.abs(np.hypot(rows - y, columns - x) - radius)
+            frame[distance <= 2.0] = 255  # a white rim sets the ring off from any background
+            frame[distance <= 1.2] = color
     return frames
 
 
