@@ -4,8 +4,8 @@
 
 Machines differ and are often shared, so every figure is a ratio: useful floating-point operations
 a second of the model, over those of square matrix products measured in the same rounds. Each
-quantity is measured once a round, in turn, and its best and median are printed; the ratio is that
-of the bests.
+quantity is measured once a round, in turn; best and median times are printed, and the ratio of the
+bests and of the medians.
 """
 
 import dataclasses
@@ -110,19 +110,22 @@ def report_model(config, folder, rounds, batch_size):
         "inference": flops.inference_flops(costs) * batch_size,
         "training": flops.training_flops(costs) * batch_size,
     }
-    reference = useful["matmul"] / watch.best("matmul")
     print(f"\n{depth} LSPN, {precision}, batch {batch_size}")
     for name, count in useful.items():
-        rate = count / watch.best(name)
-        print(
-            f"  {name:<10} {count / 1e9:8.1f} GFLOP   best {watch.best(name):7.3f} s   "
-            f"median {watch.median(name):7.3f} s   {rate / 1e9:7.1f} GFLOP/s   "
-            f"{100 * rate / reference:5.1f} % of matmul"
-        )
+        print(f"  {name:<10}{count / 1e9:8.1f} GFLOP", end="")
+        for kind, time_of in (("best", watch.best), ("median", watch.median)):
+            rate = count / time_of(name)
+            share = rate / (useful["matmul"] / time_of("matmul"))
+            print(
+                f"   {kind} {time_of(name):6.3f} s {rate / 1e9:7.1f} GFLOP/s"
+                f" {100 * share:5.1f} % of matmul",
+                end="",
+            )
+        print()
     return watch.best("training")
 
 
-def report_pipeline(folder, batch_size, num_batches=400):
+def report_pipeline(folder, batch_size, num_batches=2000):
     """Prints images/s of the input pipeline, clean and noisy."""
     from permakey_tf.data import pipeline
     from permakey_tf.data.frames import FrameStore

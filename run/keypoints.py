@@ -25,7 +25,8 @@ def main():
     with folder.locked():
         print(f"device: {prepare_device()}")
         trainer = KeypointTrainer(folder, store, command.logging)
-        print(f"run folder: {folder.path}, {trainer.progress}", flush=True)
+        done = f"step {trainer.progress.step} of {trainer.num_steps}"
+        print(f"run folder: {folder.path} (at {done})", flush=True)
         interruption = trainer.train()
         if interruption.signal:
             common.fail(

@@ -82,3 +82,11 @@ def test_two_variables_of_one_name_are_an_error():
 
     with pytest.raises(ValueError, match="two variables are named g/kernel"):
         checkpoint.named_variables({"g": [Named(), Named()]})
+
+
+def test_a_checkpoint_is_replaced_and_never_written_over(path, tmp_path):
+    checkpoint.save(path, {"x": np.ones(3)})
+    (tmp_path / "old.npz").hardlink_to(path)
+    checkpoint.save(path, {"x": np.zeros(3)})
+    np.testing.assert_array_equal(checkpoint.load(tmp_path / "old.npz")["x"], np.ones(3))
+    np.testing.assert_array_equal(checkpoint.load(path)["x"], np.zeros(3))
