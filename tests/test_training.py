@@ -1,0 +1,158 @@
+"""Schedules, early stopping, optimizers, run folders."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from conftest import tiny_config
+
+from permakey_tf.configs import LoggingConfig, TrainingConfig
+from permakey_tf.errors import UserError
+from permakey_tf.training import checkpoint
+from permakey_tf.training.keypoints import KeypointTrainer, learning_rate_schedule
+from permakey_tf.training.runs import FrameSpec, RunFolder
+from permakey_tf.training.summaries import MetricsLog
+
+
+def make_trainer(store, path, **changes):
+    folder = RunFolder.create_or_resume(path, tiny_config(**changes), FrameSpec.of(store))
+    return KeypointTrainer(folder, store, LoggingConfig(summary_every=1))
+
+
+def test_staircase_by_hand():
+    schedule = learning_rate_schedule(2e-4, TrainingConfig(), 10**6)
+    rates = [float(schedule(step)) for step in (0, 9_999, 10_000, 25_000)]
+    assert rates == pytest.approx([2e-4, 2e-4, 2e-4 / 1.85, 2e-4 / 2.7], rel=1e-6)
+
+
+def test_cosine_by_hand():
+    schedule = learning_rate_schedule(1.0, TrainingConfig(schedule="cosine"), 100)
+    expected = [0.5 * (1 + math.cos(math.pi * step / 100)) for step in (0, 25, 50, 100)]
+    assert [float(schedule(step)) for step in (0, 25, 50, 100)] == pytest.approx(expected, abs=1e-6)
+
+
+def test_every_module_has_its_own_adam_and_learning_rate(toy_store, tmp_path):
+    rates = {"learning_rate": 1e-3, "vae_learning_rate": 2e-3, "pointnet_learning_rate": 3e-3}
+    trainer = make_trainer(toy_store, tmp_path / "run", max_steps=3, **rates)
+    trainer.train()
+    steps = {name: int(o.iterations) for name, o in trainer.optimizers.items()}
+    assert steps == {"vae": 3, "lspn": 3, "pointnet": 3}  # one shared Adam would have counted 9
+    found = {name: float(o.learning_rate) for name, o in trainer.optimizers.items()}
+    assert found == pytest.approx({"vae": 2e-3, "lspn": 1e-3, "pointnet": 3e-3})
+
+
+def test_the_first_step_of_adam_moves_every_weight_by_the_learning_rate(toy_store, tmp_path):
+    trainer = make_trainer(toy_store, tmp_path / "run", max_steps=1, learning_rate=1e-3)
+    kernel = trainer.model.vae.decoder.get_layer("output").kernel  # large gradients
+    before = kernel.numpy()
+    trainer.train()
+    np.testing.assert_allclose(np.abs(kernel.numpy() - before), 1e-3, rtol=1e-3)
+
+
+def test_early_stopping_and_the_best_checkpoint(toy_store, tmp_path, monkeypatch):
+    trainer = make_trainer(toy_store, tmp_path / "run", patience=2, validate_every=3)
+    names = list(trainer.evaluation_step(toy_store.frames[:2]))
+    script = iter([3.0, 2.0, 2.5, 2.1, 1.0])  # better, better, worse, worse: stop
+    weights = []
+
+    def evaluate(_):
+        weights.append(trainer.model.pointnet.regressor.kernel.numpy())
+        return dict.fromkeys(names, 0.0) | {"selection": next(script)}
+
+    monkeypatch.setattr(trainer, "evaluate", evaluate)
+    trainer.train()
+    progress = trainer.progress
+    assert (progress.step, progress.best_step, progress.best_loss) == (12, 6, 2.0)
+    assert progress.finished
+    trainer.restore_best()
+    np.testing.assert_array_equal(trainer.model.pointnet.regressor.kernel.numpy(), weights[1])
+    assert np.any(weights[1] != weights[3])
+
+
+def test_evaluation_weighs_batches_by_their_size(toy_store, tmp_path):
+    trainer = make_trainer(toy_store, tmp_path / "run", batch_size=4)  # 6 frames: 4 and 2
+    rows = toy_store.split_range("validation")
+    frames = toy_store.frames[rows.start : rows.stop]
+    assert len(frames) == 6
+    parts = [trainer.evaluation_step(frames[i : i + 1])["loss_vae"] for i in range(6)]
+    assert trainer.evaluate("validation")["loss_vae"] == pytest.approx(np.mean(parts), rel=1e-4)
+
+
+def test_weights_that_are_not_finite_are_never_saved(toy_store, tmp_path):
+    trainer = make_trainer(toy_store, tmp_path / "run")
+    trainer._save()
+    saved = trainer.folder.latest_checkpoint.read_bytes()
+    kernel = trainer.model.pointnet.regressor.kernel
+    kernel.assign(kernel * np.nan)
+    with pytest.raises(UserError, match="regressor/kernel is not finite at step 0"):
+        trainer._save()
+    assert trainer.folder.latest_checkpoint.read_bytes() == saved
+
+
+def test_a_checkpoint_holds_weights_moving_statistics_optimizers_and_progress(toy_store, tmp_path):
+    trainer = make_trainer(toy_store, tmp_path / "run", max_steps=2)
+    trainer.train()
+    names = set(checkpoint.load(trainer.folder.latest_checkpoint))
+    assert len(names) == len(trainer.model.variables) + 5 + sum(
+        len(optimizer.variables) for optimizer in trainer.optimizers.values()
+    )
+    assert any("moving_variance" in name for name in names)
+    assert any("momentum" in name for name in names)
+
+
+class TestRunFolder:
+    @pytest.fixture
+    def frames(self, toy_store):
+        return FrameSpec.of(toy_store)
+
+    def test_comes_back_from_disk(self, tmp_path, frames):
+        RunFolder.create_or_resume(tmp_path / "run", tiny_config(noise="both"), frames)
+        folder = RunFolder.open(tmp_path / "run")
+        assert folder.config == tiny_config(noise="both")
+        assert folder.frames == frames
+
+    def test_other_frames_are_refused(self, tmp_path, frames):
+        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        other = FrameSpec("toy", 20, 3, "another hash")
+        with pytest.raises(UserError, match="content_hash was"):
+            RunFolder.create_or_resume(tmp_path / "run", tiny_config(), other)
+
+    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format_version": 1}'])
+    def test_damaged_configs_are_named(self, tmp_path, content):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(UserError, match=r"config\.json is damaged"):
+            RunFolder.open(tmp_path)
+
+    def test_newer_formats_are_refused(self, tmp_path, frames):
+        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        file = tmp_path / "run" / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 2}))
+        with pytest.raises(UserError, match="format version 2"):
+            RunFolder.open(tmp_path / "run")
+
+    def test_a_start_that_was_killed_early_is_taken_over(self, tmp_path, frames):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "config.json.partial").write_text("{")
+        (tmp_path / "run" / ".lock").touch()
+        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+
+
+class TestMetricsLog:
+    def test_rows_after_the_resumed_step_and_cut_off_rows_are_dropped(self, tmp_path):
+        (tmp_path / "metrics.csv").write_text("step,a,b\n1,0.5,\n2,,7\n3,1,1\n4,2")
+        log = MetricsLog(tmp_path, ["a", "b"], first_step=2)
+        log.scalars(3, {"b": 9.0})
+        log.close()
+        assert (tmp_path / "metrics.csv").read_text() == "step,a,b\n1,0.5,\n2,,7\n3,,9.0\n"
+
+    def test_unknown_names_are_an_error(self, tmp_path):
+        log = MetricsLog(tmp_path, ["a"], first_step=0)
+        with pytest.raises(ValueError, match="typo"):
+            log.scalars(1, {"typo": 1.0})
+        log.close()
+
+    def test_another_programs_table_is_refused(self, tmp_path):
+        (tmp_path / "metrics.csv").write_text("epoch,loss\n1,2\n")
+        with pytest.raises(UserError, match="other columns"):
+            MetricsLog(tmp_path, ["a"], first_step=0)
