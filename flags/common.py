@@ -1,6 +1,7 @@
 """From dataclass fields to absl flags and back, and how an entry point starts and fails."""
 
 import dataclasses
+import errno
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from absl import app, flags
 from permakey_tf.configs import Config, value_range
 from permakey_tf.errors import UserError
 
+# What a full or protected disk answers, whichever file is written at that moment.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _DEFINERS = {
     bool: flags.DEFINE_boolean,
     int: flags.DEFINE_integer,
@@ -135,5 +138,9 @@ def run(main) -> typing.NoReturn:
             fail(error)
         except KeyboardInterrupt:
             fail("interrupted; nothing half-written is left", code=130)
+        except OSError as error:
+            if error.errno not in _DISK_ERRORS:
+                raise
+            fail(f"{error.filename or 'a file of the run'}: {error.strerror}")
 
     app.run(checked, flags_parser=_parse)

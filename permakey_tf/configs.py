@@ -103,7 +103,7 @@ class Config:
             elements = value if isinstance(value, tuple) else (value,)
             if not elements or not all(_in_range(field.metadata, e) for e in elements):
                 shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-                allowed = value_range(field) or "not empty"
+                allowed = value_range(field) if elements else "not empty"
                 raise UserError(f"{field.name}={shown} is out of range: it must be {allowed}")
 
     def to_dict(self) -> dict[str, Any]:

@@ -65,6 +65,7 @@ def test_dicts_with_missing_or_unknown_settings_are_refused(odd):
         (configs.VAEConfig, {"vae_strides": (2, 2, 2, 1)}, "at most two strides"),
         (configs.VAEConfig, {"vae_filters": (4, 4)}, "equally long"),
         (configs.LSPNConfig, {"lsp_layers": (1, 1)}, "twice"),
+        (configs.LSPNConfig, {"lsp_layers": ()}, "must be not empty"),
         (configs.CollectionConfig, {"split": (1, 1)}, "three proportions"),
     ],
 )

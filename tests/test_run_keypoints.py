@@ -259,7 +259,7 @@ class TestRefusals:
 
     def test_a_folder_that_is_no_run(self, finished, tmp_path):
         (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "thesis.tex").write_text("dear reader")
+        (tmp_path / "run" / "thesis.txt").write_text("dear reader")
         refused(run(tmp_path, data_dir=finished[0] / "store"), "is no run folder", "--logdir")
 
     def test_a_loss_that_is_not_finite_names_step_module_and_checkpoint(self, finished, tmp_path):

@@ -48,6 +48,13 @@ def build_model(config: KeypointConfig, frames: FrameSpec):
     return methods[config.method](config, frames.image_size, frames.channels)
 
 
+def _left_by_an_early_death(path: Path) -> bool:
+    """Whether a folder holds no more than a run leaves that was killed before it began."""
+    return path.is_dir() and all(
+        file.name in (".lock", "config.json.partial") for file in path.iterdir()
+    )
+
+
 class RunFolder:
     """A run folder on disk. `config`, `frames`: what config.json says."""
 
@@ -94,7 +101,7 @@ class RunFolder:
             folder = cls.open(path)
             folder._refuse_differences(config, frames)
             return folder
-        if path.exists() and (not path.is_dir() or any(path.glob("[!.]*[!.partial]"))):
+        if path.exists() and not _left_by_an_early_death(path):
             raise UserError(f"{path} exists and is no run folder; choose another --logdir")
         content = {
             "format_version": _FORMAT_VERSION,
