@@ -453,7 +453,7 @@ def test_a_source_that_ends_early_leaves_no_store(tmp_path, monkeypatch):
 
 def test_a_missing_minari_is_named_with_its_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "minari", None)
-    with pytest.raises(UserError, match=r'pip install "permakey-tf\[minari\]"'):
+    with pytest.raises(UserError, match=r'pip install -e "\.\[minari\]"'):
         read_minari("atari/pong/expert-v0")
 
 
