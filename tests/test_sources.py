@@ -451,6 +451,9 @@ def test_a_source_that_ends_early_leaves_no_store(tmp_path, monkeypatch):
 # ------------------------------------------------------------------------------------------ minari
 
 
+NEEDS_MINARI = 'needs the optional extra: pip install -e ".[minari]"'
+
+
 def test_a_missing_minari_is_named_with_its_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(UserError, match=r'pip install -e "\.\[minari\]"'):
@@ -459,8 +462,8 @@ def test_a_missing_minari_is_named_with_its_install_command(monkeypatch):
 
 def save_minari(path, observations, action_space):
     """Writes a data set as Minari's recorder does, which would need JAX."""
-    storage_module = pytest.importorskip("minari.dataset.minari_storage")
-    buffer_module = pytest.importorskip("minari.data_collector.episode_buffer")
+    storage_module = pytest.importorskip("minari.dataset.minari_storage", reason=NEEDS_MINARI)
+    buffer_module = pytest.importorskip("minari.data_collector.episode_buffer", reason=NEEDS_MINARI)
     path.mkdir(parents=True)
     space = gymnasium.spaces.Box(0, 255, observations.shape[2:], observations.dtype.type)
     storage = storage_module.MinariStorage.new(
@@ -481,7 +484,7 @@ def save_minari(path, observations, action_space):
 
 
 def test_a_minari_data_set(tmp_path, monkeypatch):
-    minari = pytest.importorskip("minari")
+    minari = pytest.importorskip("minari", reason=NEEDS_MINARI)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     frames = np.zeros((4, 11, 32, 32, 3), np.uint8)
     frames[...] = np.arange(44).reshape(4, 11, 1, 1, 1) * 5
