@@ -1,6 +1,7 @@
-"""Share of MsPacman's characters with a keypoint on them, beside controls.
+"""Share of a game's characters with a keypoint on them, beside controls.
 
   python -m benchmarks.recall --runs=RUN,RUN,... --rollout=MsPacman.npz
+  python -m benchmarks.recall --runs=RUN --rollout=Seaquest.npz --characters=Player,Shark,Submarine
 
 The rollout file holds `frames` uint8 [N, 210, 160, 3] and ground-truth boxes (`box_frame`,
 `box_cat`, `box_xywh`, `categories`). A keypoint is on a box when it is within 4 pixels of it. All
@@ -17,11 +18,13 @@ from absl import flags
 
 from flags import common
 from permakey_tf.data.npz import NpzFile
+from permakey_tf.errors import UserError
 
 _RUNS = flags.DEFINE_list("runs", None, "Run folders, comma-separated.", required=True)
-_ROLLOUT = flags.DEFINE_string("rollout", None, "Rollout file of MsPacman.", required=True)
+_ROLLOUT = flags.DEFINE_string("rollout", None, "Rollout file with boxes.", required=True)
+_CHARACTERS = flags.DEFINE_list("characters", ["Player", "Ghost"], "Names of the boxes to find.")
 _EPS = 4.0  # pixels of the 210x160 frame
-_PEN = (68, 63, 91, 98)  # left, top, right, bottom of the ghosts' pen
+_PEN = (68, 63, 91, 98)  # left, top, right, bottom of the pen of MsPacman's ghosts
 
 
 def near(points_yx: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -70,19 +73,24 @@ def scores(points_yx: np.ndarray, frame: np.ndarray, boxes: dict) -> dict[str, f
     return result
 
 
-def read_rollout(path):
-    """Frames, and {group: (frame indices, boxes)} for each half of the file."""
+def read_rollout(path, characters):
+    """Frames, and {group: (frame indices, boxes)} for each half of the file.
+
+    Raises UserError where the file has no boxes of a character.
+    """
     with NpzFile(Path(path)) as file:
         data = {
             n: file.read(n) for n in ("frames", "box_frame", "box_cat", "box_xywh", "categories")
         }
     category = data["categories"][data["box_cat"]]
     xywh, frame, half = data["box_xywh"], data["box_frame"], len(data["frames"]) // 2
-    groups = {
-        "Player": category == "Player",
-        "Ghost": category == "Ghost",
-        "Ghost outside pen": (category == "Ghost") & outside_pen(xywh),
-    }
+    groups = {name: category == name for name in characters}
+    for name, mask in groups.items():
+        if not mask.any():
+            known = ", ".join(data["categories"])
+            raise UserError(f"--characters={name}: {path} has boxes of {known}")
+    if "Ghost" in groups:
+        groups["Ghost outside pen"] = groups["Ghost"] & outside_pen(xywh)
     first, second = (
         {name: (frame[m & part], xywh[m & part]) for name, m in groups.items()}
         for part in (frame < half, frame >= half)
@@ -93,7 +101,7 @@ def read_rollout(path):
 def main():
     from permakey_tf import KeypointDetector
 
-    frames, first, second = read_rollout(_ROLLOUT.value)
+    frames, first, second = read_rollout(_ROLLOUT.value, _CHARACTERS.value)
     index, boxes = ({group: pair[i] for group, pair in second.items()} for i in (0, 1))
     half, rows = len(frames) // 2, {"run": [], "shuffled": [], "constant": []}
     constants = {}
@@ -103,7 +111,7 @@ def main():
         shuffled[half:] = np.random.default_rng(0).permutation(centers[half:])
         number = centers.shape[1]
         if number not in constants:
-            covered = np.concatenate([first["Player"][1], first["Ghost"][1]])
+            covered = np.concatenate([first[name][1] for name in _CHARACTERS.value])
             constants[number] = np.broadcast_to(best_constants(number, covered), centers.shape)
         for name, points in zip(rows, (centers, shuffled, constants[number]), strict=True):
             rows[name].append(scores(points, index, boxes))
