@@ -8,6 +8,7 @@ import tensorflow as tf
 from permakey_tf.configs import KeypointConfig
 from permakey_tf.data.frames import prepare_frame
 from permakey_tf.errors import UserError
+from permakey_tf.ops.images import to_images
 from permakey_tf.training.runs import RunFolder
 
 _CHUNK = 32  # frames in one call of the model: bounds memory for any batch size
@@ -32,10 +33,10 @@ class KeypointDetector:
         shape = [None, model.image_size, model.image_size, model.channels]
         signature = [tf.TensorSpec(shape, tf.uint8)]
         self._detect = tf.function(
-            lambda frames: model(_to_images(frames)).centers_yx, input_signature=signature
+            lambda frames: model(to_images(frames)).centers_yx, input_signature=signature
         )
         self._error_maps = tf.function(
-            lambda frames: model.error_maps(_to_images(frames)), input_signature=signature
+            lambda frames: model.error_maps(to_images(frames)), input_signature=signature
         )
 
     @classmethod
@@ -112,7 +113,3 @@ class KeypointDetector:
     def _prepare(self, frames):
         size, channels = self.image_size, self._model.channels
         return np.stack([prepare_frame(frame, size, channels) for frame in frames])
-
-
-def _to_images(frames: tf.Tensor) -> tf.Tensor:
-    return tf.cast(frames, tf.float32) / 255.0

@@ -1,18 +1,16 @@
 """Checkpoints: one file of named arrays, replaced atomically.
 
 A checkpoint is an explicit name -> array table in NumPy's npz format, so nothing can be left out
-silently and nothing but NumPy is needed to look into it. The file is written beside its final
-name, flushed to disk and renamed: whenever the process dies, the old or the new file is there,
-whole.
+silently and nothing but NumPy is needed to look into it.
 """
 
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from permakey_tf.errors import UserError
+from permakey_tf.training import files
 
 
 def named_variables(groups: dict) -> dict:
@@ -33,16 +31,11 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     Raises:
       UserError: the disk is full or not writable; an older checkpoint at `path` stays.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with files.replaced(path) as file:
             np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from error
 
 

@@ -1,8 +1,8 @@
 """Which device TensorFlow computes on."""
 
-import os
-
 import tensorflow as tf
+
+from permakey_tf.envs.search import available_cores
 
 
 def prepare_device() -> str:
@@ -13,7 +13,7 @@ def prepare_device() -> str:
     """
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return f"CPU ({len(os.sched_getaffinity(0))} cores)"
+        return f"CPU ({available_cores()} cores)"
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     details = tf.config.experimental.get_device_details(gpus[0])

@@ -10,9 +10,6 @@ class Interruption:
     def __init__(self):
         self.signal: signal.Signals | None = None
 
-    def _remember(self, number, _frame):
-        self.signal = signal.Signals(number)
-
 
 @contextlib.contextmanager
 def deferred():
@@ -24,8 +21,8 @@ def deferred():
     caught = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in caught}
 
-    def handle(number, frame):
-        mark._remember(number, frame)
+    def handle(number, _frame):
+        mark.signal = signal.Signals(number)
         signal.signal(number, before[number])
 
     for number in caught:

@@ -12,7 +12,9 @@ from tqdm import tqdm
 from permakey_tf.configs import KeypointConfig, LoggingConfig, TrainingConfig, flatten
 from permakey_tf.data import pipeline
 from permakey_tf.data.frames import FrameStore
+from permakey_tf.data.noise import draw_bars
 from permakey_tf.errors import UserError
+from permakey_tf.ops.images import to_images
 from permakey_tf.training import checkpoint
 from permakey_tf.training.interruption import Interruption, deferred
 from permakey_tf.training.runs import RunFolder, build_model
@@ -29,11 +31,6 @@ class Progress:
     best_step: int = 0
     validations_since_best: int = 0
     finished: bool = False
-
-
-def to_images(frames: tf.Tensor) -> tf.Tensor:
-    """uint8 [B, S, S, C] -> float32 [B, S, S, C] in [0, 1]."""
-    return tf.cast(frames, tf.float32) / 255.0
 
 
 def learning_rate_schedule(initial: float, config: TrainingConfig, num_steps: int):
@@ -189,7 +186,7 @@ class KeypointTrainer:
                 last_good = (
                     f"the last good checkpoint is {latest}"
                     if latest.exists()
-                    else ("there is no checkpoint yet")
+                    else "there is no checkpoint yet"
                 )
                 raise UserError(
                     f"the loss of {name} is {loss} at step {self.progress.step}; {last_good}. "
@@ -202,7 +199,8 @@ class KeypointTrainer:
         progress = self.progress
         values = self.evaluate("validation")
         log.scalars(progress.step, {f"validation/{n}": v for n, v in values.items()})
-        for name, image in overlay.summary_images(self.model, self._example_images()).items():
+        examples = self.example_images("validation", 4)
+        for name, image in overlay.summary_images(self.model, examples).items():
             log.image(progress.step, name, image)
         if values["selection"] < progress.best_loss:
             progress.best_loss, progress.best_step = values["selection"], progress.step
@@ -212,11 +210,12 @@ class KeypointTrainer:
             progress.validations_since_best += 1
         return progress.validations_since_best >= self.config.training.patience
 
-    def _example_images(self):
-        """A few validation frames, spread over the split: float32 [<=4, S, S, C]."""
-        rows = self.store.split_range("validation")
-        chosen = np.linspace(rows.start, rows.stop - 1, min(4, len(rows))).astype(int)
-        return to_images(tf.constant(self.store.frames[chosen]))
+    def example_images(self, split: str, number: int) -> tf.Tensor:
+        """Frames spread over a split, noisy where the run is: float32 [<=number, S, S, C]."""
+        rows, training = self.store.split_range(split), self.config.training
+        chosen = np.linspace(rows.start, rows.stop - 1, min(number, len(rows))).astype(int)
+        rng = np.random.default_rng(training.seed)
+        return to_images(draw_bars(self.store.frames[chosen], training.noise, rng))
 
     # --------------------------------------------------------------------- reporting and saving
 

@@ -3,13 +3,13 @@
 import csv
 import io
 import json
-import os
 from pathlib import Path
 
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from permakey_tf.errors import UserError
+from permakey_tf.training import files
 
 
 class MetricsLog:
@@ -86,9 +86,5 @@ def _replace(path: Path, columns: list[str], rows: list[dict]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces a small text file atomically."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with files.replaced(path) as file:
+        file.write(text.encode())

@@ -1,0 +1,24 @@
+"""Replacing a file so that the old or the new one is there, whole, whenever the process dies."""
+
+import contextlib
+import os
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replaced(path: Path):
+    """Yields a binary file beside `path`; flushed to disk and renamed to `path` at the end.
+
+    Raises:
+      OSError: as the file system does; `path` is as it was then.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
