@@ -1,21 +1,22 @@
-"""Useful multiply-accumulates of PermaKey, layer by layer, from the shapes alone.
+"""Useful multiply-accumulates of the keypoint methods, layer by layer, from the shapes alone.
 
 Counted is what the mathematics needs: one multiply-accumulate (MAC, two floating-point operations)
 per weight and output position. Not counted: normalisation, activations, soft-argmax, windows,
 losses, optimizers, the zero centre of the neighbourhood convolution (1/8 of its multiplications),
 and anything computed twice. A training step needs each layer forward, once for the gradient of its
 weights, and once for the gradient of its inputs; the last is not needed where the input carries no
-gradient: the frames, the LSPN's features and PointNet's maps.
+gradient: the frames, the LSPN's features and PointNet's maps. Transporter's first frame only goes
+forward.
 """
 
 from typing import NamedTuple
 
-from permakey_tf.configs import KeypointConfig
+from permakey_tf.configs import KeypointConfig, Stack
 
 
 class LayerCost(NamedTuple):
-    """macs: per frame, forward; products: matrix products of a training step (2 or 3);
-    inference: whether finding keypoints needs the layer."""
+    """macs: per frame, forward; products: matrix products of a training step, per example (a frame
+    or a pair of frames); inference: whether finding keypoints needs the layer."""
 
     name: str
     formula: str
@@ -24,25 +25,33 @@ class LayerCost(NamedTuple):
     inference: bool
 
 
-def permakey_costs(config: KeypointConfig, image_size: int, channels: int) -> list[LayerCost]:
+def layer_costs(config: KeypointConfig, image_size: int, channels: int) -> list[LayerCost]:
     """All layers with weights, in the order of the computation."""
+    methods = {"permakey": _permakey, "transporter": _transporter}
+    return methods[config.method](config, image_size, channels)
+
+
+def _permakey(config, image_size, channels):
     vae, lspn, pointnet = config.vae, config.lspn, config.pointnet
     deepest = max(lspn.lsp_layers)
-    sides, encoder = _stack("vae/encoder", vae, "vae", image_size, channels)
+    sides, encoder = _stack("vae/encoder", vae.stack, image_size, channels)
     costs = [
         cost._replace(inference=layer <= deepest) for layer, cost in enumerate(encoder)
-    ] + _autoencoder_rest(config, image_size, channels, sides[-1])
+    ] + _autoencoder_rest(config, sides[-1], channels)
     for layer in lspn.lsp_layers:
         costs += _lspn(lspn, layer, sides[layer], vae.vae_filters[layer])
-    sides, encoder = _stack(
-        "pointnet/encoder", pointnet, "pointnet", image_size, len(lspn.lsp_layers)
-    )
-    filters = pointnet.pointnet_filters[-1]
-    return [
-        *costs,
-        *encoder,
-        _conv("pointnet/regressor", sides[-1], 1, filters, pointnet.num_keypoints),
-    ]
+    return costs + _keypointer(config, "pointnet", pointnet.stack, image_size, len(lspn.lsp_layers))
+
+
+def _transporter(config, image_size, channels):
+    settings = config.transporter
+    if settings.refine_net != "transpose":
+        raise ValueError("counted for --refine_net=transpose only")
+    sides, extractor = _stack("extractor", settings.stack, image_size, channels)
+    extractor = [cost._replace(inference=False) for cost in extractor]
+    keypointer = _keypointer(config, "keypointer", settings.stack, image_size, channels)
+    both = [cost._replace(products=cost.products + 1) for cost in extractor + keypointer]
+    return both + _mirrored("refine_net", settings.stack, sides[-1], channels)
 
 
 def _conv(name, side, kernel, inputs, outputs, products=3, inference=True):
@@ -50,10 +59,9 @@ def _conv(name, side, kernel, inputs, outputs, products=3, inference=True):
     return LayerCost(name, formula, side**2 * kernel**2 * inputs * outputs, products, inference)
 
 
-def _stack(name, config, prefix, side, inputs):
-    settings = (getattr(config, f"{prefix}_{x}") for x in ("filters", "kernel_sizes", "strides"))
+def _stack(name, stack: Stack, side, inputs):
     sides, costs = [], []
-    for layer, (filters, kernel, stride) in enumerate(zip(*settings, strict=True)):
+    for layer, (filters, kernel, stride) in enumerate(zip(*stack, strict=True)):
         side //= stride
         sides.append(side)
         products = 2 if layer == 0 else 3
@@ -62,25 +70,36 @@ def _stack(name, config, prefix, side, inputs):
     return sides, costs
 
 
-def _autoencoder_rest(config, image_size, channels, side):
+def _keypointer(config, name, stack, side, inputs):
+    sides, encoder = _stack(f"{name}/encoder", stack, side, inputs)
+    number = config.pointnet.num_keypoints
+    return [*encoder, _conv(f"{name}/regressor", sides[-1], 1, stack.filters[-1], number)]
+
+
+def _mirrored(name, stack: Stack, side, channels):
+    costs = []
+    for layer in reversed(range(len(stack.filters))):
+        side *= stack.strides[layer]
+        outputs = stack.filters[layer - 1] if layer else channels
+        kernel, inputs = stack.kernel_sizes[layer], stack.filters[layer]
+        costs.append(_conv(f"{name}/block_{layer}", side, kernel, inputs, outputs, inference=False))
+    return costs
+
+
+def _autoencoder_rest(config, side, channels):
     vae = config.vae
     if vae.decoder != "transpose":
         raise ValueError("counted for --decoder=transpose only")
-    filters, features = vae.vae_filters, side**2 * vae.vae_filters[-1]
+    features = side**2 * vae.vae_filters[-1]
 
     def dense(name, inputs, outputs):
         return LayerCost(name, f"{inputs} * {outputs}", inputs * outputs, 3, False)
 
-    costs = [
+    return [
         dense("vae/posterior", features, 2 * vae.latent_dim),
         dense("vae/decoder/dense", vae.latent_dim, features),
+        *_mirrored("vae/decoder", vae.stack, side, channels),
     ]
-    for layer in reversed(range(len(filters))):
-        side *= vae.vae_strides[layer]
-        outputs = filters[layer - 1] if layer else channels
-        kernel, name = vae.vae_kernel_sizes[layer], f"vae/decoder/block_{layer}"
-        costs.append(_conv(name, side, kernel, filters[layer], outputs, inference=False))
-    return costs
 
 
 def _lspn(config, layer, side, channels):
@@ -102,5 +121,5 @@ def inference_flops(costs: list[LayerCost]) -> int:
 
 
 def training_flops(costs: list[LayerCost]) -> int:
-    """Floating-point operations of a training step, per frame."""
+    """Floating-point operations of a training step, per example."""
     return sum(2 * cost.macs * cost.products for cost in costs)

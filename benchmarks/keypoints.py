@@ -9,34 +9,44 @@ bests and of the medians.
 """
 
 import dataclasses
+import itertools
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 from absl import flags
 
 from benchmarks import flops
 from flags import common
-from permakey_tf.configs import CollectionConfig, KeypointConfig
+from permakey_tf.configs import CollectionConfig, KeypointConfig, resolve
 
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Measurements of each quantity.", lower_bound=1)
-_BATCH = flags.DEFINE_integer("batch_size", 32, "Frames per step.", lower_bound=2)
+_BATCH = flags.DEFINE_integer("batch_size", 32, "Frames or pairs per step.", lower_bound=2)
 _FLOPS = flags.DEFINE_boolean("flops", False, "Print how the operations are counted, and stop.")
 _SIZE, _CHANNELS = 84, 3
 _MATRIX = 2048
 
 
-def paper_config(depth="3-layer", precision="float32") -> KeypointConfig:
+# Everything that is measured: name, method, depth of the LSPN.
+_MODELS = (
+    ("permakey, 3-layer LSPN", "permakey", "3-layer"),
+    ("permakey, 4-layer LSPN", "permakey", "4-layer"),
+    ("transporter", "transporter", "3-layer"),
+)
+
+
+def paper_config(depth="3-layer", precision="float32", method="permakey") -> KeypointConfig:
     """The paper's settings for MsPacman."""
-    config = KeypointConfig()
-    replace = dataclasses.replace
-    return replace(
+    config, replace = KeypointConfig(), dataclasses.replace
+    config = replace(
         config,
-        pointnet=replace(config.pointnet, num_keypoints=7),
+        method=method,
         lspn=replace(config.lspn, lsp_depth=depth),
         training=replace(config.training, precision=precision),
     )
+    return resolve(config, "mspacman")
 
 
 class Stopwatch:
@@ -79,10 +89,11 @@ def model_functions(config, folder, batch_size):
         RunFolder(folder / "no_run", config, FrameSpec.of(store)), store, LoggingConfig()
     )
     detector = KeypointDetector(trainer.model)
-    frames = store.frames[:batch_size]
+    frames, pair = store.frames[:batch_size], trainer.model.frames_per_example == 2
+    examples = tf.constant(np.stack([frames, frames], axis=1) if pair else frames)
 
     def train():
-        losses, _ = trainer.train_step(tf.constant(frames), tf.constant(0))
+        losses, _ = trainer.train_step(examples, tf.constant(0))
         return [float(loss) for loss in losses.values()]
 
     return {"inference": lambda: detector.detect(frames), "training": train}
@@ -97,20 +108,20 @@ def matrix_product(precision):
     return lambda: product().numpy()
 
 
-def report_model(config, folder, rounds, batch_size):
+def report_model(name, config, folder, rounds, batch_size):
     """Prints one model's rates and ratios; returns its best time of a training step."""
-    precision, depth = config.training.precision, config.lspn.lsp_depth
+    precision = config.training.precision
     watch = Stopwatch(
         {"matmul": matrix_product(precision), **model_functions(config, folder, batch_size)}
     )
     watch.measure(rounds)
-    costs = flops.permakey_costs(config, _SIZE, _CHANNELS)
+    costs = flops.layer_costs(config, _SIZE, _CHANNELS)
     useful = {
         "matmul": 2 * _MATRIX**3,
         "inference": flops.inference_flops(costs) * batch_size,
         "training": flops.training_flops(costs) * batch_size,
     }
-    print(f"\n{depth} LSPN, {precision}, batch {batch_size}")
+    print(f"\n{name}, {precision}, batch {batch_size}")
     for name, count in useful.items():
         print(f"  {name:<10}{count / 1e9:8.1f} GFLOP", end="")
         for kind, time_of in (("best", watch.best), ("median", watch.median)):
@@ -130,28 +141,32 @@ def report_pipeline(folder, batch_size, num_batches=2000):
     from permakey_tf.data import pipeline
     from permakey_tf.data.frames import FrameStore
 
-    store = FrameStore.open(folder)
+    store, replace = FrameStore.open(folder), dataclasses.replace
     print(f"\ninput pipeline, batch {batch_size}")
-    for noise in ("none", "both"):
-        batches = pipeline.training_batches(store, batch_size, noise, 0, 0, num_batches)
+    for frames, noise in itertools.product((1, 2), ("none", "both")):
+        config = paper_config()
+        training = replace(config.training, noise=noise, batch_size=batch_size)
+        config = replace(config, training=training)
+        sampler = pipeline.make_sampler(store, config, frames)
+        batches = pipeline.training_batches(store, sampler, config, 0, num_batches // frames)
         start = time.perf_counter()
         for _ in batches:
             pass
-        seconds = time.perf_counter() - start
-        print(f"  noise={noise:<6} {num_batches * batch_size / seconds:9,.0f} images/s")
+        rate = num_batches * batch_size / (time.perf_counter() - start)
+        print(f"  {('frames', 'pairs')[frames - 1]:<7} noise={noise:<5} {rate:9,.0f} images/s")
 
 
 def print_flops():
     """Prints the count of operations, layer by layer."""
-    for depth in ("3-layer", "4-layer"):
-        costs = flops.permakey_costs(paper_config(depth), _SIZE, _CHANNELS)
-        print(f"\n{depth} LSPN: MAC per frame; matrix products per training step")
+    for model, method, depth in _MODELS:
+        costs = flops.layer_costs(paper_config(depth, method=method), _SIZE, _CHANNELS)
+        print(f"\n{model}: MAC per frame; matrix products per training step")
         for cost in costs:
             used = "inference" if cost.inference else ""
             count = f"{cost.macs / 1e6:9.2f} M  x{cost.products}"
             print(f"  {cost.name:<26}{cost.formula:<28}{count}  {used}".rstrip())
         print(f"  inference: {flops.inference_flops(costs) / 1e9:.3f} GFLOP a frame")
-        print(f"  training:  {flops.training_flops(costs) / 1e9:.3f} GFLOP a frame")
+        print(f"  training:  {flops.training_flops(costs) / 1e9:.3f} GFLOP a frame or pair")
 
 
 def main():
@@ -166,11 +181,11 @@ def main():
         folder = Path(parent) / "store"
         build_store(CollectionConfig(num_frames=2000, split=(8, 1, 1)), folder)
         report_pipeline(folder, _BATCH.value)
-        for depth in ("3-layer", "4-layer"):
+        for name, method, depth in _MODELS:
             best = {}
             for precision in ("float32", "bfloat16"):
-                config = paper_config(depth, precision)
-                best[precision] = report_model(config, folder, _ROUNDS.value, _BATCH.value)
+                config = paper_config(depth, precision, method)
+                best[precision] = report_model(name, config, folder, _ROUNDS.value, _BATCH.value)
             ratio = best["float32"] / best["bfloat16"]
             print(f"  a training step in bfloat16 is {ratio:.2f} times as fast as in float32")
 

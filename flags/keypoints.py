@@ -11,7 +11,7 @@ from permakey_tf.configs import (
     KeypointConfig,
     LoggingConfig,
     canonical_game,
-    resolve_num_keypoints,
+    resolve,
 )
 from permakey_tf.data.frames import FrameStore
 from permakey_tf.data.sources import build_store
@@ -52,7 +52,7 @@ class Command:
 def from_flags() -> Command:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     collection = common.build(CollectionConfig)
-    keypoints = resolve_num_keypoints(common.build(KeypointConfig), collection.game)
+    keypoints = resolve(common.build(KeypointConfig), collection.game)
     names = {
         "{game}": canonical_game(collection.game),
         "{method}": keypoints.method,

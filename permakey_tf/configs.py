@@ -10,7 +10,7 @@ import dataclasses
 import json
 import types
 import typing
-from typing import Any
+from typing import Any, NamedTuple
 
 from permakey_tf.errors import UserError
 
@@ -269,6 +269,18 @@ class CollectionConfig(Config):
 # ------------------------------------------------------------------------------------ keypoints
 
 
+class Stack(NamedTuple):
+    """Sizes of a convolution stack, one entry per block: filters, kernel sizes, strides."""
+
+    filters: tuple[int, ...]
+    kernel_sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def stride(self, layer: int = -1) -> int:
+        """Frame pixels per feature of one layer's output; -1 is the last layer."""
+        return 2 ** self.strides[: layer % len(self.strides) + 1].count(2)
+
+
 @dataclasses.dataclass(frozen=True)
 class VAEConfig(Config):
     """The variational auto-encoder whose features feed the LSPN (ICLR eq. 1, app. A.2.1)."""
@@ -311,6 +323,10 @@ class VAEConfig(Config):
     def __post_init__(self):
         super().__post_init__()
         _check_stack(self, "vae")
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(self.vae_filters, self.vae_kernel_sizes, self.vae_strides)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -355,7 +371,11 @@ class LSPNConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class PointNetConfig(Config):
-    """The keypoint bottleneck over the error maps (ICLR eq. 3; Jakab et al. 2018)."""
+    """The keypoint bottleneck (ICLR eq. 3; Jakab et al. 2018).
+
+    Both methods use the number of keypoints, the windows' width and the form of the soft-argmax;
+    the sizes of the convolutions and the reconstruction of maps are PermaKey's.
+    """
 
     num_keypoints: int | None = setting(
         None,
@@ -418,6 +438,67 @@ class PointNetConfig(Config):
         super().__post_init__()
         _check_stack(self, "pointnet")
 
+    @property
+    def stack(self) -> Stack:
+        return Stack(self.pointnet_filters, self.pointnet_kernel_sizes, self.pointnet_strides)
+
+
+@dataclasses.dataclass(frozen=True)
+class TransporterConfig(Config):
+    """The baseline: Transporter (Kulkarni et al. 2019; ICLR app. A.2.2)."""
+
+    transporter_filters: tuple[int, ...] = setting(
+        (16, 16, 32, 32),
+        "Transporter: filters of the convolutions of feature extractor and keypointer.",
+        origin="paper",
+        low=1,
+    )
+    transporter_kernel_sizes: tuple[int, ...] = setting(
+        (3, 3, 3, 3),
+        "Transporter: kernel sizes of both networks.",
+        origin="paper",
+        unit="pixels",
+        low=1,
+    )
+    transporter_strides: tuple[int, ...] = setting(
+        (1, 1, 2, 1), "Transporter: strides of both networks.", origin="paper", choices=(1, 2)
+    )
+    refine_net: str = setting(
+        "transpose",
+        "Transporter: network that turns features into a frame; transpose mirrors the feature "
+        "extractor (paper), code has the wider convolutions of the authors' code. Both up-sample "
+        "bilinearly.",
+        origin="paper",
+        choices=("transpose", "code"),
+    )
+    pair_window: int = setting(
+        100,
+        "Transporter: the two frames of a pair come from the first and the second half of a random "
+        "window of so many frames; a shorter episode is a window of its own.",
+        origin="code",
+        unit="frames",
+        low=2,
+    )
+    pairs_per_epoch: int = setting(
+        100_000, "Transporter: training pairs in an epoch.", origin="code", unit="pairs", low=1
+    )
+    transporter_learning_rate: float | None = setting(
+        None,
+        "Adam's learning rate for Transporter; unset: --learning_rate.",
+        origin="ours",
+        above=0,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_stack(self, "transporter")
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(
+            self.transporter_filters, self.transporter_kernel_sizes, self.transporter_strides
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Config):
@@ -425,7 +506,7 @@ class TrainingConfig(Config):
 
     seed: int = setting(
         0,
-        "Seed of the weights, of the order of frames, of noise and latents.",
+        "Seed of the weights, of the order of frames or pairs, of noise and latents.",
         origin="ours",
         low=0,
     )
@@ -439,18 +520,40 @@ class TrainingConfig(Config):
         origin="code",
         choices=("staircase", "cosine"),
     )
-    decay_rate: float = setting(0.85, "Decay of the staircase.", origin="paper", low=0)
-    decay_steps: int = setting(
-        10_000, "Width of a stair.", origin="paper", unit="training steps", low=1
+    decay_rate: float | None = setting(
+        None,
+        "Decay of the staircase; unset: 0.85 (permakey), 0.9 (transporter).",
+        origin="paper",
+        low=0,
     )
-    batch_size: int = setting(32, "Frames per step.", origin="paper", unit="frames", low=2)
-    epochs: int = setting(100, "Passes over the training split, at most.", origin="paper", low=1)
+    decay_steps: int | None = setting(
+        None,
+        "Width of a stair; unset: 10,000 (permakey), 30,000 (transporter).",
+        origin="paper",
+        unit="training steps",
+        low=1,
+    )
+    batch_size: int | None = setting(
+        None,
+        "Frames (permakey) or pairs of frames (transporter) per step; unset: 32 and 64.",
+        origin="paper",
+        unit="frames or pairs",
+        low=2,
+    )
+    epochs: int = setting(
+        100,
+        "Passes over the training split (permakey) or over --pairs_per_epoch pairs "
+        "(transporter), at most.",
+        origin="paper",
+        low=1,
+    )
     max_steps: int | None = setting(
         None, "Ends training after this many steps.", origin="ours", unit="training steps", low=1
     )
-    patience: int = setting(
-        10,
-        "Ends training after this many validations without a better loss.",
+    patience: int | None = setting(
+        None,
+        "Ends training after this many validations without a better loss; unset: 10 (permakey), "
+        "5 (transporter).",
         origin="paper",
         low=1,
     )
@@ -496,14 +599,29 @@ class LoggingConfig(Config):
     )
 
 
+# What the paper sets differently for the two methods (ICLR app. A.2.1, A.2.2).
+METHOD_TRAINING = types.MappingProxyType(
+    {
+        "permakey": {"batch_size": 32, "decay_rate": 0.85, "decay_steps": 10_000, "patience": 10},
+        "transporter": {"batch_size": 64, "decay_rate": 0.9, "decay_steps": 30_000, "patience": 5},
+    }
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class KeypointConfig(Config):
     """A keypoint training run. What belongs to the frames (game, size) is in the frame store."""
 
-    method: str = setting("permakey", "Keypoint method.", origin="paper", choices=("permakey",))
+    method: str = setting(
+        "permakey",
+        "Keypoint method: permakey, or the baseline transporter.",
+        origin="paper",
+        choices=("permakey", "transporter"),
+    )
     vae: VAEConfig = dataclasses.field(default_factory=VAEConfig)
     lspn: LSPNConfig = dataclasses.field(default_factory=LSPNConfig)
     pointnet: PointNetConfig = dataclasses.field(default_factory=PointNetConfig)
+    transporter: TransporterConfig = dataclasses.field(default_factory=TransporterConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
 
     def __post_init__(self):
@@ -527,12 +645,19 @@ def _check_stack(config, prefix):
         raise UserError(f"{prefix}_strides: at most two strides of 2, frames are divisible by 4")
 
 
-def resolve_num_keypoints(config: KeypointConfig, game: str) -> KeypointConfig:
-    """Fills in the paper's number of keypoints for `game` where none is set."""
-    if config.pointnet.num_keypoints is not None:
-        return config
-    number = PAPER_NUM_KEYPOINTS.get(canonical_game(game))
+def resolve(config: KeypointConfig, game: str) -> KeypointConfig:
+    """Fills in what is unset: the paper's number of keypoints for the game and the method's
+    training settings."""
+    unset = {
+        name: value
+        for name, value in METHOD_TRAINING[config.method].items()
+        if getattr(config.training, name) is None
+    }
+    number = config.pointnet.num_keypoints or PAPER_NUM_KEYPOINTS.get(canonical_game(game))
     if number is None:
         raise UserError(f"--num_keypoints is needed: the paper gives no number for {game!r}")
-    pointnet = dataclasses.replace(config.pointnet, num_keypoints=number)
-    return dataclasses.replace(config, pointnet=pointnet)
+    return dataclasses.replace(
+        config,
+        pointnet=dataclasses.replace(config.pointnet, num_keypoints=number),
+        training=dataclasses.replace(config.training, **unset),
+    )

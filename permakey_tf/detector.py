@@ -25,7 +25,7 @@ class KeypointDetector:
       centers = detector.detect(frames)   # uint8 [B, H, W, 3] -> float32 [B, K, 2]
 
     Args:
-      model: a keypoint method, e.g. models.permakey.PermaKey, with trained weights.
+      model: a models.base.KeypointModel with trained weights.
     """
 
     def __init__(self, model):
@@ -35,9 +35,11 @@ class KeypointDetector:
         self._detect = tf.function(
             lambda frames: model(to_images(frames)).centers_yx, input_signature=signature
         )
-        self._error_maps = tf.function(
-            lambda frames: model.error_maps(to_images(frames)), input_signature=signature
-        )
+        self._error_maps = None
+        if hasattr(model, "error_maps"):
+            self._error_maps = tf.function(
+                lambda frames: model.error_maps(to_images(frames)), input_signature=signature
+            )
 
     @classmethod
     def load(cls, run_folder: str | Path) -> "KeypointDetector":
@@ -81,8 +83,16 @@ class KeypointDetector:
     def error_maps(self, frames: np.ndarray) -> np.ndarray:
         """Error maps of the chosen encoder layers: float32 [B, S, S, M] in [0, 1].
 
-        Args and errors as in `detect`.
+        Args as in `detect`.
+
+        Raises:
+          UserError: as in `detect`, or the run is a Transporter's, which has no error maps.
         """
+        if self._error_maps is None:
+            raise UserError(
+                f"{self.config.method} has no error maps: only permakey predicts features from "
+                "their neighbours"
+            )
         size, num_maps = self.image_size, len(self.config.lspn.lsp_layers)
         return self._map(self._error_maps, frames, [size, size, num_maps])
 

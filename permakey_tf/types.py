@@ -48,6 +48,19 @@ class Keypoints(NamedTuple):
     logits: Any
 
 
+class View(NamedTuple):
+    """What there is to see of a batch of examples.
+
+    images: float32 [B, S, S, C] in [0, 1], the frames that the keypoints belong to.
+    keypoints: of these frames.
+    panels: {title: float32 [B, S, S] (map) or [B, S, S, C] (image), in [0, 1]}.
+    """
+
+    images: Any
+    keypoints: Keypoints
+    panels: dict[str, Any]
+
+
 class Losses(NamedTuple):
     """Losses of a keypoint method on one batch.
 

@@ -7,7 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 
-from permakey_tf.configs import KeypointConfig
+from permakey_tf.configs import KeypointConfig, resolve
 from permakey_tf.data.frames import FrameStore, FrameStoreWriter
 from permakey_tf.types import Step
 
@@ -17,6 +17,8 @@ TINY_FLAGS = {
     "vae_filters": "4,8,8,8",
     "pointnet_filters": "4,8,8,8",
     "lsp_hidden_sizes": "16,8",
+    "transporter_filters": "4,4,8,8",
+    "pair_window": 10,
     "latent_dim": 4,
     "batch_size": 4,
     "image_size": 20,
@@ -58,6 +60,8 @@ def tiny_config(**changes) -> KeypointConfig:
         "vae_filters": (4, 8, 8, 8),
         "pointnet_filters": (4, 8, 8, 8),
         "lsp_hidden_sizes": (16, 8),
+        "transporter_filters": (4, 4, 8, 8),
+        "pair_window": 10,
         "latent_dim": 4,
         "batch_size": 4,
     } | changes
@@ -66,4 +70,4 @@ def tiny_config(**changes) -> KeypointConfig:
         if isinstance(part, dict):
             part.update({name: values.pop(name) for name in list(values) if name in part})
     plain.update(values)
-    return KeypointConfig.from_dict(plain)
+    return resolve(KeypointConfig.from_dict(plain), "toy")

@@ -16,6 +16,7 @@ CLASSES = [
     configs.VAEConfig,
     configs.LSPNConfig,
     configs.PointNetConfig,
+    configs.TransporterConfig,
     configs.TrainingConfig,
     configs.LoggingConfig,
     configs.KeypointConfig,
@@ -76,7 +77,7 @@ def test_values_out_of_range_are_refused_by_name(config_class, values, message):
 
 def test_the_papers_number_of_keypoints_is_filled_in():
     def resolved(config, game):
-        return configs.resolve_num_keypoints(config, game).pointnet.num_keypoints
+        return configs.resolve(config, game).pointnet.num_keypoints
 
     assert resolved(configs.KeypointConfig(), "Ms_Pacman") == 7
     assert resolved(tiny_config(num_keypoints=5), "mspacman") == 5
@@ -85,12 +86,28 @@ def test_the_papers_number_of_keypoints_is_filled_in():
 
 
 def test_defaults_are_the_papers():
-    config = configs.KeypointConfig()
+    config = configs.resolve(configs.KeypointConfig(), "mspacman")
     assert (config.training.learning_rate, config.training.batch_size) == (2e-4, 32)
     assert (config.training.decay_rate, config.training.decay_steps) == (0.85, 10_000)
+    assert config.training.patience == 10
     assert config.lspn.lsp_layers == (0, 1)
     assert (config.pointnet.gauss_std, config.pointnet.soft_argmax) == (0.1, "marginal")
     assert (config.pointnet.window_join, config.pointnet.logit_scale) == ("sum", 1.0)
+
+
+def test_transporters_training_is_its_own_unless_set():
+    config = configs.resolve(configs.KeypointConfig(method="transporter"), "mspacman")
+    training = config.training
+    assert (training.learning_rate, training.batch_size) == (2e-4, 64)
+    assert (training.decay_rate, training.decay_steps, training.patience) == (0.9, 30_000, 5)
+    assert config.transporter.transporter_filters == (16, 16, 32, 32)
+    assert tiny_config(method="transporter", patience=3, decay_rate=0.0).training.decay_rate == 0
+    assert tiny_config(method="transporter", patience=3).training.patience == 3
+
+
+@pytest.mark.parametrize(("layer", "expected"), [(0, 1), (1, 2), (2, 4), (3, 4), (-1, 4), (-4, 1)])
+def test_stride_of_a_layer(layer, expected):
+    assert configs.VAEConfig().stack.stride(layer) == expected
 
 
 def parsed(*arguments):
@@ -120,4 +137,4 @@ def test_flag_files_are_valid(path):
     values = parsed(f"--flagfile={path}")
     config = common.build(configs.KeypointConfig, values)
     collection = common.build(configs.CollectionConfig, values)
-    assert configs.resolve_num_keypoints(config, collection.game).pointnet.num_keypoints > 0
+    assert configs.resolve(config, collection.game).pointnet.num_keypoints > 0

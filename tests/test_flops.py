@@ -8,22 +8,28 @@ import pytest
 from benchmarks import flops
 from benchmarks.keypoints import paper_config
 from permakey_tf.models.permakey import PermaKey
+from permakey_tf.models.transporter import Transporter
 
 
 @pytest.mark.parametrize(("depth", "expected"), [("3-layer", 1.8), ("4-layer", 5.5)])
 def test_lspn_macs_are_the_known_ones(depth, expected):
-    costs = flops.permakey_costs(paper_config(depth), 84, 3)
+    costs = flops.layer_costs(paper_config(depth), 84, 3)
     lspn = sum(cost.macs for cost in costs if cost.name.startswith("lspn"))
     assert lspn / 1e9 == pytest.approx(expected, abs=0.05)
 
 
-def test_every_kernel_is_counted_once_per_position():
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [(PermaKey, {"lspn": {"lsp_layers": (0, 1, 2)}}), (Transporter, {"method": "transporter"})],
+)
+def test_every_kernel_is_counted_once_per_position(model, changes):
     config = paper_config()
-    config = dataclasses.replace(
-        config, lspn=dataclasses.replace(config.lspn, lsp_layers=(0, 1, 2))
-    )
-    kernels = [v for v in PermaKey(config, 84, 3).trainable_variables if v.path.endswith("kernel")]
-    costs = flops.permakey_costs(config, 84, 3)
+    for part, values in changes.items():
+        if isinstance(values, dict):
+            values = dataclasses.replace(getattr(config, part), **values)
+        config = dataclasses.replace(config, **{part: values})
+    kernels = [v for v in model(config, 84, 3).trainable_variables if v.path.endswith("kernel")]
+    costs = flops.layer_costs(config, 84, 3)
     assert len(costs) == len(kernels)
     sizes = sorted(int(np.prod(kernel.shape)) for kernel in kernels)
     counted = []
@@ -32,3 +38,13 @@ def test_every_kernel_is_counted_once_per_position():
         assert cost.macs % side**2 == 0
         counted.append(cost.macs // side**2)
     assert sorted(counted) == sizes
+
+
+def test_transporter_by_hand():
+    costs = {c.name: c for c in flops.layer_costs(paper_config(method="transporter"), 84, 3)}
+    # Phi's second block: 16 to 16 filters of 3x3 at 84x84, forward for both frames, backward for b.
+    block = costs["extractor/block_1"]
+    assert (block.macs, block.products) == (84**2 * 9 * 16 * 16, 4)
+    assert not block.inference
+    assert costs["keypointer/encoder/block_0"].products == 3
+    assert costs["refine_net/block_2"].macs == 84**2 * 9 * 32 * 16

@@ -15,6 +15,7 @@ from permakey_tf.configs import KeypointConfig
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.permakey import PermaKey
 from permakey_tf.models.pointnet import PointNet
+from permakey_tf.models.transporter import Transporter
 from permakey_tf.models.vae import VAE
 from permakey_tf.training import checkpoint
 
@@ -32,6 +33,19 @@ def make_vae(**changes):
 
 def make_lspn(**changes):
     return LSPNs(tiny_config(**changes).lspn, (4, 8, 8, 8))
+
+
+def make_pointnet():
+    config = tiny_config().pointnet
+    return PointNet(config, config.stack)
+
+
+def make_transporter(**changes):
+    return Transporter(tiny_config(method="transporter", **changes), SIZE, 3)
+
+
+def pairs(batch=3, seed=0):
+    return tf.stack([images(batch, seed=seed), images(batch, seed=seed + 100)], axis=1)
 
 
 def encoder_features(batch):
@@ -58,12 +72,20 @@ MODELS = {
         2 * (4 + 1 + 6),
     ),
     "pointnet": (
-        lambda: PointNet(tiny_config().pointnet), lambda b: images(b, 2), lambda out: out.logits,
+        make_pointnet, lambda b: images(b, 2), lambda out: out.logits,
         4 * 3 + 2,
     ),
     "permakey": (
         lambda: PermaKey(tiny_config(), SIZE, 3), images, lambda out: out.logits,
         (4 * 3 + 2 + 3 + 9 + 2) + 2 * 8 + (4 * 3 + 2),
+    ),
+    # extractor, keypointer with its regressor, refine net of 3 blocks and the output
+    "transporter": (
+        make_transporter, images, lambda out: out.logits, 4 * 3 + (4 * 3 + 2) + 3 * 3 + 2,
+    ),
+    "transporter, code's refine net": (
+        lambda: make_transporter(refine_net="code"), images, lambda out: out.logits,
+        4 * 3 + (4 * 3 + 2) + 4 * 3 + 2,
     ),
 }  # fmt: skip
 
@@ -118,6 +140,58 @@ def test_each_loss_reaches_its_module_and_no_other(module):
     gradients = tape.gradient(loss, {n: m.trainable_variables for n, m in model.modules.items()})
     reached = {n for n, group in gradients.items() if any(g is not None for g in group)}
     assert reached == {module}
+
+
+class TestTransporter:
+    def test_every_variable_receives_a_gradient(self):
+        model = make_transporter(soft_argmax="joint")
+        with tf.GradientTape() as tape:
+            loss = model.compute_losses(pairs(4), training=True).by_module["transporter"]
+        for variable, gradient in zip(
+            model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
+        ):
+            assert gradient is not None, variable.path
+            assert np.any(gradient.numpy() != 0), variable.path
+
+    def test_no_gradient_passes_through_the_first_frame(self):
+        model, examples = make_transporter(soft_argmax="joint"), pairs(4)
+        with tf.GradientTape() as tape:
+            tape.watch(examples)
+            loss = model.compute_losses(examples, training=True).by_module["transporter"]
+        gradient = tape.gradient(loss, examples).numpy()
+        assert np.all(gradient[:, 0] == 0)
+        assert np.all(np.any(gradient[:, 1] != 0, axis=(1, 2, 3)))
+
+    def test_the_loss_is_the_error_of_the_second_frame(self):
+        model, examples = make_transporter(), pairs(4)
+        _, reconstruction = model.reconstruct(examples)
+        expected = np.mean((reconstruction - examples[:, 1]) ** 2)
+        losses = model.compute_losses(examples)
+        assert float(losses.selection) == pytest.approx(expected, rel=1e-5)
+
+    def test_keypoints_are_those_of_the_second_frame(self):
+        model, examples = make_transporter(), pairs(4)
+        view = model.view(examples)
+        np.testing.assert_allclose(
+            view.keypoints.centers_yx, model(examples[:, 1]).centers_yx, atol=1e-6
+        )
+        np.testing.assert_array_equal(view.images, examples[:, 1])
+        np.testing.assert_array_equal(view.panels["first frame"], examples[:, 0])
+
+    def test_paper_sizes(self):
+        filters = KeypointConfig().transporter.transporter_filters
+        model = Transporter(tiny_config(method="transporter", transporter_filters=filters), 84, 3)
+        assert model.features(tf.zeros([1, 84, 84, 3])).shape == (1, 42, 42, 32)
+        kernels = [v.shape for v in model.refine_net.trainable_variables if "kernel" in v.path]
+        # The transpose of 3 -> 16 -> 16 -> 32 -> 32 (ICLR app. A.2.2).
+        expected = [(3, 3, 32, 32), (3, 3, 32, 16), (3, 3, 16, 16), (3, 3, 16, 3)]
+        assert sorted(map(tuple, kernels)) == sorted(expected)
+
+    def test_the_codes_refine_net_has_its_filters(self):
+        model = Transporter(tiny_config(method="transporter", refine_net="code"), SIZE, 3)
+        outputs = [v.shape[-1] for v in model.refine_net.trainable_variables if "kernel" in v.path]
+        assert outputs == [128, 128, 64, 32, 3]
+        assert model.reconstruct(pairs(2))[1].shape == (2, SIZE, SIZE, 3)
 
 
 def test_moving_statistics_follow_the_batch_in_training_only():

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import write_store
+from conftest import moving_square, tiny_config, write_store
 
 from permakey_tf.data import pipeline
+from permakey_tf.data.frames import FrameStoreWriter
 from permakey_tf.errors import UserError
+from permakey_tf.types import Step
 
 
 @pytest.fixture
@@ -14,7 +16,9 @@ def store(tmp_path):
 
 
 def batches(store, first, last, seed=0, noise="none", batch_size=8):
-    dataset = pipeline.training_batches(store, batch_size, noise, seed, first, last)
+    config = tiny_config(seed=seed, noise=noise, batch_size=batch_size)
+    sampler = pipeline.make_sampler(store, config, 1)
+    dataset = pipeline.training_batches(store, sampler, config, first, last)
     return [batch.numpy() for batch in dataset]
 
 
@@ -49,7 +53,9 @@ def test_held_out_batches_are_the_split_in_order_with_the_same_noise_each_time(s
     rows = store.split_range("validation")
 
     def load(noise):
-        dataset = pipeline.held_out_batches(store, "validation", 4, noise, 0)
+        config = tiny_config(noise=noise)
+        sampler = pipeline.make_sampler(store, config, 1)
+        dataset = pipeline.held_out_batches(store, sampler, config, "validation")
         return np.concatenate([batch.numpy() for batch in dataset])
 
     np.testing.assert_array_equal(load("none"), store.frames[rows.start : rows.stop])
@@ -59,4 +65,81 @@ def test_held_out_batches_are_the_split_in_order_with_the_same_noise_each_time(s
 
 def test_too_few_frames_for_a_batch_is_refused(store):
     with pytest.raises(UserError, match=r"48 training frames.*--batch_size=49"):
-        pipeline.steps_per_epoch(store, 49)
+        pipeline.SingleFrames(store, tiny_config(batch_size=49))
+
+
+class TestPairs:
+    """Frames are numbered by their brightness, so that a pair tells which frames it holds."""
+
+    LENGTHS = (40, 1, 7, 25)  # of the training episodes; validation and test have 12 each
+
+    @pytest.fixture
+    def store(self, tmp_path):
+        with FrameStoreWriter(tmp_path / "store", 20, 3) as writer:
+            row = 0
+            for split, lengths in (("train", self.LENGTHS), ("validation", (12,)), ("test", (12,))):
+                for length in lengths:
+                    for i in range(length):
+                        frame = np.full([20, 20, 3], row, np.uint8)
+                        writer.append(Step(frame, first=i == 0), split)
+                        row += 1
+            return writer.finish({"game": "toy", "source": "test"})
+
+    def pairs(self, store, steps=200, **changes):
+        config = tiny_config(method="transporter", **changes)
+        sampler = pipeline.make_sampler(store, config, 2)
+        return np.concatenate([sampler.training(step) for step in range(steps)])
+
+    def test_pairs_stay_within_an_episode_a_split_and_a_window(self, store):
+        first, second = self.pairs(store, pair_window=10).T
+        assert np.all(second > first)
+        assert np.all(second - first < 10)
+        np.testing.assert_array_equal(store.episodes[first], store.episodes[second])
+        assert second.max() < sum(self.LENGTHS)
+        lone = 40  # the only frame of the second episode
+        assert not np.any(first == lone) and not np.any(second == lone)
+
+    def test_the_two_halves_of_a_window_meet_in_the_middle(self, store):
+        # The third episode, rows 41 to 47, is shorter than the window: halves of 3 and 4 frames.
+        pairs = self.pairs(store, pair_window=10)
+        inside = pairs[(pairs[:, 0] >= 41) & (pairs[:, 0] < 48)]
+        assert set(inside[:, 0]) == {41, 42, 43}
+        assert set(inside[:, 1]) == {44, 45, 46, 47}
+
+    def test_all_windows_are_equally_likely(self, store):
+        # Windows of 10: 31 in the first episode, 1 in the third, 16 in the fourth.
+        episode = store.episodes[self.pairs(store, steps=3000, pair_window=10)[:, 0]]
+        shares = [np.mean(episode == number) for number in (0, 1, 2, 3)]
+        np.testing.assert_allclose(shares, np.array([31, 0, 1, 16]) / 48, atol=0.02)
+
+    def test_batches_hold_the_drawn_pairs(self, store):
+        config = tiny_config(method="transporter")
+        sampler = pipeline.make_sampler(store, config, 2)
+        (batch,) = pipeline.training_batches(store, sampler, config, 5, 6)
+        assert batch.shape == (4, 2, 20, 20, 3)
+        np.testing.assert_array_equal(batch[:, :, 0, 0, 0], sampler.training(5))
+
+    def test_held_out_pairs_are_the_splits_and_the_same_each_time(self, store):
+        sampler = pipeline.make_sampler(store, tiny_config(method="transporter"), 2)
+        pairs = sampler.held_out("validation")
+        assert pairs.shape == (12, 2)
+        assert pairs.min() >= 73 and pairs.max() < 85
+        np.testing.assert_array_equal(pairs, sampler.held_out("validation"))
+
+    def test_the_two_frames_have_bars_of_their_own(self, store):
+        config = tiny_config(method="transporter", noise="vertical", batch_size=32)
+        sampler = pipeline.make_sampler(store, config, 2)
+        (batch,) = pipeline.training_batches(store, sampler, config, 0, 1)
+        bars = np.all(batch.numpy()[:, :, 0] == (128, 0, 255), axis=-1)  # [32, 2, 20]
+        assert np.all(bars.sum(-1) == 5)
+        assert np.mean(np.any(bars[:, 0] != bars[:, 1], axis=-1)) > 0.8
+
+    def test_episodes_of_single_frames_are_refused(self, tmp_path):
+        frames = moving_square(12, 20, 3, seed=0)
+        with FrameStoreWriter(tmp_path / "singles", 20, 3) as writer:
+            for i, frame in enumerate(frames):
+                split = ("train", "validation", "test")[min(i // 4, 2)]
+                writer.append(Step(frame, first=True), split)
+            store = writer.finish({"game": "toy", "source": "test"})
+        with pytest.raises(UserError, match="no episode of the train split has two frames"):
+            pipeline.make_sampler(store, tiny_config(method="transporter"), 2)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -153,10 +154,14 @@ def assert_equal_arrays(one, two):
         assert array.tobytes() == two[name].tobytes(), name
 
 
-def start_and_kill(folder, number, when):
+def start_and_kill(folder, number, when, **flags):
     """Starts a run, sends a signal as soon as `when(run_folder)` holds; its exit code."""
     process = subprocess.Popen(
-        command(folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(folder, **flags),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 120
     while not when(folder / "run"):
@@ -271,8 +276,49 @@ class TestRefusals:
         text = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True).stdout
         for flag in ("--num_keypoints", "--[no]collect", "--lsp_layers", "--precision", "--noise"):
             assert flag in text
-        assert "(default: '32')" in text
+        assert "unset: 32 and 64" in text
         assert "Unit: training steps." in text
+
+
+class TestTransporter:
+    """The baseline goes through the same trainer, folders, logs and detector."""
+
+    FLAGS: ClassVar = {"method": "transporter", "pairs_per_epoch": 40}
+
+    @pytest.fixture(scope="class")
+    def trained(self, finished, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("transporter")
+        result = run(folder, data_dir=finished[0] / "store", **self.FLAGS)
+        assert result.returncode == 0, result.stderr
+        return folder
+
+    def test_it_learns_and_leaves_the_same_files(self, trained):
+        losses = column(trained / "run", "train/loss_transporter")
+        assert losses[-3:].mean() < losses[:3].mean()
+        evaluation = json.loads((trained / "run" / "evaluation.json").read_text())
+        assert np.isfinite(evaluation["losses"]["loss_transporter"])
+        assert (trained / "run" / "figures" / "test_frames.png").exists()
+        events = EventAccumulator(str(trained / "run" / "tensorboard"), {"tensors": 0})
+        events.Reload()
+        expected = {"keypoints", "windows", "first_frame", "reconstruction"}
+        assert expected <= set(events.Tags()["tensors"])
+
+    def test_the_detector_opens_it_and_refuses_error_maps(self, trained):
+        detector = KeypointDetector.load(trained / "run")
+        frames = np.random.default_rng(0).integers(0, 256, [5, 50, 40, 3], np.uint8)
+        assert detector.detect(frames).shape == (5, 3, 2)
+        assert detector.windows(frames).shape == (5, 20, 20, 3)
+        with pytest.raises(UserError, match="transporter has no error maps"):
+            detector.error_maps(frames)
+
+    def test_killed_and_resumed_it_ends_the_same(self, finished, trained, tmp_path):
+        flags = self.FLAGS | {"data_dir": finished[0] / "store"}
+        start_and_kill(tmp_path, signal.SIGKILL, written_up_to(12), **flags)
+        result = run(tmp_path, **flags)
+        assert result.returncode == 0, result.stderr
+        for name in ("latest", "best"):
+            paths = (tmp_path / "run", trained / "run")
+            assert_equal_arrays(*(checkpoint(path, name) for path in paths))
 
 
 def test_greyscale_frames(tmp_path):

@@ -67,6 +67,33 @@ def test_joined_windows_by_hand():
     assert spatial.join_windows(windows, "union").numpy().item() == pytest.approx(0.75)
 
 
+def test_transport_equals_the_loop_over_keypoints():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=[2, 2, 5, 5, 3]).astype(np.float32)
+    windows_a, windows_b = rng.uniform(size=[2, 2, 5, 5, 4]).astype(np.float32)
+    expected = a
+    for k in range(4):  # Kulkarni et al. 2019, eq. 1, keypoint by keypoint
+        h_a, h_b = windows_a[..., k : k + 1], windows_b[..., k : k + 1]
+        expected = (1 - h_a) * (1 - h_b) * expected + h_b * b
+    outputs = spatial.transport(a, b, windows_a, windows_b)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_transport_moves_what_the_windows_cover():
+    # One keypoint, hard windows: at its place in b comes b, at its place in a a hole, else a.
+    a, b = np.full([1, 1, 4, 1], 1.0, np.float32), np.full([1, 1, 4, 1], 2.0, np.float32)
+    at_0, at_2 = (np.eye(4, dtype=np.float32)[i].reshape(1, 1, 4, 1) for i in (0, 2))
+    np.testing.assert_array_equal(np.ravel(spatial.transport(a, b, at_0, at_2)), [0, 1, 2, 1])
+
+
+def test_transport_has_finite_gradients_where_a_window_is_one():
+    windows = tf.Variable(np.eye(4, dtype=np.float32).reshape(1, 1, 4, 4))
+    features = tf.ones([1, 1, 4, 2])
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(spatial.transport(features, features, windows, windows) ** 2)
+    assert np.all(np.isfinite(tape.gradient(total, windows)))
+
+
 def neighbourhoods_by_loop(features, p):
     """[B, h, w, 8*p*p*C]: the 3p x 3p window row by row, channels last, centre left out."""
     batch, height, width, channels = features.shape

@@ -21,7 +21,8 @@ def make_trainer(store, path, **changes):
 
 
 def test_staircase_by_hand():
-    schedule = learning_rate_schedule(2e-4, TrainingConfig(), 10**6)
+    training = TrainingConfig(decay_rate=0.85, decay_steps=10_000)
+    schedule = learning_rate_schedule(2e-4, training, 10**6)
     rates = [float(schedule(step)) for step in (0, 9_999, 10_000, 25_000)]
     assert rates == pytest.approx([2e-4, 2e-4, 2e-4 / 1.85, 2e-4 / 2.7], rel=1e-6)
 

@@ -1,7 +1,8 @@
-"""Batches of frames for training and evaluation, gathered from the memory map.
+"""Batches of examples for training and evaluation, gathered from the memory map.
 
-Every batch is a pure function of (seed, step): a resumed run draws the frames, their order and
-their noise exactly as an uninterrupted one, with no iterator state to save.
+An example is one frame, or a pair of frames of one episode. Every batch is a pure function of
+(seed, step): a resumed run draws the examples, their order and their noise exactly as an
+uninterrupted one, with no iterator state to save.
 """
 
 import functools
@@ -9,68 +10,173 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from permakey_tf.configs import KeypointConfig
 from permakey_tf.data.frames import FrameStore
 from permakey_tf.data.noise import draw_bars
 from permakey_tf.errors import UserError
 
 # Independent random streams of one seed.
-_ORDER, _NOISE, _HELD_OUT_NOISE = range(3)
+_ORDER, _NOISE, _HELD_OUT_NOISE, _PAIRS, _HELD_OUT_PAIRS = range(5)
 _PREFETCH = 4  # batches
 
 
-def steps_per_epoch(store: FrameStore, batch_size: int) -> int:
-    """Full batches in one pass over the training split. Raises UserError where there is none."""
-    num_frames = len(store.split_range("train"))
-    if num_frames < batch_size:
-        raise UserError(
-            f"{store.path}: {num_frames} training frames are fewer than --batch_size={batch_size}"
-        )
-    return num_frames // batch_size
+class SingleFrames:
+    """Examples of one frame: each epoch visits every training frame once, in a new order; a last
+    incomplete batch is left out.
+
+    Args:
+      store: the frames.
+      config: batch size and seed.
+
+    Raises:
+      UserError: fewer training frames than a batch.
+    """
+
+    shape = ()
+
+    def __init__(self, store: FrameStore, config: KeypointConfig):
+        self._store, self._training = store, config.training
+        self._rows = store.split_range("train")
+        self.steps_per_epoch = len(self._rows) // config.training.batch_size
+        if not self.steps_per_epoch:
+            raise UserError(
+                f"{store.path}: {len(self._rows)} training frames are fewer than "
+                f"--batch_size={config.training.batch_size}"
+            )
+        self._order = functools.lru_cache(maxsize=2)(self._permutation)
+
+    def _permutation(self, epoch):
+        rng = np.random.default_rng([self._training.seed, _ORDER, epoch])
+        return self._rows.start + rng.permutation(len(self._rows))
+
+    def training(self, step: int) -> np.ndarray:
+        """int [batch_size], rows of the store for training step `step`, counted from 0."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        size = self._training.batch_size
+        return self._order(epoch)[position * size : (position + 1) * size]
+
+    def held_out(self, split: str) -> np.ndarray:
+        """int [N], all rows of a split in order."""
+        return np.array(self._store.split_range(split))
+
+
+class FramePairs:
+    """Examples of two frames: the first and the second half of a random window of an episode.
+
+    Windows have `pair_window` frames and lie inside an episode; an episode shorter than that is
+    one window. All windows of a split are equally likely.
+
+    Args:
+      store: the frames.
+      config: batch size, seed, window.
+
+    Raises:
+      UserError: no episode of a split has two frames.
+    """
+
+    shape = (2,)
+
+    def __init__(self, store: FrameStore, config: KeypointConfig):
+        self._store, self._training = store, config.training
+        self._window = config.transporter.pair_window
+        pairs = config.transporter.pairs_per_epoch
+        self.steps_per_epoch = max(pairs // config.training.batch_size, 1)
+        self._train_windows = self._windows("train")
+
+    def _windows(self, split) -> np.ndarray:
+        """int [W, 2], first row and length of every window of a split."""
+        rows = self._store.split_range(split)
+        episodes = self._store.episodes[rows.start : rows.stop]
+        starts = np.flatnonzero(np.r_[True, np.diff(episodes) != 0])
+        lengths = np.diff(np.r_[starts, len(episodes)])
+        windows = [
+            (rows.start + start + offset, min(self._window, length))
+            for start, length in zip(starts, lengths, strict=True)
+            if length > 1
+            for offset in range(max(length - self._window, 0) + 1)
+        ]
+        if not windows:
+            raise UserError(f"{self._store.path}: no episode of the {split} split has two frames")
+        return np.array(windows)
+
+    def _draw(self, windows, number, rng):
+        starts, lengths = windows[rng.integers(len(windows), size=number)].T
+        halves = lengths // 2
+        first = starts + rng.integers(halves)
+        second = starts + halves + rng.integers(lengths - halves)
+        return np.stack([first, second], axis=1)
+
+    def training(self, step: int) -> np.ndarray:
+        """int [batch_size, 2], rows of the pairs of training step `step`, counted from 0."""
+        rng = np.random.default_rng([self._training.seed, _PAIRS, step])
+        return self._draw(self._train_windows, self._training.batch_size, rng)
+
+    def held_out(self, split: str) -> np.ndarray:
+        """int [N, 2], as many pairs as the split has frames, the same at every call."""
+        rng = np.random.default_rng([self._training.seed, _HELD_OUT_PAIRS])
+        return self._draw(self._windows(split), len(self._store.split_range(split)), rng)
+
+
+def make_sampler(store: FrameStore, config: KeypointConfig, frames_per_example: int):
+    """The examples that a model trains on: `SingleFrames` or `FramePairs`."""
+    return {1: SingleFrames, 2: FramePairs}[frames_per_example](store, config)
 
 
 def training_batches(
-    store: FrameStore, batch_size: int, noise: str, seed: int, first_step: int, last_step: int
+    store: FrameStore, sampler, config: KeypointConfig, first_step: int, last_step: int
 ) -> tf.data.Dataset:
     """Batches of steps `first_step` (inclusive) to `last_step` (exclusive), counted from 0.
 
-    Each epoch visits the frames in a new order; a last incomplete batch is left out.
-
     Returns:
-      Dataset of uint8 [batch_size, S, S, C].
+      Dataset of uint8 [batch_size, S, S, C], or [batch_size, 2, S, S, C] of pairs.
     """
-    rows = store.split_range("train")
-    per_epoch = steps_per_epoch(store, batch_size)
-
-    @functools.lru_cache(maxsize=2)
-    def order(epoch):
-        return rows.start + np.random.default_rng([seed, _ORDER, epoch]).permutation(len(rows))
+    training = config.training
 
     def load(step):
-        epoch, position = divmod(int(step), per_epoch)
-        chosen = order(epoch)[position * batch_size : (position + 1) * batch_size]
-        return draw_bars(store.frames[chosen], noise, np.random.default_rng([seed, _NOISE, step]))
+        rng = np.random.default_rng([training.seed, _NOISE, step])
+        return _gather(store, sampler.training(int(step)), training.noise, rng)
 
-    shape = [batch_size, store.image_size, store.image_size, store.channels]
-    return _load_all(tf.data.Dataset.range(first_step, last_step), load, shape)
+    positions = tf.data.Dataset.range(first_step, last_step)
+    return _load_all(
+        positions, load, [training.batch_size, *sampler.shape, *store.frames.shape[1:]]
+    )
 
 
 def held_out_batches(
-    store: FrameStore, split: str, batch_size: int, noise: str, seed: int
+    store: FrameStore, sampler, config: KeypointConfig, split: str
 ) -> tf.data.Dataset:
-    """All frames of a split in order; the last batch may be smaller. The noise is the same at
+    """All held-out examples of a split; the last batch may be smaller. The noise is the same at
     every pass, so that losses of different checkpoints can be compared.
 
     Returns:
-      Dataset of uint8 [<= batch_size, S, S, C].
+      Dataset of uint8 [<= batch_size, S, S, C], or [<= batch_size, 2, S, S, C] of pairs.
     """
-    rows = store.split_range(split)
+    training, rows = config.training, sampler.held_out(split)
+    first_row = store.split_range(split).start
 
     def load(start):
-        frames = store.frames[start : min(start + batch_size, rows.stop)]
-        return draw_bars(frames, noise, np.random.default_rng([seed, _HELD_OUT_NOISE, start]))
+        rng = np.random.default_rng([training.seed, _HELD_OUT_NOISE, first_row + start])
+        return _gather(store, rows[start : start + training.batch_size], training.noise, rng)
 
-    shape = [None, store.image_size, store.image_size, store.channels]
-    return _load_all(tf.data.Dataset.range(rows.start, rows.stop, batch_size), load, shape)
+    shape = [None, *sampler.shape, *store.frames.shape[1:]]
+    return _load_all(tf.data.Dataset.range(0, len(rows), training.batch_size), load, shape)
+
+
+def held_out_examples(
+    store: FrameStore, sampler, config: KeypointConfig, split: str, number: int
+) -> np.ndarray:
+    """uint8 [<= number, ...], held-out examples spread over a split, noisy where the run is."""
+    rows = sampler.held_out(split)
+    chosen = np.linspace(0, len(rows) - 1, min(number, len(rows))).astype(int)
+    rng = np.random.default_rng(config.training.seed)
+    return _gather(store, rows[chosen], config.training.noise, rng)
+
+
+def _gather(store, rows, noise, rng):
+    """Frames of `rows`, of any shape, every frame with bars of its own."""
+    frames = store.frames[rows]
+    flat = frames.reshape(-1, *frames.shape[-3:])
+    return draw_bars(flat, noise, rng).reshape(frames.shape)
 
 
 def _load_all(positions: tf.data.Dataset, load, shape) -> tf.data.Dataset:

@@ -30,6 +30,6 @@ def evaluate_run(trainer: KeypointTrainer) -> dict[str, Path]:
     write_text(evaluation, json.dumps(content, indent=2) + "\n")
     figure = folder.path / "figures" / "test_frames.png"
     title = f"{folder.frames.game}: {folder.config.method}, step {progress.best_step}"
-    images = trainer.example_images("test", _NUM_FIGURE_FRAMES)
-    figures.keypoint_grid(trainer.model, images, title, figure)
+    view = trainer.model.view(trainer.examples("test", _NUM_FIGURE_FRAMES))
+    figures.keypoint_grid(view, title, figure)
     return {"test losses": evaluation, "figure": figure}

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from permakey_tf.configs import Stack
+
 
 class BatchNorm(keras.layers.Layer):
     """Batch normalisation over all axes but the last, as one fused operation.
@@ -79,16 +81,16 @@ class ConvStack(keras.layers.Layer):
     """A sequence of ConvBlocks that returns the output of every block.
 
     Args:
-      filters, kernel_sizes, strides: one entry per block.
+      stack: sizes of the blocks.
       momentum: of the batch normalisation.
       dtype: Keras dtype policy of all layers.
     """
 
-    def __init__(self, filters, kernel_sizes, strides, momentum=0.99, dtype=None, **kwargs):
+    def __init__(self, stack: Stack, momentum=0.99, dtype=None, **kwargs):
         super().__init__(dtype=dtype, **kwargs)
         self.blocks = [
             ConvBlock(f, k, s, momentum, dtype=dtype, name=f"block_{i}")
-            for i, (f, k, s) in enumerate(zip(filters, kernel_sizes, strides, strict=True))
+            for i, (f, k, s) in enumerate(zip(*stack, strict=True))
         ]
 
     def call(self, images, training=False, depth: int | None = None):
@@ -98,3 +100,29 @@ class ConvStack(keras.layers.Layer):
             images = block(images, training=training)
             outputs.append(images)
         return outputs
+
+
+def mirrored_layers(stack: Stack, channels: int, momentum, dtype) -> list[keras.layers.Layer]:
+    """The transpose of a ConvStack: the last block's features back to an image's channels.
+
+    Bilinear 2x up-sampling in front of what undoes a stride (ICLR app. A.2.1, A.2.2); the last
+    convolution has no normalisation.
+    """
+    layers = []
+    for i, kernel_size in reversed(list(enumerate(stack.kernel_sizes))):
+        if stack.strides[i] == 2:
+            layers.append(upsampling(f"up_{i}", dtype, "bilinear"))
+        if i > 0:
+            filters, name = stack.filters[i - 1], f"block_{i}"
+            layers.append(ConvBlock(filters, kernel_size, 1, momentum, dtype, name=name))
+    return [*layers, output_conv(channels, stack.kernel_sizes[0], dtype)]
+
+
+def upsampling(name, dtype, interpolation="nearest") -> keras.layers.Layer:
+    """Twice the resolution."""
+    return keras.layers.UpSampling2D(2, interpolation=interpolation, dtype=dtype, name=name)
+
+
+def output_conv(channels, kernel_size, dtype) -> keras.layers.Layer:
+    """The convolution to an image's channels, before the sigmoid."""
+    return keras.layers.Conv2D(channels, kernel_size, padding="same", dtype=dtype, name="output")

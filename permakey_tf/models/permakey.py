@@ -1,17 +1,17 @@
 """PermaKey: three modules trained side by side, each by its own loss (ICLR section 2)."""
 
-import keras
 import tensorflow as tf
 
 from permakey_tf.configs import KeypointConfig
+from permakey_tf.models.base import KeypointModel, keypoint_spread
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.pointnet import PointNet
 from permakey_tf.models.vae import VAE
 from permakey_tf.ops import losses, spatial
-from permakey_tf.types import Keypoints, Losses
+from permakey_tf.types import Keypoints, Losses, View
 
 
-class PermaKey(keras.Model):
+class PermaKey(KeypointModel):
     """Keypoints from the error maps of local spatial prediction.
 
         images -> VAE -> features || LSPNs -> error maps || PointNet -> K centres -> windows
@@ -23,24 +23,18 @@ class PermaKey(keras.Model):
       config: settings of all modules, the number of keypoints resolved.
       image_size: side S of the frames, divisible by 4.
       channels: 3 or 1.
-
-    Attributes:
-      modules: {name: keras.Model}; each has its own loss and its own optimizer.
     """
 
     def __init__(self, config: KeypointConfig, image_size: int, channels: int):
-        dtype = "mixed_bfloat16" if config.training.precision == "bfloat16" else "float32"
-        super().__init__(name="permakey", dtype=dtype)
-        self.config, self.image_size, self.channels = config, image_size, channels
-        momentum = config.training.batch_norm_momentum
+        super().__init__(config, image_size, channels, name="permakey")
+        dtype, momentum = self.dtype_policy.name, config.training.batch_norm_momentum
         self.vae = VAE(config.vae, image_size, channels, momentum, dtype)
         self.lspn = LSPNs(config.lspn, config.vae.vae_filters, momentum, dtype)
-        self.pointnet = PointNet(config.pointnet, momentum, dtype)
+        self.pointnet = PointNet(config.pointnet, config.pointnet.stack, momentum, dtype)
         self.modules = {"vae": self.vae, "lspn": self.lspn, "pointnet": self.pointnet}
-        self.compute_losses(tf.zeros([1, image_size, image_size, channels]))  # makes the variables
+        self.make_variables()
 
     def learning_rate(self, module: str) -> float:
-        """Initial learning rate of one module."""
         own = {
             "vae": self.config.vae.vae_learning_rate,
             "lspn": self.config.lspn.lsp_learning_rate,
@@ -50,12 +44,11 @@ class PermaKey(keras.Model):
 
     def _join_maps(self, predictions) -> tf.Tensor:
         """Error maps of all layers at frame resolution, float32 [B, S, S, M] in [0, 1]."""
-        strides, maps = self.config.vae.vae_strides, []
+        maps = []
         for layer, prediction in zip(self.config.lspn.lsp_layers, predictions, strict=True):
-            stride = 2 ** strides[: layer + 1].count(2)  # frame pixels per feature
-            factor = stride * self.config.lspn.patch_size  # frame pixels per patch
+            patch_pixels = self.config.vae.stack.stride(layer) * self.config.lspn.patch_size
             error_map = spatial.normalize_maps(prediction.error_map[..., None])
-            maps.append(spatial.upsample_nearest(error_map, factor, self.image_size))
+            maps.append(spatial.upsample_nearest(error_map, patch_pixels, self.image_size))
         return tf.stop_gradient(tf.concat(maps, axis=-1))
 
     def error_maps(self, images) -> tf.Tensor:
@@ -64,40 +57,23 @@ class PermaKey(keras.Model):
         return self._join_maps(self.lspn(self.vae.encoder(images, depth=depth)))
 
     def call(self, images) -> Keypoints:
-        """float32 [B, S, S, C] in [0, 1] -> keypoints, inference only."""
         return self.pointnet(self.error_maps(images))
 
-    def windows(self, centers_yx, size: int) -> tf.Tensor:
-        """float32 [B, K, 2] -> the keypoints' windows, float32 [B, size, size, K] in [0, 1]."""
-        return spatial.gaussian_windows(centers_yx, size, self.config.pointnet.gauss_std)
-
-    def panels(self, images) -> tuple[Keypoints, dict[str, tf.Tensor]]:
-        """What there is to see of a batch of images, inference only.
-
-        Returns:
-          keypoints, and {title: float32 [B, S, S] (map) or [B, S, S, C] (image), in [0, 1]}.
-        """
-        maps = self.error_maps(images)
+    def view(self, examples) -> View:
+        maps = self.error_maps(examples)
         keypoints = self.pointnet(maps)
         windows = self.windows(keypoints.centers_yx, self.image_size)
         titles = [f"error map {layer}" for layer in self.config.lspn.lsp_layers]
         panels = dict(zip(titles, tf.unstack(maps, axis=-1), strict=True))
         panels["windows"] = spatial.join_windows(windows, "union")
-        panels["reconstruction"] = self.vae(images).reconstructions
-        return keypoints, panels
+        panels["reconstruction"] = self.vae(examples).reconstructions
+        return View(examples, keypoints, panels)
 
-    def compute_losses(self, images, seed=None, training=False) -> Losses:
-        """Losses of all modules on one batch.
-
-        Args:
-          images: float32 [B, S, S, C] in [0, 1].
-          seed: int [2], draws the VAE's latents; without it they are the posterior's mean.
-          training: batch statistics in the normalisation, and their moving averages updated.
-        """
+    def compute_losses(self, examples, seed=None, training=False) -> Losses:
         vae, pointnet = self.config.vae, self.config.pointnet
-        outputs = self.vae(images, seed=seed, training=training)
+        outputs = self.vae(examples, seed=seed, training=training)
         elbo = losses.negative_elbo(
-            images, outputs.reconstructions, outputs.posterior, vae.likelihood_variance, vae.elbo
+            examples, outputs.reconstructions, outputs.posterior, vae.likelihood_variance, vae.elbo
         )
         predictions = self.lspn(outputs.features, training=training)
         lspn_loss = tf.add_n([prediction.loss for prediction in predictions])
@@ -114,7 +90,7 @@ class PermaKey(keras.Model):
             "vae_kl": elbo.kl,
             "pointnet_error": reconstruction.error,
             "pointnet_overlap": reconstruction.overlap,
-            "keypoint_spread": tf.reduce_mean(tf.math.reduce_std(keypoints.centers_yx, axis=0)),
+            "keypoint_spread": keypoint_spread(keypoints.centers_yx),
         }
         for layer, prediction in zip(self.config.lspn.lsp_layers, predictions, strict=True):
             metrics[f"lspn_error_layer_{layer}"] = prediction.loss

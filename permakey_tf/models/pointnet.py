@@ -1,38 +1,32 @@
-"""PointNet: squeezes maps through K Gaussian windows (ICLR eq. 3; Jakab et al. 2018)."""
+"""PointNet: from maps or frames to K keypoints (ICLR eq. 3; Jakab et al. 2018)."""
 
 import keras
 import tensorflow as tf
 
-from permakey_tf.configs import PointNetConfig
+from permakey_tf.configs import PointNetConfig, Stack
 from permakey_tf.models.conv import ConvStack
 from permakey_tf.ops import spatial
 from permakey_tf.types import Keypoints
 
 
 class PointNet(keras.Model):
-    """Maps -> ConvStack -> 1x1 conv to K maps -> soft-argmax -> K centres.
+    """Maps or frames -> ConvStack -> 1x1 conv to K maps -> soft-argmax -> K centres.
 
     Args:
-      config: sizes, K, form of the soft-argmax.
+      config: K, form of the soft-argmax.
+      stack: sizes of the convolutions.
       momentum: of the batch normalisation.
       dtype: Keras dtype policy of the convolutions; centres are computed in float32.
     """
 
-    def __init__(self, config: PointNetConfig, momentum=0.99, dtype=None):
+    def __init__(self, config: PointNetConfig, stack: Stack, momentum=0.99, dtype=None):
         super().__init__(name="pointnet", dtype=dtype)
         self.mode, self.scale = config.soft_argmax, config.logit_scale
-        self.encoder = ConvStack(
-            config.pointnet_filters,
-            config.pointnet_kernel_sizes,
-            config.pointnet_strides,
-            momentum,
-            dtype=dtype,
-            name="encoder",
-        )
+        self.encoder = ConvStack(stack, momentum, dtype=dtype, name="encoder")
         self.regressor = keras.layers.Conv2D(config.num_keypoints, 1, dtype=dtype, name="regressor")
 
-    def call(self, maps, training=False) -> Keypoints:
-        """float [B, S, S, M] -> centres float32 [B, K, 2] and logits float32 [B, h, w, K]."""
-        features = self.encoder(maps, training=training)[-1]
+    def call(self, images, training=False) -> Keypoints:
+        """float [B, S, S, C] -> centres float32 [B, K, 2] and logits float32 [B, h, w, K]."""
+        features = self.encoder(images, training=training)[-1]
         logits = tf.cast(self.regressor(features), tf.float32)
         return Keypoints(spatial.soft_argmax(logits, self.mode, self.scale), logits)

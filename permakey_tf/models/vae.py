@@ -7,7 +7,14 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from permakey_tf.configs import VAEConfig
-from permakey_tf.models.conv import BatchNorm, ConvBlock, ConvStack
+from permakey_tf.models.conv import (
+    BatchNorm,
+    ConvBlock,
+    ConvStack,
+    mirrored_layers,
+    output_conv,
+    upsampling,
+)
 
 
 class VAEOutput(NamedTuple):
@@ -37,10 +44,7 @@ class VAE(keras.Model):
     def __init__(self, config: VAEConfig, image_size, channels, momentum=0.99, dtype=None):
         super().__init__(name="vae", dtype=dtype)
         self.latent_dim = config.latent_dim
-        filters, strides = config.vae_filters, config.vae_strides
-        self.encoder = ConvStack(
-            filters, config.vae_kernel_sizes, strides, momentum, dtype=dtype, name="encoder"
-        )
+        self.encoder = ConvStack(config.stack, momentum, dtype=dtype, name="encoder")
         self.posterior_parameters = keras.layers.Dense(
             2 * config.latent_dim, dtype=dtype, name="posterior"
         )
@@ -67,26 +71,16 @@ class VAE(keras.Model):
 
 
 def _transpose_decoder(config, image_size, channels, momentum, dtype):
-    """Mirror of the encoder; bilinear 2x up-sampling in front of what undoes a stride (paper)."""
-    filters, strides = config.vae_filters, config.vae_strides
-    side = image_size // (2 ** strides.count(2))
+    """Mirror of the encoder (paper)."""
+    side, filters = image_size // config.stack.stride(), config.vae_filters[-1]
     layers = [
         keras.layers.Input([config.latent_dim]),
-        keras.layers.Dense(side * side * filters[-1], use_bias=False, dtype=dtype, name="dense"),
-        keras.layers.Reshape([side, side, filters[-1]], dtype=dtype),
+        keras.layers.Dense(side * side * filters, use_bias=False, dtype=dtype, name="dense"),
+        keras.layers.Reshape([side, side, filters], dtype=dtype),
         BatchNorm(momentum, dtype=dtype, name="norm"),
         keras.layers.ReLU(dtype=dtype),
+        *mirrored_layers(config.stack, channels, momentum, dtype),
     ]
-    for i in reversed(range(len(filters))):
-        if strides[i] == 2:
-            layers.append(
-                keras.layers.UpSampling2D(2, interpolation="bilinear", dtype=dtype, name=f"up_{i}")
-            )
-        kernel_size, name = config.vae_kernel_sizes[i], f"block_{i}"
-        if i == 0:
-            layers.append(_output_conv(channels, kernel_size, dtype))
-        else:
-            layers.append(ConvBlock(filters[i - 1], kernel_size, 1, momentum, dtype, name=name))
     return keras.Sequential(layers, name="decoder")
 
 
@@ -103,10 +97,6 @@ def _code_decoder(config, image_size, channels, momentum, dtype):
     ):
         layers.append(ConvBlock(filters, kernel_size, 1, momentum, dtype, name=f"block_{i}"))
         if i < 2:
-            layers.append(keras.layers.UpSampling2D(2, dtype=dtype, name=f"up_{i}"))
-    layers += [_output_conv(channels, 4, dtype), BatchNorm(momentum, dtype=dtype, name="norm")]
+            layers.append(upsampling(f"up_{i}", dtype))
+    layers += [output_conv(channels, 4, dtype), BatchNorm(momentum, dtype=dtype, name="norm")]
     return keras.Sequential(layers, name="decoder")
-
-
-def _output_conv(channels, kernel_size, dtype):
-    return keras.layers.Conv2D(channels, kernel_size, padding="same", dtype=dtype, name="output")

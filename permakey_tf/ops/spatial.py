@@ -67,6 +67,32 @@ def join_windows(windows: tf.Tensor, mode: str = "sum") -> tf.Tensor:
     raise ValueError(f"window join {mode!r}: must be sum or union")
 
 
+def transport(features_a, features_b, windows_a, windows_b) -> tf.Tensor:
+    """Moves the features at b's keypoints into a, and a's keypoints out of it.
+
+    Kulkarni et al. 2019, eq. 1, one keypoint k after the other:
+      features <- (1 - H_k(a)) * (1 - H_k(b)) * features + H_k(b) * features_b.
+    A channel is only ever scaled by maps that all channels share, so the recursion runs over two
+    maps (what is kept of a, what is pasted from b) and the features are touched once.
+
+    Args:
+      features_a, features_b: [B, h, w, C], of the first and of the second frame.
+      windows_a, windows_b: float32 [B, h, w, K].
+
+    Returns:
+      [B, h, w, C], as features_b's dtype.
+    """
+    kept = tf.ones_like(windows_b[..., 0])  # [B, h, w]
+    pasted = tf.zeros_like(kept)
+    for window_a, window_b in zip(
+        tf.unstack(windows_a, axis=-1), tf.unstack(windows_b, axis=-1), strict=True
+    ):
+        scale = (1.0 - window_a) * (1.0 - window_b)
+        kept, pasted = scale * kept, scale * pasted + window_b
+    kept, pasted = (tf.cast(x, features_b.dtype)[..., None] for x in (kept, pasted))
+    return kept * features_a + pasted * features_b
+
+
 def _pad_to_multiple(features: tf.Tensor, patch_size: int, border: int) -> tf.Tensor:
     """Zeros: `border` on every side, and at the bottom and right what p-divisibility lacks."""
     _, height, width, _ = features.shape

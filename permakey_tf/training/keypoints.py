@@ -12,7 +12,6 @@ from tqdm import tqdm
 from permakey_tf.configs import KeypointConfig, LoggingConfig, TrainingConfig, flatten
 from permakey_tf.data import pipeline
 from permakey_tf.data.frames import FrameStore
-from permakey_tf.data.noise import draw_bars
 from permakey_tf.errors import UserError
 from permakey_tf.ops.images import to_images
 from permakey_tf.training import checkpoint
@@ -45,10 +44,8 @@ def learning_rate_schedule(initial: float, config: TrainingConfig, num_steps: in
 class KeypointTrainer:
     """Trains a model on a frame store and keeps its run folder.
 
-    The model is any keypoint method with `modules`, `learning_rate(module)`,
-    `compute_losses(images, seed, training)` (see models.permakey.PermaKey). Every module has its
-    own Adam. Batches, noise and latents are functions of (seed, step), so the variables and
-    `Progress` are all there is to save.
+    The model is any `models.base.KeypointModel`. Every module has its own Adam. Batches, noise and
+    latents are functions of (seed, step), so the variables and `Progress` are all there is to save.
 
     Args:
       folder: run folder; a checkpoint in it is resumed.
@@ -60,11 +57,12 @@ class KeypointTrainer:
         self.folder, self.store, self.logging = folder, store, logging
         self.config: KeypointConfig = folder.config
         training = self.config.training
-        per_epoch = pipeline.steps_per_epoch(store, training.batch_size)
+        self.model = build_model(self.config, folder.frames)
+        self.sampler = pipeline.make_sampler(store, self.config, self.model.frames_per_example)
+        per_epoch = self.sampler.steps_per_epoch
         limit = training.max_steps or math.inf
         self.num_steps = int(min(training.epochs * per_epoch, limit))
         self.validate_every = training.validate_every or per_epoch
-        self.model = build_model(self.config, folder.frames)
         self.optimizers = {}
         for name, module in self.model.modules.items():
             rate = self.model.learning_rate(name)
@@ -83,7 +81,7 @@ class KeypointTrainer:
 
     @tf.function
     def train_step(self, frames, step):
-        """uint8 [B, S, S, C], int32 [] -> (losses by module, metrics); updates all variables."""
+        """uint8 [B, ...], int32 [] -> (losses by module, metrics); updates all variables."""
         seed = tf.stack([tf.constant(self.config.training.seed, tf.int32), step])
         with tf.GradientTape() as tape:
             losses = self.model.compute_losses(to_images(frames), seed=seed, training=True)
@@ -98,7 +96,7 @@ class KeypointTrainer:
 
     @tf.function(reduce_retracing=True)
     def evaluation_step(self, frames):
-        """uint8 [B, S, S, C] -> {name: float32 []}, means over the batch, nothing updated."""
+        """uint8 [B, ...] -> {name: float32 []}, means over the batch, nothing updated."""
         losses = self.model.compute_losses(to_images(frames))
         by_module = {f"loss_{name}": loss for name, loss in losses.by_module.items()}
         return {"selection": losses.selection, **by_module, **losses.metrics}
@@ -106,12 +104,9 @@ class KeypointTrainer:
     def evaluate(self, split: str) -> dict[str, float]:
         """Losses and metrics on a whole split, weighted by the sizes of the batches.
 
-        `keypoint_spread` is taken within batches of consecutive frames.
+        `keypoint_spread` is taken within batches (of consecutive frames, or of pairs).
         """
-        training = self.config.training
-        batches = pipeline.held_out_batches(
-            self.store, split, training.batch_size, training.noise, training.seed
-        )
+        batches = pipeline.held_out_batches(self.store, self.sampler, self.config, split)
         sums, count = {}, 0
         for frames in batches:
             count += len(frames)
@@ -142,14 +137,9 @@ class KeypointTrainer:
         return interruption
 
     def _train_until(self, interruption, log):
-        training, progress = self.config.training, self.progress
+        progress = self.progress
         batches = pipeline.training_batches(
-            self.store,
-            training.batch_size,
-            training.noise,
-            training.seed,
-            progress.step,
-            self.num_steps,
+            self.store, self.sampler, self.config, progress.step, self.num_steps
         )
         bar = tqdm(total=self.num_steps, initial=progress.step, desc="training", unit="step")
         clock, clock_step = time.monotonic(), progress.step
@@ -160,8 +150,8 @@ class KeypointTrainer:
                 bar.update()
                 by_module = self._checked(losses)
                 if progress.step % self.logging.summary_every == 0:
-                    seconds = time.monotonic() - clock
-                    speed = (progress.step - clock_step) * training.batch_size / seconds
+                    images = (progress.step - clock_step) * frames.shape[:-3].num_elements()
+                    speed = images / (time.monotonic() - clock)
                     clock, clock_step = time.monotonic(), progress.step
                     bar.set_postfix({"images/s": f"{speed:.0f}"} | _short(by_module))
                     log.scalars(progress.step, self._report(by_module, metrics, speed))
@@ -199,8 +189,8 @@ class KeypointTrainer:
         progress = self.progress
         values = self.evaluate("validation")
         log.scalars(progress.step, {f"validation/{n}": v for n, v in values.items()})
-        examples = self.example_images("validation", 4)
-        for name, image in overlay.summary_images(self.model, examples).items():
+        view = self.model.view(self.examples("validation", 4))
+        for name, image in overlay.summary_images(view).items():
             log.image(progress.step, name, image)
         if values["selection"] < progress.best_loss:
             progress.best_loss, progress.best_step = values["selection"], progress.step
@@ -210,17 +200,19 @@ class KeypointTrainer:
             progress.validations_since_best += 1
         return progress.validations_since_best >= self.config.training.patience
 
-    def example_images(self, split: str, number: int) -> tf.Tensor:
-        """Frames spread over a split, noisy where the run is: float32 [<=number, S, S, C]."""
-        rows, training = self.store.split_range(split), self.config.training
-        chosen = np.linspace(rows.start, rows.stop - 1, min(number, len(rows))).astype(int)
-        rng = np.random.default_rng(training.seed)
-        return to_images(draw_bars(self.store.frames[chosen], training.noise, rng))
+    def examples(self, split: str, number: int) -> tf.Tensor:
+        """Examples spread over a split, noisy where the run is: float32 [<= number, ...]."""
+        return to_images(
+            pipeline.held_out_examples(self.store, self.sampler, self.config, split, number)
+        )
 
     # --------------------------------------------------------------------- reporting and saving
 
     def _column_names(self):
-        names = list(self.evaluation_step(tf.constant(self.store.frames[:1])))
+        one = pipeline.held_out_examples(
+            self.store, self.sampler, self.config, "validation", number=1
+        )
+        names = list(self.evaluation_step(tf.constant(one)))
         modules = list(self.model.modules)
         return [
             *(f"train/{name}" for name in names if name != "selection"),

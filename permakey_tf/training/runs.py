@@ -42,8 +42,9 @@ def build_model(config: KeypointConfig, frames: FrameSpec):
     import keras
 
     from permakey_tf.models.permakey import PermaKey
+    from permakey_tf.models.transporter import Transporter
 
-    methods = {"permakey": PermaKey}
+    methods = {"permakey": PermaKey, "transporter": Transporter}
     keras.utils.set_random_seed(config.training.seed)
     return methods[config.method](config, frames.image_size, frames.channels)
 

@@ -6,25 +6,24 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from permakey_tf.types import View
 from permakey_tf.viz import overlay
 
 _CELL = 1.2  # inches
 
 
-def keypoint_grid(model, images: np.ndarray, title: str, path: Path) -> None:
-    """Frames, keypoints, error maps, windows and reconstruction, one column per frame (fig. 2a).
+def keypoint_grid(view: View, title: str, path: Path) -> None:
+    """Frames, keypoints and all panels of a view, one column per frame.
 
     Args:
-      model: a keypoint method with `panels(images)`.
-      images: float32 [B, S, S, C] in [0, 1].
+      view: what a model shows of some examples.
       title: of the figure.
       path: of the PNG file.
     """
-    keypoints, panels = model.panels(images)
-    frames = overlay.to_rgb(np.asarray(images))
+    frames = overlay.to_rgb(np.asarray(view.images))
     rows = {"frame": frames, "keypoints": frames}
-    rows |= {name: np.asarray(panel) for name, panel in panels.items()}
-    points = overlay.to_pixels(keypoints.centers_yx, *frames.shape[1:3])  # [B, K, 2]
+    rows |= {name: np.asarray(panel) for name, panel in view.panels.items()}
+    points = overlay.to_pixels(view.keypoints.centers_yx, *frames.shape[1:3])  # [B, K, 2]
     colors = overlay.keypoint_colors(points.shape[1]) / 255
     # A Figure of its own rather than pyplot's: no display, no global state.
     size = (_CELL * (len(frames) + 0.3), _CELL * len(rows) + 0.4)

@@ -3,6 +3,8 @@
 import matplotlib
 import numpy as np
 
+from permakey_tf.types import View
+
 # Okabe and Ito's palette without black: told apart with any colour vision.
 _PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 _RADIUS = 0.04  # of a ring, in frame sides
@@ -54,20 +56,15 @@ def draw_keypoints(frames: np.ndarray, centers_yx: np.ndarray, magnify: int = 3)
     return frames
 
 
-def summary_images(model, images) -> dict[str, np.ndarray]:
+def summary_images(view: View) -> dict[str, np.ndarray]:
     """Contact sheets for TensorBoard, one per kind of picture, the batch side by side.
-
-    Args:
-      model: a keypoint method with `panels(images)`.
-      images: float32 [B, S, S, C] in [0, 1].
 
     Returns:
       {name: uint8 [H, W, 3]}.
     """
-    keypoints, panels = model.panels(images)
-    frames = to_rgb(np.asarray(images))
-    sheets = {"keypoints": draw_keypoints(frames, np.asarray(keypoints.centers_yx))}
-    for title, panel in panels.items():
+    frames = to_rgb(np.asarray(view.images))
+    sheets = {"keypoints": draw_keypoints(frames, np.asarray(view.keypoints.centers_yx))}
+    for title, panel in view.panels.items():
         panel = np.asarray(panel)
         sheets[title.replace(" ", "_")] = heat(panel) if panel.ndim == 3 else to_rgb(panel)
     return {name: np.concatenate(list(sheet), axis=1) for name, sheet in sheets.items()}

@@ -1,0 +1,68 @@
+"""What every keypoint method is to the trainer, the detector and the figures."""
+
+import keras
+import tensorflow as tf
+
+from permakey_tf.configs import KeypointConfig
+from permakey_tf.ops import spatial
+from permakey_tf.types import Keypoints, Losses, View
+
+
+class KeypointModel(keras.Model):
+    """Base of the keypoint methods: frames in, K keypoints out, and how they are trained.
+
+    An example is what a batch holds B of: one frame [S, S, C], or a pair of them [2, S, S, C].
+
+    Args:
+      config: settings of all modules, resolved.
+      image_size: side S of the frames, divisible by 4.
+      channels: C, 3 or 1.
+      name: of the method.
+
+    Attributes:
+      frames_per_example: 1 where an example is one frame, 2 where it is a pair.
+      modules: {name: keras.Model}; each has its own loss and its own optimizer.
+    """
+
+    frames_per_example = 1
+
+    def __init__(self, config: KeypointConfig, image_size: int, channels: int, name: str):
+        dtype = "mixed_bfloat16" if config.training.precision == "bfloat16" else "float32"
+        super().__init__(name=name, dtype=dtype)
+        self.config, self.image_size, self.channels = config, image_size, channels
+
+    def make_variables(self) -> None:
+        """Makes the variables of all modules; the constructor's last call."""
+        pair = [2] * (self.frames_per_example == 2)
+        self.compute_losses(tf.zeros([1, *pair, self.image_size, self.image_size, self.channels]))
+
+    def learning_rate(self, module: str) -> float:
+        """Initial learning rate of one module."""
+        raise NotImplementedError
+
+    def call(self, images) -> Keypoints:
+        """float32 [B, S, S, C] in [0, 1] -> keypoints, inference only."""
+        raise NotImplementedError
+
+    def windows(self, centers_yx, size: int) -> tf.Tensor:
+        """float32 [B, K, 2] -> the keypoints' windows, float32 [B, size, size, K] in [0, 1]."""
+        return spatial.gaussian_windows(centers_yx, size, self.config.pointnet.gauss_std)
+
+    def view(self, examples) -> View:
+        """What there is to see of a batch of examples, inference only."""
+        raise NotImplementedError
+
+    def compute_losses(self, examples, seed=None, training=False) -> Losses:
+        """Losses of all modules on one batch.
+
+        Args:
+          examples: float32 [B, S, S, C] or [B, 2, S, S, C], in [0, 1].
+          seed: int [2], draws what is random in the model; without it, nothing is.
+          training: batch statistics in the normalisation, and their moving averages updated.
+        """
+        raise NotImplementedError
+
+
+def keypoint_spread(centers_yx) -> tf.Tensor:
+    """float32 []: standard deviation of a keypoint's position over the batch, mean over all."""
+    return tf.reduce_mean(tf.math.reduce_std(centers_yx, axis=0))
