@@ -322,7 +322,7 @@ class VAEConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        _check_stack(self, "vae")
+        check_stack(self, "vae")
 
     @property
     def stack(self) -> Stack:
@@ -436,7 +436,7 @@ class PointNetConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        _check_stack(self, "pointnet")
+        check_stack(self, "pointnet")
 
     @property
     def stack(self) -> Stack:
@@ -491,7 +491,7 @@ class TransporterConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        _check_stack(self, "transporter")
+        check_stack(self, "transporter")
 
     @property
     def stack(self) -> Stack:
@@ -634,7 +634,7 @@ class KeypointConfig(Config):
             )
 
 
-def _check_stack(config, prefix):
+def check_stack(config, prefix):
     """A convolution stack needs one filter count, kernel size and stride per layer."""
     parts = [getattr(config, f"{prefix}_{part}") for part in ("filters", "kernel_sizes", "strides")]
     if len({len(part) for part in parts}) != 1:

@@ -72,3 +72,29 @@ class Losses(NamedTuple):
     by_module: dict[str, Any]
     selection: Any
     metrics: dict[str, Any]
+
+
+class Column(NamedTuple):
+    """Shape and dtype of one part of a replay's row."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+class SequenceBatch(NamedTuple):
+    """Windows of an agent's past, time along axis 1 (T = loss steps L + n of the returns).
+
+    inputs: {name: [B, T, ...]}, what the encoder needs of each frame, see models.vision.
+    actions: int32 [B, T].
+    rewards: float32 [B, T], that followed the actions.
+    discounts: float32 [B, T], gamma, or 0 where the episode ended with the action.
+    final: bool [B, T], observations after which no action was taken: values are bootstrapped here.
+    mask: float32 [B, L], 1 for the steps that are trained.
+    """
+
+    inputs: dict[str, Any]
+    actions: Any
+    rewards: Any
+    discounts: Any
+    final: Any
+    mask: Any

@@ -9,7 +9,13 @@ ROOT = Path(__file__).parents[1]
 
 # Who may import whom: a file may import from its own rank or a lower one.
 RANKS = [
-    {"permakey_tf.errors", "permakey_tf.configs", "permakey_tf.types", "permakey_tf"},
+    {
+        "permakey_tf",
+        "permakey_tf.errors",
+        "permakey_tf.types",
+        "permakey_tf.configs",
+        "permakey_tf.agent_configs",
+    },
     {"permakey_tf.ops"},
     {"permakey_tf.envs"},
     {"permakey_tf.models", "permakey_tf.data", "permakey_tf.viz"},

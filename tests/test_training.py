@@ -11,7 +11,7 @@ from permakey_tf.configs import LoggingConfig, TrainingConfig
 from permakey_tf.errors import UserError
 from permakey_tf.training import checkpoint
 from permakey_tf.training.keypoints import KeypointTrainer, learning_rate_schedule
-from permakey_tf.training.runs import FrameSpec, RunFolder
+from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder
 from permakey_tf.training.summaries import MetricsLog
 
 
@@ -131,6 +131,11 @@ class TestRunFolder:
         file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 2}))
         with pytest.raises(UserError, match="format version 2"):
             RunFolder.open(tmp_path / "run")
+
+    def test_runs_of_another_kind_are_refused(self, tmp_path, frames):
+        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        with pytest.raises(UserError, match="of kind 'keypoints', not 'agent'"):
+            AgentFolder.open(tmp_path / "run")
 
     def test_a_start_that_was_killed_early_is_taken_over(self, tmp_path, frames):
         (tmp_path / "run").mkdir()

@@ -62,12 +62,14 @@ class GameStep(NamedTuple):
     reward: true reward, summed over the emulator frames.
     terminal: True where the game is over.
     life_lost: True where fewer lives are left than before the action.
+    truncated: True where the environment itself cuts the game short, without an end.
     """
 
     frame: np.ndarray
     reward: float
     terminal: bool
     life_lost: bool
+    truncated: bool = False
 
 
 class AtariGame:

@@ -44,6 +44,14 @@ class KeypointModel(keras.Model):
         """float32 [B, S, S, C] in [0, 1] -> keypoints, inference only."""
         raise NotImplementedError
 
+    def features(self, images) -> tf.Tensor:
+        """float32 [B, S, S, C] in [0, 1] -> what an agent sees under the windows, [B, h, w, F]."""
+        raise NotImplementedError
+
+    def perceive(self, images) -> tuple[Keypoints, tf.Tensor]:
+        """Keypoints and features of the same images, what they share computed once."""
+        return self(images), self.features(images)
+
     def windows(self, centers_yx, size: int) -> tf.Tensor:
         """float32 [B, K, 2] -> the keypoints' windows, float32 [B, size, size, K] in [0, 1]."""
         return spatial.gaussian_windows(centers_yx, size, self.config.pointnet.gauss_std)

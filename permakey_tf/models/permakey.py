@@ -51,13 +51,23 @@ class PermaKey(KeypointModel):
             maps.append(spatial.upsample_nearest(error_map, patch_pixels, self.image_size))
         return tf.stop_gradient(tf.concat(maps, axis=-1))
 
+    def _encode(self, images) -> list[tf.Tensor]:
+        """Features of the layers up to the last chosen one; deeper ones would be thrown away."""
+        return self.vae.encoder(images, depth=max(self.config.lspn.lsp_layers) + 1)
+
     def error_maps(self, images) -> tf.Tensor:
         """float32 [B, S, S, C] in [0, 1] -> float32 [B, S, S, M] in [0, 1], inference only."""
-        depth = max(self.config.lspn.lsp_layers) + 1  # deeper layers would be thrown away
-        return self._join_maps(self.lspn(self.vae.encoder(images, depth=depth)))
+        return self._join_maps(self.lspn(self._encode(images)))
 
     def call(self, images) -> Keypoints:
-        return self.pointnet(self.error_maps(images))
+        return self.perceive(images)[0]
+
+    def perceive(self, images) -> tuple[Keypoints, tf.Tensor]:
+        features = self._encode(images)
+        return self.pointnet(self._join_maps(self.lspn(features))), features[-1]
+
+    def features(self, images) -> tf.Tensor:
+        return self._encode(images)[-1]
 
     def view(self, examples) -> View:
         maps = self.error_maps(examples)

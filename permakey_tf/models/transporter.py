@@ -56,7 +56,6 @@ class Transporter(KeypointModel):
         return settings.transporter.transporter_learning_rate or settings.training.learning_rate
 
     def features(self, images, training=False) -> tf.Tensor:
-        """float32 [B, S, S, C] in [0, 1] -> features [B, h, w, filters]."""
         return self.extractor(images, training=training)[-1]
 
     def call(self, images) -> Keypoints:

@@ -9,13 +9,15 @@ evaluation.json, figures/   written at the end
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import json
 from pathlib import Path
 
+from permakey_tf.agent_configs import AgentConfig
 from permakey_tf.configs import KeypointConfig, flatten
 from permakey_tf.data.frames import FrameStore
 from permakey_tf.errors import UserError
-from permakey_tf.training import checkpoint
+from permakey_tf.training import checkpoint, files
 from permakey_tf.training.summaries import write_text
 
 _FORMAT_VERSION = 1
@@ -56,11 +58,18 @@ def _left_by_an_early_death(path: Path) -> bool:
     )
 
 
-class RunFolder:
-    """A run folder on disk. `config`, `frames`: what config.json says."""
+class Folder:
+    """A run folder on disk, of any kind of run: made once, checked when resumed, locked.
 
-    def __init__(self, path: Path, config: KeypointConfig, frames: FrameSpec):
-        self.path, self.config, self.frames = Path(path), config, frames
+    Args:
+      path: the folder.
+      content: what config.json says beside the format.
+    """
+
+    kind: str
+
+    def __init__(self, path: Path, content: dict):
+        self.path, self.content = Path(path), content
 
     @property
     def latest_checkpoint(self) -> Path:
@@ -69,64 +78,59 @@ class RunFolder:
 
     @property
     def best_checkpoint(self) -> Path:
-        """Weights with the best validation loss."""
+        """Weights with the best validation."""
         return self.path / "checkpoints" / "best.npz"
 
     @classmethod
-    def open(cls, path) -> "RunFolder":
-        """Opens an existing run folder. Raises UserError where `path` is none."""
+    def read(cls, path) -> dict:
+        """Content of a folder's config.json. Raises UserError where it is no such run's."""
         path = Path(path)
         file = path / "config.json"
         if not file.is_file():
             raise UserError(f"{path} is no run folder: {file} is missing")
         try:
             content = json.loads(file.read_text())
-            version = content["format_version"]
-            frames = FrameSpec(**content["frames"])
-            settings = content["settings"]
-        except (ValueError, KeyError, TypeError) as error:
+            version, kind = content.pop("format_version"), content.pop("kind")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} is damaged or of another program: {error!r}") from error
         if version != _FORMAT_VERSION:
-            raise UserError(f"{file} has format version {version}; this program reads 1")
-        return cls(path, KeypointConfig.from_dict(settings), frames)
+            raise UserError(
+                f"{file} has format version {version}; this program reads {_FORMAT_VERSION}"
+            )
+        if kind != cls.kind:
+            raise UserError(f"{path} holds a run of kind {kind!r}, not {cls.kind!r}")
+        return content
 
-    @classmethod
-    def create_or_resume(cls, path, config: KeypointConfig, frames: FrameSpec) -> "RunFolder":
+    def make_or_compare(self, flat) -> None:
         """Makes the folder, or checks that what it holds was made with the same settings.
 
-        Raises:
-          UserError: other settings or frames (named), or a folder that is not a run's.
-        """
-        path = Path(path)
-        if (path / "config.json").exists():
-            folder = cls.open(path)
-            folder._refuse_differences(config, frames)
-            return folder
-        if path.exists() and not _left_by_an_early_death(path):
-            raise UserError(f"{path} exists and is no run folder; choose another --logdir")
-        content = {
-            "format_version": _FORMAT_VERSION,
-            "settings": config.to_dict(),
-            "frames": dataclasses.asdict(frames),
-        }
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            write_text(path / "config.json", json.dumps(content, indent=2) + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write the run folder {path}: {error.strerror}") from error
-        return cls(path, config, frames)
+        Args:
+          flat: function of a content to {setting: value}; differences are named.
 
-    def _refuse_differences(self, config, frames):
-        now = {**flatten(config), **dataclasses.asdict(frames)}
-        then = {**flatten(self.config), **dataclasses.asdict(self.frames)}
-        different = [
-            f"{name} was {then[name]}, now {now[name]}" for name in now if now[name] != then[name]
-        ]
-        if different:
-            raise UserError(
-                f"{self.path} holds a run with other settings ({'; '.join(different)}): "
-                "resume with the same ones or choose another --logdir"
-            )
+        Raises:
+          UserError: other settings (named), or a folder that is not such a run's.
+        """
+        if (self.path / "config.json").exists():
+            then, now = flat(self.read(self.path)), flat(self.content)
+            different = [
+                f"{name} was {then[name]}, now {now[name]}"
+                for name in now
+                if now[name] != then[name]
+            ]
+            if different:
+                raise UserError(
+                    f"{self.path} holds a run with other settings ({'; '.join(different)}): "
+                    "resume with the same ones or choose another --logdir"
+                )
+            return
+        if self.path.exists() and not _left_by_an_early_death(self.path):
+            raise UserError(f"{self.path} exists and is no run folder; choose another --logdir")
+        content = {"format_version": _FORMAT_VERSION, "kind": self.kind, **self.content}
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.path / "config.json", json.dumps(content, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write the run folder {self.path}: {error.strerror}") from error
 
     @contextlib.contextmanager
     def locked(self):
@@ -138,10 +142,119 @@ class RunFolder:
                 raise UserError(f"{self.path} is in use by another process") from error
             yield
 
-    def load_model(self):
-        """The model with the weights of the best checkpoint."""
-        model = build_model(self.config, self.frames)
+
+class RunFolder(Folder):
+    """The folder of a keypoint run. `config`, `frames`: what config.json says."""
+
+    kind = "keypoints"
+
+    def __init__(self, path: Path, config: KeypointConfig, frames: FrameSpec):
+        super().__init__(path, {"settings": config.to_dict(), "frames": dataclasses.asdict(frames)})
+        self.config, self.frames = config, frames
+
+    @classmethod
+    def open(cls, path) -> "RunFolder":
+        """Opens an existing run folder. Raises UserError where `path` is none."""
+        return cls(path, *cls._parse(cls.read(path), path))
+
+    @classmethod
+    def create_or_resume(cls, path, config: KeypointConfig, frames: FrameSpec) -> "RunFolder":
+        """Makes the folder, or checks that what it holds was made with the same settings.
+
+        Raises:
+          UserError: other settings or frames (named), or a folder that is not a keypoint run's.
+        """
+        folder = cls(path, config, frames)
+
+        def flat(content):
+            config, frames = cls._parse(content, path)
+            return {**flatten(config), **dataclasses.asdict(frames)}
+
+        folder.make_or_compare(flat)
+        return folder
+
+    @staticmethod
+    def _parse(content, path) -> tuple[KeypointConfig, FrameSpec]:
+        try:
+            return KeypointConfig.from_dict(content["settings"]), FrameSpec(**content["frames"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{Path(path) / 'config.json'} is damaged: {error!r}") from error
+
+    def load_model(self, precision: str | None = None):
+        """The model with the weights of the best checkpoint, in another precision if given."""
+        config = self.config
+        if precision:
+            training = dataclasses.replace(config.training, precision=precision)
+            config = dataclasses.replace(config, training=training)
+        model = build_model(config, self.frames)
         variables = checkpoint.named_variables({"model": model.variables})
         arrays = checkpoint.load(self.best_checkpoint)
         checkpoint.assign(variables, arrays, self.best_checkpoint)
         return model
+
+
+class AgentFolder(Folder):
+    """The folder of an agent's run. It has a copy of the keypoint run that it sees with.
+
+    Args:
+      path: the folder.
+      config: the agent's settings.
+      keypoints: the keypoint run.
+    """
+
+    kind = "agent"
+
+    def __init__(self, path: Path, config: AgentConfig, keypoints: RunFolder):
+        vision = {"settings": keypoints.config.to_dict(), "weights": _hash(keypoints)}
+        super().__init__(path, {"settings": config.to_dict(), "keypoints": vision})
+        self.config, self.keypoints = config, keypoints
+
+    @property
+    def replay(self) -> Path:
+        """Folder of the replay's files."""
+        return self.path / "replay"
+
+    @classmethod
+    def open(cls, path) -> "AgentFolder":
+        """Opens an existing run folder. Raises UserError where `path` is none."""
+        content = cls.read(path)
+        try:
+            config = AgentConfig.from_dict(content["settings"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{Path(path) / 'config.json'} is damaged: {error!r}") from error
+        return cls(path, config, RunFolder.open(Path(path) / "keypoints"))
+
+    @classmethod
+    def create_or_resume(cls, path, config: AgentConfig, keypoints: RunFolder) -> "AgentFolder":
+        """Makes the folder with a copy of the keypoint run, or checks that it was made the same.
+
+        Raises:
+          UserError: other settings (named) or another keypoint run, or a folder of something else.
+        """
+
+        def flat(content):
+            vision = content["keypoints"]
+            return {
+                **flatten(AgentConfig.from_dict(content["settings"])),
+                "keypoint run": vision["weights"],
+            }
+
+        folder = cls(path, config, keypoints)
+        folder.make_or_compare(flat)
+        copy = folder.path / "keypoints"
+        for source in (keypoints.path / "config.json", keypoints.best_checkpoint):
+            target = copy / source.relative_to(keypoints.path)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with files.replaced(target) as file:
+                    file.write(source.read_bytes())
+        return cls(path, config, RunFolder.open(copy))
+
+
+def _hash(keypoints: RunFolder) -> str:
+    try:
+        return hashlib.sha256(keypoints.best_checkpoint.read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{keypoints.best_checkpoint}: no such checkpoint; train the keypoints first"
+        ) from error

@@ -68,3 +68,18 @@ def summary_images(view: View) -> dict[str, np.ndarray]:
         panel = np.asarray(panel)
         sheets[title.replace(" ", "_")] = heat(panel) if panel.ndim == 3 else to_rgb(panel)
     return {name: np.concatenate(list(sheet), axis=1) for name, sheet in sheets.items()}
+
+
+def film_strip(frames: np.ndarray, centers_yx: np.ndarray, number: int = 8) -> np.ndarray:
+    """Frames spread over an episode with their keypoints, side by side.
+
+    Args:
+      frames: uint8 [T, S, S, C]; centers_yx: float32 [T, K, 2].
+      number: of frames, fewer where the episode is shorter.
+
+    Returns:
+      uint8 [H, W, 3].
+    """
+    chosen = np.linspace(0, len(frames) - 1, min(number, len(frames))).astype(int)
+    rgb = frames[chosen] if frames.shape[-1] == 3 else frames[chosen].repeat(3, axis=-1)
+    return np.concatenate(list(draw_keypoints(rgb, centers_yx[chosen])), axis=1)

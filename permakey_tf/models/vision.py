@@ -1,0 +1,110 @@
+"""The agent's frozen vision: what of a frame is computed once, stored, and shown to its encoder.
+
+The keypoint model runs once per frame, when the frame is played. What it yields is stored in the
+form that the encoder needs:
+
+  gnn   keypoints' positions and mean features: nothing is left to do in an update
+  cnn   the frame and the keypoints' positions: an update redraws the windows and the first layers
+        of features, never LSPN, PointNet or the keypointer
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from permakey_tf.agent_configs import EncoderConfig
+from permakey_tf.models.base import KeypointModel
+from permakey_tf.ops import spatial
+from permakey_tf.ops.images import to_images
+from permakey_tf.types import Column
+
+
+class Nodes(NamedTuple):
+    """features: float32 [B, K, F]; positions: float32 [B, K, 2], (y, x) in [-1, 1]."""
+
+    features: tf.Tensor
+    positions: tf.Tensor
+
+
+def window_means(features, windows, threshold: float) -> tf.Tensor:
+    """Mean of the features where a window exceeds a threshold; zeros where none does.
+
+    Args:
+      features: [B, h, w, F].
+      windows: float32 [B, h, w, K].
+
+    Returns:
+      float32 [B, K, F].
+    """
+    masks = tf.cast(windows >= threshold, tf.float32)
+    sums = tf.einsum("bhwk,bhwf->bkf", masks, tf.cast(features, tf.float32))
+    return tf.math.divide_no_nan(sums, tf.reduce_sum(masks, axis=(1, 2))[..., None])
+
+
+class NodeVision:
+    """For the graph encoder: one node per keypoint.
+
+    Args:
+      model: trained keypoint model.
+      config: the windows' width and threshold.
+
+    Attributes:
+      columns: {name: Column} of what is stored per frame.
+    """
+
+    def __init__(self, model: KeypointModel, config: EncoderConfig):
+        self._model, self._config = model, config
+        self._std = config.gauss_std or model.config.pointnet.gauss_std
+        number = model.config.pointnet.num_keypoints
+        size = model.image_size
+        num_features = model.features(tf.zeros([1, size, size, model.channels])).shape[-1]
+        self.columns = {
+            "features": Column((number, num_features), np.dtype(np.float32)),
+            "positions": Column((number, 2), np.dtype(np.float32)),
+        }
+
+    def observe(self, frames) -> dict[str, tf.Tensor]:
+        """uint8 [B, S, S, C] -> what is stored, {name: [B, ...]}."""
+        keypoints, features = self._model.perceive(to_images(frames))
+        windows = spatial.gaussian_windows(keypoints.centers_yx, features.shape[1], self._std)
+        means = window_means(features, windows, self._config.window_threshold)
+        return {"features": means, "positions": keypoints.centers_yx}
+
+    def prepare(self, stored: dict) -> Nodes:
+        """What is stored -> what the encoder reads."""
+        return Nodes(stored["features"], stored["positions"])
+
+
+class MapVision:
+    """For the convolutional encoder: the features under the keypoints' windows.
+
+    Args and attributes as in `NodeVision`.
+    """
+
+    def __init__(self, model: KeypointModel, config: EncoderConfig):
+        self._model, self._config = model, config
+        self._std = config.gauss_std or model.config.pointnet.gauss_std
+        size = model.image_size
+        self.columns = {
+            "frame": Column((size, size, model.channels), np.dtype(np.uint8)),
+            "positions": Column((model.config.pointnet.num_keypoints, 2), np.dtype(np.float32)),
+        }
+
+    def observe(self, frames) -> dict[str, tf.Tensor]:
+        """uint8 [B, S, S, C] -> what is stored, {name: [B, ...]}."""
+        return {"frame": frames, "positions": self._model(to_images(frames)).centers_yx}
+
+    def prepare(self, stored: dict) -> tf.Tensor:
+        """What is stored -> masked features, [B, h, w, F]."""
+        features = self._model.features(to_images(stored["frame"]))
+        windows = spatial.gaussian_windows(stored["positions"], features.shape[1], self._std)
+        mask = spatial.join_windows(windows, "sum")
+        if self._config.cnn_mask == "binary":
+            mask = tf.cast(mask >= self._config.window_threshold, tf.float32)
+        return features * tf.cast(mask, features.dtype)[..., None]
+
+
+def build_vision(model: KeypointModel, config: EncoderConfig):
+    """The vision that an encoder needs."""
+    return {"gnn": NodeVision, "cnn": MapVision}[config.encoder](model, config)

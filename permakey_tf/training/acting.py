@@ -1,0 +1,148 @@
+"""Playing with a trained or half-trained network: one tf.function from frames to actions."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from permakey_tf.agent_configs import EnvironmentConfig
+from permakey_tf.data.frames import prepare_frame
+from permakey_tf.data.noise import draw_bars
+from permakey_tf.envs.atari import ROLES, episode_seed
+from permakey_tf.envs.games import Game, make_game
+from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
+
+GREEDY = -1  # in the place of an action: the network's best one
+
+
+class Acted(NamedTuple):
+    """One step of B games.
+
+    actions: int32 [B]. state: LSTMState after it. stored: {name: [B, ...]} of models.vision.
+    """
+
+    actions: tf.Tensor
+    state: LSTMState
+    stored: dict[str, tf.Tensor]
+
+
+class Actor:
+    """From frames to actions in one call, on the network's moving statistics.
+
+    Args:
+      network: Q-network.
+      vision: frozen vision, see models.vision.
+      frame_shape: (S, S, C).
+    """
+
+    def __init__(self, network: RecurrentQNetwork, vision, frame_shape: tuple[int, int, int]):
+        self.network, self.vision = network, vision
+        units = network.cell.units
+        state = LSTMState(*[tf.TensorSpec([None, units], tf.float32)] * 2)
+        self.step = tf.function(
+            self._step,
+            input_signature=[
+                tf.TensorSpec([None, *frame_shape], tf.uint8),
+                tf.TensorSpec([None], tf.int32),
+                state,
+            ],
+        )
+
+    def _step(self, frames, forced, state) -> Acted:
+        """Frames uint8 [B, S, S, C], actions int32 [B] to take (or GREEDY), the LSTM's state."""
+        stored = self.vision.observe(frames)
+        output = self.network(self.vision.prepare(stored), state, length=1)
+        best = tf.argmax(output.q_values[:, 0], axis=-1, output_type=tf.int32)
+        return Acted(tf.where(forced == GREEDY, best, forced), output.state, stored)
+
+
+class FramePreparation(NamedTuple):
+    """What the keypoint model was trained on: size, channels, noise."""
+
+    image_size: int
+    channels: int
+    noise: str
+
+    def __call__(self, frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """uint8 [H, W, 3] -> uint8 [S, S, C], with new bars where the game is noisy."""
+        small = prepare_frame(frame, self.image_size, self.channels)
+        return draw_bars(small[None], self.noise, rng)[0]
+
+
+class Episodes(NamedTuple):
+    """scores: float [E], true returns. lengths: int [E], agent steps. film: Film or None."""
+
+    scores: np.ndarray
+    lengths: np.ndarray
+    film: "Film | None"
+
+
+class Film(NamedTuple):
+    """The first episode: frames uint8 [T, S, S, C], centers_yx float32 [T, K, 2]."""
+
+    frames: np.ndarray
+    centers_yx: np.ndarray
+
+
+def play_episodes(
+    actor: Actor,
+    environment: EnvironmentConfig,
+    prepare: FramePreparation,
+    role: str,
+    seed: int,
+    number: int,
+    film: bool = False,
+) -> Episodes:
+    """Plays whole games side by side, greedily, to their end or the time limit.
+
+    Every game depends on (role, seed, its number) alone, and so does its noise.
+
+    Args:
+      actor: who plays.
+      environment: the game.
+      prepare: from the game's frame to the model's.
+      role: "validation" or "test".
+      seed: of the games.
+      number: E.
+      film: whether to keep the first game's frames.
+    """
+    games = [make_game(environment) for _ in range(number)]
+    seeds = [episode_seed(role, seed, episode) for episode in range(number)]
+    frames = [game.reset(s) for game, s in zip(games, seeds, strict=True)]
+    noise = [np.random.default_rng([seed, ROLES.index(role), e]) for e in range(number)]
+    scores, lengths = np.zeros(number), np.zeros(number, int)
+    playing, shots = np.arange(number), []
+    state = actor.network.initial_state(number)
+    while len(playing):
+        prepared = np.stack([prepare(frames[i], noise[i]) for i in playing])
+        acted = actor.step(prepared, np.full(len(playing), GREEDY, np.int32), state)
+        if film and playing[0] == 0:
+            shots.append((prepared[0], acted.stored["positions"][0].numpy()))
+        over = np.zeros(len(playing), bool)
+        for position, (i, action) in enumerate(zip(playing, acted.actions.numpy(), strict=True)):
+            step = games[i].step(int(action))
+            frames[i] = step.frame
+            scores[i] += step.reward
+            lengths[i] += 1
+            cut = lengths[i] >= environment.max_episode_steps
+            over[position] = step.terminal or step.truncated or cut
+        playing = playing[~over]
+        state = LSTMState(*(tf.boolean_mask(part, ~over) for part in acted.state))
+    return Episodes(
+        scores, lengths, Film(*map(np.stack, zip(*shots, strict=True))) if film else None
+    )
+
+
+def random_scores(environment: EnvironmentConfig, role: str, seed: int, number: int) -> np.ndarray:
+    """float [E]: true returns of uniformly random play under the protocol of `play_episodes`."""
+    game: Game = make_game(environment)
+    scores = np.zeros(number)
+    for episode in range(number):
+        game.reset(episode_seed(role, seed, episode))
+        rng = np.random.default_rng([seed, ROLES.index(role), episode])
+        for _ in range(environment.max_episode_steps):
+            step = game.step(int(rng.integers(game.num_actions)))
+            scores[episode] += step.reward
+            if step.terminal or step.truncated:
+                break
+    return scores

@@ -1,0 +1,334 @@
+"""Trains the agent: plays, remembers, updates, validates, and resumes exactly.
+
+Everything random is a function of (seed, step): exploration, replay, noise, games. A checkpoint
+holds the networks, the optimizer and the counters; the replay's rows are on disk already; and the
+emulator is brought back by replaying the current game's actions from its seeded start.
+"""
+
+import dataclasses
+import math
+import time
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from permakey_tf.agent_configs import AgentLoggingConfig, LearningConfig
+from permakey_tf.configs import flatten
+from permakey_tf.data.replay import SequenceReplay
+from permakey_tf.envs.atari import episode_seed
+from permakey_tf.envs.games import make_game
+from permakey_tf.errors import UserError
+from permakey_tf.models.q_network import LSTMState, build_q_network
+from permakey_tf.models.vision import build_vision
+from permakey_tf.training import checkpoint
+from permakey_tf.training.acting import GREEDY, Actor, FramePreparation, play_episodes
+from permakey_tf.training.interruption import Interruption, deferred
+from permakey_tf.training.learner import Learner
+from permakey_tf.training.runs import AgentFolder
+from permakey_tf.training.summaries import MetricsLog
+from permakey_tf.viz import overlay
+
+# Independent random streams of one seed.
+_EXPLORE, _REPLAY, _NOISE, _END_NOISE = range(10, 14)
+_LEARNING_METRICS = ("loss", "td_error", "q_value", "gradient_norm")
+_COLUMNS = (
+    *(f"train/{name}" for name in _LEARNING_METRICS),
+    "train/episode_return",
+    "train/episode_length",
+    "train/epsilon",
+    "agent_steps_per_second",
+    "updates_per_second",
+    "validation/score",
+    "validation/length",
+)
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint.
+
+    step, update: agent steps and updates done. rows: of the replay. episode: number of the current
+    training episode, which ends with a life. game, game_step: number of the current game, and
+    actions since its start. game_return: true return of the current game so far.
+    """
+
+    step: int = 0
+    update: int = 0
+    rows: int = 0
+    episode: int = 0
+    game: int = 0
+    game_step: int = 0
+    game_return: float = 0.0
+    best_score: float = -math.inf
+    best_step: int = 0
+
+
+class Player(NamedTuple):
+    """What is needed to play with an agent's run: see `build_player`."""
+
+    actor: Actor
+    prepare: FramePreparation
+    num_actions: int
+
+
+def build_player(folder: AgentFolder) -> Player:
+    """Vision, an untrained network with its variables made, and the frames' preparation."""
+    config, frames = folder.config, folder.keypoints.frames
+    trained = folder.keypoints.config.training
+    model = folder.keypoints.load_model(config.learning.precision)
+    vision = build_vision(model, config.encoder)
+    tf.keras.utils.set_random_seed(config.learning.seed)
+    num_actions = make_game(config.environment).num_actions
+    network = build_q_network(config, model.config.pointnet.num_keypoints, num_actions)
+    shape = (frames.image_size, frames.image_size, frames.channels)
+    blank = vision.prepare(vision.observe(tf.zeros([1, *shape], tf.uint8)))
+    network(blank, network.initial_state(1))
+    noise = config.environment.noise
+    noise = trained.noise if noise == "as-trained" else noise
+    prepare = FramePreparation(frames.image_size, frames.channels, noise)
+    return Player(Actor(network, vision, shape), prepare, num_actions)
+
+
+class AgentTrainer:
+    """Trains an agent in its run folder; a checkpoint in it is resumed.
+
+    Args:
+      folder: run folder.
+      logging: how often to report and save.
+    """
+
+    def __init__(self, folder: AgentFolder, logging: AgentLoggingConfig):
+        self.folder, self.config, self.logging = folder, folder.config, logging
+        self.learning: LearningConfig = folder.config.learning
+        self.player = build_player(folder)
+        self.actor, vision = self.player.actor, self.player.actor.vision
+        target = build_player(folder).actor.network
+        self.learner = Learner(self.actor.network, target, vision.prepare, self.learning)
+        self.weights = checkpoint.named_variables({"online": self.actor.network.weights})
+        self.variables = self.weights | checkpoint.named_variables(
+            {"target": target.weights, "optimizer": self.learner.optimizer.variables}
+        )
+        self.progress = Progress()
+        self.state = self.actor.network.initial_state(1)
+        if folder.latest_checkpoint.exists():
+            self._restore()
+        self.replay = SequenceReplay(
+            folder.replay,
+            vision.columns,
+            # A step is one row, and one more at the end of a game that a time limit cuts.
+            self.learning.replay_capacity or 2 * self.learning.num_steps,
+            slack=2 * self.config.validation.validate_every,  # every validation saves
+            num_rows=self.progress.rows,
+        )
+        self.game = make_game(self.config.environment)
+        self.frame = self._return_to_the_game()
+
+    # --------------------------------------------------------------------------------- playing
+
+    def _rng(self, stream, number) -> np.random.Generator:
+        return np.random.default_rng([self.learning.seed, stream, number])
+
+    def _start_game(self) -> np.ndarray:
+        return self.game.reset(episode_seed("train", self.learning.seed, self.progress.game))
+
+    def _return_to_the_game(self) -> np.ndarray:
+        """The frame that the agent is to act on: replays the current game's actions."""
+        frame, progress = self._start_game(), self.progress
+        rows = np.arange(progress.rows - progress.game_step, progress.rows)
+        for action in self.replay.column("action", rows):
+            frame = self.game.step(int(action)).frame
+        return frame
+
+    def _choose(self) -> int:
+        """A random action with probability epsilon, else GREEDY."""
+        rng = self._rng(_EXPLORE, self.progress.step)
+        if rng.random() < self.learning.epsilon(self.progress.step):
+            return int(rng.integers(self.player.num_actions))
+        return GREEDY
+
+    def _act(self, frame, noise_stream, forced):
+        prepared = self.player.prepare(frame, self._rng(noise_stream, self.progress.step))
+        return self.actor.step(prepared[None], np.array([forced], np.int32), self.state)
+
+    def play_step(self) -> tuple[float, int] | None:
+        """One agent step into the replay; (return, length) where it ended a game."""
+        progress, learning = self.progress, self.learning
+        acted = self._act(self.frame, _NOISE, self._choose())
+        action = int(acted.actions[0])
+        step = self.game.step(action)
+        progress.game_step += 1
+        progress.game_return += step.reward
+        limit = self.config.environment.max_episode_steps
+        cut = not step.terminal and (step.truncated or progress.game_step >= limit)
+        ended = step.terminal or (learning.life_is_episode and step.life_lost)
+        reward = float(np.sign(step.reward)) if learning.clip_rewards else step.reward
+        self._remember(acted, action, reward, ended)
+        self.frame, self.state = step.frame, acted.state
+        if cut and not ended:  # the value of the last frame belongs to the targets before it
+            self._remember(self._act(self.frame, _END_NOISE, GREEDY), -1, 0.0, False)
+        progress.step += 1
+        if ended or cut:
+            progress.episode += 1
+            self.state = self.actor.network.initial_state(1)
+        if not (step.terminal or cut):
+            return None
+        finished = (progress.game_return, progress.game_step)
+        progress.game, progress.game_step, progress.game_return = progress.game + 1, 0, 0.0
+        self.frame = self._start_game()
+        return finished
+
+    def _remember(self, acted, action, reward, terminal):
+        stored = {name: values[0].numpy() for name, values in acted.stored.items()}
+        self.replay.append(stored, action, reward, terminal, self.progress.episode)
+        self.progress.rows = self.replay.num_rows
+
+    def learn_step(self) -> dict[str, tf.Tensor]:
+        """One update from the replay."""
+        learning = self.learning
+        batch = self.replay.sample(
+            self._rng(_REPLAY, self.progress.update),
+            learning.batch_size,
+            learning.window,
+            learning.n_step,
+            learning.gamma,
+        )
+        self.progress.update += 1
+        return self.learner.update(tf.nest.map_structure(tf.convert_to_tensor, batch))
+
+    # --------------------------------------------------------------------------------- a run
+
+    def train(self) -> Interruption:
+        """Trains to the end, or until a signal; its `signal` is set where it was interrupted.
+
+        Raises:
+          UserError: a loss is not finite.
+        """
+        if self.progress.step >= self.learning.num_steps:
+            return Interruption()
+        log = MetricsLog(self.folder.path, list(_COLUMNS), self.progress.step)
+        log.settings(self.config.to_dict(), flatten(self.config))
+        with deferred() as interruption:
+            self._train_until(interruption, log)
+        log.close()
+        return interruption
+
+    def _train_until(self, interruption, log):
+        progress, learning = self.progress, self.learning
+        report = Report(progress)
+        total = learning.num_steps
+        with tqdm(total=total, initial=progress.step, desc="agent", unit="step") as bar:
+            while progress.step < total and not interruption.signal:
+                finished = self.play_step()
+                bar.update()
+                if finished:
+                    report.games.append(finished)
+                if (
+                    progress.step >= learning.learn_start
+                    and progress.step % learning.update_every == 0
+                ):
+                    report.learning.append(self.learn_step())
+                if progress.step % self.logging.summary_every == 0:
+                    values = report.summarise(progress, learning.epsilon(progress.step))
+                    self._check_finite(values)
+                    log.scalars(progress.step, values)
+                    bar.set_postfix(report.short(values))
+                validate = self.config.validation.validate_every
+                validated = progress.step % validate == 0 or progress.step == total
+                if validated:
+                    self._validate(log)
+                if validated or progress.step % self.logging.checkpoint_every == 0:
+                    self._save()
+            if interruption.signal:
+                self._save()
+
+    def _check_finite(self, values):
+        loss = values.get("train/loss", 0.0)
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} at step {self.progress.step}; lower --learning_rate and start "
+                "a new --logdir"
+            )
+
+    def _validate(self, log):
+        """Plays the validation games; keeps the weights where their mean score is the best."""
+        progress = self.progress
+        episodes = play_episodes(
+            self.actor,
+            self.config.environment,
+            self.player.prepare,
+            "validation",
+            self.learning.seed,
+            self.config.validation.validation_episodes,
+            film=True,
+        )
+        score = float(episodes.scores.mean())
+        values = {"validation/score": score, "validation/length": float(episodes.lengths.mean())}
+        log.scalars(progress.step, values)
+        log.image(progress.step, "validation_episode", overlay.film_strip(*episodes.film))
+        if score > progress.best_score:
+            progress.best_score, progress.best_step = score, progress.step
+            checkpoint.save(self.folder.best_checkpoint, _arrays(self.weights))
+
+    # ------------------------------------------------------------------------------ checkpoints
+
+    def _save(self):
+        self.replay.flush()
+        arrays = _arrays(self.variables)
+        for name, array in arrays.items():
+            if not np.all(np.isfinite(array)):
+                raise UserError(f"{name} is not finite at step {self.progress.step}; not saved")
+        arrays |= {f"state/{i}": part.numpy() for i, part in enumerate(self.state)}
+        for name, value in dataclasses.asdict(self.progress).items():
+            arrays[f"progress/{name}"] = np.asarray(value)
+        checkpoint.save(self.folder.latest_checkpoint, arrays)
+
+    def _restore(self):
+        path = self.folder.latest_checkpoint
+        arrays = checkpoint.load(path)
+        fields = {field.name for field in dataclasses.fields(Progress)}
+        saved = {name: arrays.pop(f"progress/{name}", None) for name in fields}
+        state = [arrays.pop(f"state/{i}", None) for i in range(2)]
+        if any(value is None for value in [*saved.values(), *state]):
+            raise UserError(f"{path} does not say where the run stands; start a new --logdir")
+        checkpoint.assign(self.variables, arrays, path)
+        self.progress = Progress(**{name: value.item() for name, value in saved.items()})
+        self.state = LSTMState(*map(tf.constant, state))
+
+
+class Report:
+    """Collects what happens between two rows of metrics."""
+
+    def __init__(self, progress: Progress):
+        self.games: list[tuple[float, int]] = []
+        self.learning: list[dict] = []
+        self._clock, self._step = time.monotonic(), progress.step
+
+    def summarise(self, progress: Progress, epsilon: float) -> dict[str, float]:
+        """Means since the last call; what did not happen is left out."""
+        seconds = time.monotonic() - self._clock
+        values = {
+            "train/epsilon": epsilon,
+            "agent_steps_per_second": (progress.step - self._step) / seconds,
+            "updates_per_second": len(self.learning) / seconds,
+        }
+        if self.learning:
+            for name in _LEARNING_METRICS:
+                mean = np.mean([float(metrics[name]) for metrics in self.learning])
+                values[f"train/{name}"] = float(mean)
+        if self.games:
+            score, length = np.mean(self.games, axis=0)
+            values |= {"train/episode_return": float(score), "train/episode_length": float(length)}
+        self.__init__(progress)
+        return values
+
+    @staticmethod
+    def short(values) -> dict[str, str]:
+        """What the progress bar shows."""
+        names = {"train/episode_return": "return", "train/loss": "loss", "train/epsilon": "eps"}
+        return {short: f"{values[name]:.3g}" for name, short in names.items() if name in values}
+
+
+def _arrays(variables):
+    return {name: np.asarray(variable) for name, variable in variables.items()}

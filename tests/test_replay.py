@@ -1,0 +1,134 @@
+"""Replay windows against a naive oracle, at episode ends, when the ring is full, after resuming."""
+
+import numpy as np
+import pytest
+
+from permakey_tf.data.replay import SequenceReplay
+from permakey_tf.errors import UserError
+from permakey_tf.types import Column
+
+LENGTH, N, G = 4, 3, 0.9
+INPUTS = {"code": Column((2,), np.dtype(np.float32))}
+
+
+def play(seed, num_rows):
+    """Rows of made-up episodes: terminal ends, and cut ones with a final observation."""
+    rng = np.random.default_rng(seed)
+    rows, episode = [], 0
+    while len(rows) < num_rows:
+        length, cut = int(rng.integers(1, 9)), rng.random() < 0.4
+        for i in range(length):
+            ended = i == length - 1 and not cut
+            rows.append((int(rng.integers(5)), float(rng.normal()), ended, episode))
+        if cut:
+            rows.append((-1, 0.0, False, episode))
+        episode += 1
+    return rows[:num_rows]
+
+
+def filled(folder, rows, capacity=1000, slack=0, num_rows=0):
+    replay = SequenceReplay(folder, INPUTS, capacity, slack, num_rows)
+    for number, row in enumerate(rows[num_rows:], start=num_rows):
+        replay.append({"code": np.array([number, -number], np.float32)}, *row)
+    return replay
+
+
+def oracle(rows, start):
+    """What a window that starts at a row must hold, found by walking: {offset: (...)}, mask."""
+    episode = rows[start][3]
+    window, mask = [], []
+    for offset in range(LENGTH + N):
+        number = start + offset
+        if number >= len(rows) or rows[number][3] != episode:
+            break
+        window.append(number)
+    for offset in range(LENGTH):
+        counts = offset < len(window) and rows[start + offset][0] >= 0
+        if counts:
+            for number in range(start + offset, start + offset + N):
+                if number >= len(rows):
+                    counts = False  # what follows is not known yet
+                    break
+                if rows[number][2] or rows[number][0] < 0:
+                    break  # the episode ended: nothing is missing
+            else:
+                counts = start + offset + N < len(rows)
+        mask.append(float(counts))
+    return window, mask
+
+
+@pytest.mark.parametrize("capacity", [1000, 40])
+def test_windows_equal_the_oracle(tmp_path, capacity):
+    rows = play(0, 130)
+    replay = filled(tmp_path, rows, capacity, slack=7)
+    batch = replay.sample(np.random.default_rng(1), 400, LENGTH, N, G)
+    starts = batch.inputs["code"][:, 0, 0].astype(int)
+    assert starts.min() >= 130 - capacity
+    for b, start in enumerate(starts):
+        window, mask = oracle(rows, start)
+        for offset, number in enumerate(window):
+            action, reward, terminal, _ = rows[number]
+            np.testing.assert_array_equal(batch.inputs["code"][b, offset], [number, -number])
+            assert batch.actions[b, offset] == max(action, 0)
+            assert batch.rewards[b, offset] == np.float32(reward)
+            assert batch.discounts[b, offset] == np.float32(0 if terminal else G)
+            assert batch.final[b, offset] == (action < 0)
+        np.testing.assert_array_equal(batch.mask[b], mask, err_msg=f"start {start}")
+        # The rest repeats the episode's last row, so that no other episode's frames are seen.
+        assert np.all(batch.inputs["code"][b, len(window) :, 0] == window[-1])
+
+
+def test_every_acted_step_starts_windows_equally_often(tmp_path):
+    rows = play(2, 60)
+    replay = filled(tmp_path, rows)
+    batch = replay.sample(np.random.default_rng(0), 30_000, LENGTH, N, G)
+    starts = batch.inputs["code"][:, 0, 0].astype(int)
+    acted = [number for number, row in enumerate(rows) if row[0] >= 0]
+    assert set(starts) == set(acted)
+    shares = np.bincount(starts, minlength=60)[acted] / 30_000
+    np.testing.assert_allclose(shares, 1 / len(acted), rtol=0.25)
+
+
+def test_the_last_action_of_every_episode_is_trained(tmp_path):
+    rows = play(3, 80)
+    replay = filled(tmp_path, rows)
+    batch = replay.sample(np.random.default_rng(0), 5000, LENGTH, N, G)
+    numbers = batch.inputs["code"][:, :LENGTH, 0][batch.mask > 0].astype(int)
+    ends = {i for i, row in enumerate(rows) if row[2]}
+    before_cuts = {i - 1 for i, row in enumerate(rows) if row[0] < 0}
+    assert ends | before_cuts <= set(numbers)
+
+
+def test_reopened_with_the_checkpoints_rows_it_is_the_same(tmp_path):
+    rows = play(4, 130)
+    filled(tmp_path / "one", rows[:100], 40, slack=30).flush()
+    # 25 more rows were written after the checkpoint, then the process died.
+    killed = filled(tmp_path / "one", rows[:125], 40, slack=30, num_rows=100)
+    killed.flush()
+    resumed = SequenceReplay(tmp_path / "one", INPUTS, 40, 30, num_rows=100)
+    whole = filled(tmp_path / "two", rows[:100], 40, slack=30)
+    for a, b in zip(
+        resumed.sample(np.random.default_rng(0), 50, LENGTH, N, G),
+        whole.sample(np.random.default_rng(0), 50, LENGTH, N, G),
+        strict=True,
+    ):
+        if isinstance(a, dict):
+            a, b = a["code"], b["code"]
+        np.testing.assert_array_equal(a, b)
+
+
+def test_files_that_are_cut_off_are_refused(tmp_path):
+    filled(tmp_path, play(5, 20)).flush()
+    with (tmp_path / "reward.dat").open("r+b") as file:
+        file.truncate(40)
+    with pytest.raises(UserError, match=r"reward\.dat is missing or cut off"):
+        SequenceReplay(tmp_path, INPUTS, 1000, 0, num_rows=20)
+
+
+def test_it_grows_beyond_its_first_allocation(tmp_path):
+    rows = play(6, 5000)
+    replay = filled(tmp_path, rows, capacity=100_000)
+    assert replay.num_rows == 5000
+    numbers = np.array([0, 4095, 4096, 4999])
+    np.testing.assert_array_equal(replay.column("code", numbers)[:, 0], numbers)
+    assert replay.nbytes == 8192 * (8 + 2 + 4 + 1 + 4)
