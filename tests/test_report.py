@@ -41,12 +41,13 @@ def evaluation(
     steps=100_000,
     score=900.0,
     sticky_actions=0.0,
+    env_id="",
 ) -> Evaluation:
     """All episodes of policy p score `score` + 10 p."""
     scores = np.full(shape, float(score)) + 10 * np.arange(shape[0])[:, None, None]
     return Evaluation(
         game=game,
-        env_id="ALE/Toy-v5",
+        env_id=env_id,
         sticky_actions=sticky_actions,
         agent=AgentSpec(keypoints, encoder, num_keypoints, noise, steps),
         policies=tuple(PolicySpec(f"runs/{p}", p, steps, steps // 2) for p in range(shape[0])),
@@ -184,13 +185,20 @@ def test_a_record_names_each_aggregate():
 
 
 @pytest.mark.parametrize(
-    "change", [{"num_keypoints": 6}, {"sticky_actions": 0.25}, {"noise": "both"}]
+    "change",
+    [{"num_keypoints": 6}, {"sticky_actions": 0.25}, {"noise": "both"}, {"env_id": "Toy-v0"}],
 )
 def test_other_conditions_have_no_place_in_table_1(change):
     cells, left_out = tables.fill(tables.cells(1), [found("x", **change)])
     assert not any(cell.found for cell in cells)
     (reason,) = left_out
     assert reason.startswith("x: no place in this table (mspacman, PKey+GNN")
+
+
+@pytest.mark.parametrize("env_id", ["", "ALE/MsPacman-v5"])
+def test_the_game_itself_has_a_place(env_id):
+    cells, left_out = tables.fill(tables.cells(1), [found("x", env_id=env_id)])
+    assert sum(cell.found is not None for cell in cells) == 1 and left_out == []
 
 
 def test_all_games_together():

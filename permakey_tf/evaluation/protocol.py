@@ -151,7 +151,7 @@ class Evaluation:
     """One test of P policies on S seeds, E episodes each.
 
     game: canonical name.
-    env_id: Gymnasium's id of the environment.
+    env_id: Gymnasium's id of the environment; "" for an Atari game on the plain emulator.
     sticky_actions: probability that the environment repeats the last action; the paper's is 0.
     agent, policies: who was tested; seeds: tuple of int, length S, none twice.
     scores: float [P, S, E], true returns of full games.

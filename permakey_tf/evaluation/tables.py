@@ -32,17 +32,23 @@ PROTOCOL = {"agent steps": 100_000, "policies": 3, "seeds": 10, "episodes": 10}
 
 
 class Place(NamedTuple):
-    """What an evaluation must be of to stand in a cell. game: canonical name."""
+    """What an evaluation must be of to stand in a cell.
+
+    game: canonical name. env_id: "" for the game of that name, else the id of what was played.
+    """
 
     game: str
     agent: str
     num_keypoints: int
     noise: str
     sticky_actions: float = 0.0
+    env_id: str = ""
 
     def __str__(self):
         sticky = f", sticky actions {self.sticky_actions:g}" if self.sticky_actions else ""
-        return f"{self.game}, {self.agent}, K = {self.num_keypoints}, noise {self.noise}{sticky}"
+        played = f", played on {self.env_id}" if self.env_id else ""
+        named = f"{self.game}, {self.agent}, K = {self.num_keypoints}, noise {self.noise}"
+        return named + sticky + played
 
 
 class Found(NamedTuple):
@@ -65,8 +71,16 @@ def place_of(evaluation: Evaluation) -> Place:
     agent = evaluation.agent
     kind = (agent.keypoints, agent.encoder)
     name = next(name for name, (*pair, _) in AGENTS.items() if tuple(pair) == kind)
-    sticky = evaluation.sticky_actions
-    return Place(evaluation.game, name, agent.num_keypoints, agent.noise, sticky)
+    # An id like "ALE/MsPacman-v5" is the game; a label alone makes nothing that game.
+    itself = evaluation.game in canonical_game(evaluation.env_id) or not evaluation.env_id
+    return Place(
+        evaluation.game,
+        name,
+        agent.num_keypoints,
+        agent.noise,
+        evaluation.sticky_actions,
+        "" if itself else evaluation.env_id,
+    )
 
 
 def cells(table: int) -> list[Cell]:
