@@ -1,0 +1,52 @@
+"""Flags of `python -m run.report`: which runs, which table, where to."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import flags
+
+from permakey_tf.errors import UserError
+
+_RUNS = flags.DEFINE_list(
+    "runs", None, "Folders, comma-separated; all runs in and under them are read."
+)
+_TABLE = flags.DEFINE_integer(
+    "table",
+    None,
+    "Table of the paper to set our scores beside: 1 Atari, 2 noisy Atari, 3 number of keypoints.",
+    lower_bound=1,
+    upper_bound=3,
+)
+_CURVES = flags.DEFINE_boolean("curves", False, "Draw learning curves over the training seeds.")
+_METRIC = flags.DEFINE_string(
+    "metric", "validation/score", "--curves: the column of metrics.csv that is drawn."
+)
+_STATISTIC = flags.DEFINE_enum(
+    "statistic", "iqm", ["iqm", "mean"], "--curves: what is taken over the runs at each step."
+)
+_OUT = flags.DEFINE_string("out", None, "Folder for the files. Unset: report in the first of runs.")
+
+
+class Command(NamedTuple):
+    """What the flags ask for."""
+
+    runs: list[str]
+    table: int | None
+    curves: bool
+    metric: str
+    statistic: str
+    out: Path
+
+
+def from_flags() -> Command:
+    """Checks all flags together. Raises UserError naming the flag that is wrong."""
+    runs = _RUNS.value
+    if not runs:
+        raise UserError("--runs=FOLDER,... must name the folders of the runs")
+    for folder in runs:
+        if not Path(folder).is_dir():
+            raise UserError(f"--runs={folder}: no such folder")
+    if _TABLE.value is None and not _CURVES.value:
+        raise UserError("--table=1, 2 or 3, or --curves must say what to report")
+    out = Path(_OUT.value or Path(runs[0], "report"))
+    return Command(runs, _TABLE.value, _CURVES.value, _METRIC.value, _STATISTIC.value, out)

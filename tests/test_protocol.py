@@ -1,0 +1,180 @@
+"""The seed-separated test protocol on made-up scores, and its file."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from permakey_tf.errors import UserError
+from permakey_tf.evaluation.protocol import (
+    AgentSpec,
+    Evaluation,
+    PolicySpec,
+    aggregate,
+    find_median_seed,
+    read_evaluation,
+    write_evaluation,
+)
+
+# Three policies on five seeds, two episodes each. Policies' means by seed:
+#   seed      11   12   13   14   15
+#   A         10   40   20   90    0
+#   B         20   10   30   60   30
+#   C         30   70   25   30    0
+#   mean      20   40   25   60   10     -> sorted 10 20 25 40 60: seed 13
+MEANS = np.array([[10, 40, 20, 90, 0], [20, 10, 30, 60, 30], [30, 70, 25, 30, 0]], float)
+SEEDS = (11, 12, 13, 14, 15)
+SPREAD = 100.0  # between the two episodes of a seed, the same everywhere
+SCORES = np.stack([MEANS - SPREAD / 2, MEANS + SPREAD / 2], axis=-1)  # [3, 5, 2]
+
+
+def test_the_median_seed_of_an_odd_number():
+    median = find_median_seed(SCORES, SEEDS)
+    assert (median.seed, median.mean) == (13, 25.0)
+    assert median.std == 5.0  # of 20, 30, 25: sqrt((25 + 25 + 0) / (3 - 1))
+
+
+def test_of_an_even_number_the_lower_middle_one():
+    median = find_median_seed(SCORES[:, :4], SEEDS[:4])  # means 20 40 25 60: 25, not 32.5
+    assert (median.seed, median.mean, median.std) == (13, 25.0, 5.0)
+    assert find_median_seed(SCORES[:, :2], SEEDS[:2]).seed == 11
+
+
+def test_the_deviation_is_the_policies_and_not_pooled():
+    """Episodes 50 above and below their mean make any pooled deviation exceed 50."""
+    at_median = SCORES[:, 2]
+    assert at_median.std() > 50 and np.mean([scores.std() for scores in at_median]) == 50
+    assert find_median_seed(SCORES, SEEDS).std == 5.0
+
+
+def test_means_weigh_every_policy_and_episode_alike():
+    """Not medians: one outlying episode moves the mean of its policy, and the seed's."""
+    scores = SCORES.copy()
+    scores[0, 2, 0] += 60  # A on seed 13: 20 -> 50; the seed's mean: 25 -> 35
+    median = find_median_seed(scores, SEEDS)
+    assert (median.seed, median.mean) == (13, 35.0)
+
+
+def test_seeds_are_ranked_by_the_mean_over_policies():
+    means = np.array([[0, 20, 40], [0, 20, 40], [90, 20, 40]], float)  # 30, 20, 40
+    assert find_median_seed(means[..., None], (1, 2, 3))[:2] == (1, 30.0)
+
+
+def test_one_policy_has_no_deviation_and_no_interval():
+    result = aggregate(SCORES[:1], SEEDS)
+    assert result.median_seed == (13, 20.0, None)
+    assert result.mean == result.iqm == (32.0, None, None)  # mean of 10, 40, 20, 90, 0
+
+
+def test_one_seed_is_the_median():
+    assert find_median_seed(SCORES[:, 3:4], [14]) == (14, 60.0, 30.0)
+
+
+def test_aggregates_over_runs():
+    result = aggregate(SCORES, SEEDS)
+    assert result.run_scores == pytest.approx((32, 30, 31))
+    assert result.mean == pytest.approx((31, 30, 32))  # 1/27 of resamples draw one run thrice
+    assert result.iqm.value == pytest.approx(31)
+    shifts = np.array([0, 0, 300])[:, None, None]
+    four = np.concatenate([SCORES + shifts, SCORES[:1] + 4])  # runs 32, 30, 331, 36
+    assert aggregate(four, SEEDS).iqm.value == pytest.approx(34)
+
+
+# --------------------------------------------------------------------------------------- the file
+
+
+def evaluation(**changes) -> Evaluation:
+    values = {
+        "game": "mspacman",
+        "env_id": "ALE/MsPacman-v5",
+        "sticky_actions": 0.0,
+        "agent": AgentSpec("permakey", "gnn", 7, "none", 100_000),
+        "policies": tuple(PolicySpec(f"runs/{s}", s, 100_000, 70_000) for s in range(3)),
+        "seeds": SEEDS,
+        "scores": SCORES,
+        "lengths": np.arange(SCORES.size).reshape(SCORES.shape) + 1,
+    }
+    return Evaluation(**values | changes)
+
+
+def test_the_file_gives_back_what_was_written(tmp_path):
+    path = tmp_path / "evaluation.json"
+    written = evaluation(scores=SCORES / 3)
+    write_evaluation(path, written)
+    read = read_evaluation(path)
+    for field in dataclasses.fields(Evaluation):
+        np.testing.assert_array_equal(getattr(read, field.name), getattr(written, field.name))
+    assert read.lengths.dtype.kind == "i" and read.aggregates == written.aggregates
+    content = json.loads(path.read_text())
+    assert content["format_version"] == 1 and content["agent"]["encoder"] == "gnn"
+    assert content["policies"][2]["train_seed"] == 2
+    assert content["aggregates"]["median_seed"] == {
+        "seed": 13,
+        "mean": pytest.approx(25 / 3),
+        "std": pytest.approx(5 / 3),
+    }
+    assert content["aggregates"]["iqm"]["value"] == pytest.approx(31 / 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"scores": SCORES[:2]}, "scores"),
+        ({"scores": SCORES[:, :, 0]}, r"scores\[policy\]"),
+        ({"scores": SCORES[:, :, :0]}, r"scores\[policy\]"),
+        ({"scores": np.where(SCORES > 60, np.nan, SCORES)}, "not finite"),
+        ({"lengths": np.ones([3, 5, 1], int)}, "lengths"),
+        ({"lengths": np.zeros(SCORES.shape, int)}, "no counts"),
+        ({"lengths": np.full(SCORES.shape, 1.5)}, "no counts"),
+        ({"seeds": (11, 12, 13, 14, 14)}, "twice"),
+        ({"seeds": (11, 12, 13, 14, "15")}, "whole numbers"),
+        ({"policies": (PolicySpec("a", 0, 10, 10),) * 3}, "twice"),
+        ({"game": "MsPacman"}, "game 'MsPacman'"),
+        ({"sticky_actions": 1.0}, "sticky_actions"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(changes, problem):
+    with pytest.raises(ValueError, match=problem):
+        evaluation(**changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda c: c.update(format_version=2), "format version 2"),
+        (lambda c: c.pop("seeds"), "damaged.*seeds"),
+        (lambda c: c["agent"].update(encoder="mlp"), "damaged.*encoder 'mlp'"),
+        (lambda c: c["agent"].update(num_keypoints="7"), "damaged.*num_keypoints"),
+        (lambda c: c["agent"].update(size=3), "damaged.*size"),
+        (lambda c: c["policies"][0].update(checkpoint_step=200_000), "damaged.*checkpoint_step"),
+        (lambda c: c["scores"][1][2].pop(), "damaged"),
+        (lambda c: c["scores"][0][0].__setitem__(0, None), "damaged.*not finite"),
+        (lambda c: c["scores"][0][0].__setitem__(0, 1e4), "aggregates do not follow"),
+        (lambda c: c["aggregates"]["median_seed"].update(mean=99), "aggregates do not follow"),
+        (lambda c: c["aggregates"]["iqm"].update(value=99), "aggregates do not follow"),
+    ],
+)
+def test_a_damaged_file_is_refused_by_name(tmp_path, change, problem):
+    path = tmp_path / "evaluation.json"
+    write_evaluation(path, evaluation())
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=problem) as error:
+        read_evaluation(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\x00"])
+def test_what_is_no_json_object_is_refused(tmp_path, text):
+    path = tmp_path / "evaluation.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="damaged or of another program"):
+        read_evaluation(path)
+
+
+def test_a_keypoint_runs_evaluation_is_none(tmp_path):
+    path = tmp_path / "evaluation.json"
+    path.write_text('{"split": "test", "losses": {"loss_vae": 1.0}}')
+    assert read_evaluation(path) is None

@@ -1,0 +1,389 @@
+"""`python -m run.report` from end to end, and the parts that put scores into tables and curves."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from permakey_tf.errors import UserError
+from permakey_tf.evaluation import curves, tables
+from permakey_tf.evaluation.protocol import AgentSpec, Evaluation, PolicySpec, write_evaluation
+
+ROOT = Path(__file__).parents[1]
+
+
+# Runs the entry point as `python -m run.report` does.
+WITHOUT_TENSORFLOW = (
+    "import sys, runpy\n"
+    "try: runpy.run_module('run.report', run_name='__main__', alter_sys=True)\n"
+    "finally: assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+)
+
+
+def run(*arguments, how=("-m", "run.report")):
+    command = [sys.executable, *how, *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+    )
+
+
+def evaluation(
+    game="mspacman",
+    keypoints="permakey",
+    encoder="gnn",
+    num_keypoints=7,
+    noise="none",
+    shape=(3, 10, 10),
+    steps=100_000,
+    score=900.0,
+    sticky_actions=0.0,
+    env_id="",
+) -> Evaluation:
+    """All episodes of policy p score `score` + 10 p."""
+    scores = np.full(shape, float(score)) + 10 * np.arange(shape[0])[:, None, None]
+    return Evaluation(
+        game=game,
+        env_id=env_id,
+        sticky_actions=sticky_actions,
+        agent=AgentSpec(keypoints, encoder, num_keypoints, noise, steps),
+        policies=tuple(PolicySpec(f"runs/{p}", p, steps, steps // 2) for p in range(shape[0])),
+        seeds=tuple(range(1000, 1000 + shape[1])),
+        scores=scores,
+        lengths=np.full(shape, 500),
+    )
+
+
+def write(folder, **values) -> Path:
+    folder.mkdir(parents=True)
+    write_evaluation(folder / "evaluation.json", evaluation(**values))
+    return folder
+
+
+def found(path, **values) -> tables.Found:
+    return tables.Found(Path(path), evaluation(**values))
+
+
+# ----------------------------------------------------------------------------------------- tables
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    """Five evaluations of agents, one of keypoints, none of the other cells."""
+    root = tmp_path / "runs"
+    write(root / "a" / "deep", score=900)
+    write(root / "b", encoder="cnn", noise="both", score=500)
+    write(root / "c", encoder="cnn", num_keypoints=5, score=700)
+    write(root / "d", game="seaquest", keypoints="transporter", encoder="cnn", num_keypoints=10,
+          shape=(1, 2, 3), steps=20_000, score=100)  # fmt: skip
+    write(root / "e", game="pong", score=1)
+    (root / "keypoints").mkdir()
+    (root / "keypoints" / "evaluation.json").write_text('{"split": "test", "losses": {}}')
+    return root
+
+
+def records(out, table):
+    rows = json.loads((out / f"table{table}.json").read_text())["rows"]
+    with (out / f"table{table}.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["status"] for line in lines] == [row["status"] for row in rows]
+    for line, row in zip(lines, rows, strict=True):
+        assert set(line) == set(row)
+        assert line["score"] == ("" if row["score"] is None else str(row["score"]))
+    return {(row["game"], row["agent"], row["num_keypoints"]): row for row in rows}
+
+
+def test_table_1_beside_the_papers(runs, tmp_path):
+    result = run("--table=1", f"--runs={runs}")
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = records(runs / "report", 1)
+    assert len(rows) == 16
+    ours = {place for place, row in rows.items() if row["status"] == "run"}
+    assert ours == {("MsPacman", "PKey+GNN", 7), ("Seaquest", "Transporter", 10)}
+    full, short = rows["MsPacman", "PKey+GNN", 7], rows["Seaquest", "Transporter", 10]
+    assert (full["published"], full["published_std"]) == (906.3, 382.2)
+    assert (full["score"], full["std"], full["iqm"]) == (910, 10, 910)
+    assert (full["iqm_low"], full["iqm_high"]) == (900, 920)
+    assert (full["policies"], full["seeds"], full["episodes"]) == (3, 10, 10)
+    assert (full["agent_steps"], full["falls_short"]) == (100_000, "")
+    assert full["human_normalised"] == pytest.approx((910 - 307.3) / (6951.6 - 307.3))
+    assert (short["score"], short["std"], short["iqm_low"]) == (100, None, None)
+    assert short["falls_short"] == (
+        "20,000 of 100,000 agent steps; 1 of 3 policies; 2 of 10 seeds; 3 of 10 episodes"
+    )
+    text = (runs / "report" / "table1.md").read_text()
+    assert text in result.stdout and text.count("| not run |") == 14
+    assert "| MsPacman | 7 | PKey+GNN | 906.3 (382.2) | 910.0 (10.0) | 910.0 [900.0, 920.0] | 3 |" in text  # noqa: E501  # fmt: skip
+    assert "| Frostbite | 20 | PKey+CNN | 310.0* (150.1) | not run |" in text
+    assert "| Battlezone | 8 | Transporter | N/A | not run |" in text
+    assert "| 100.0 (one policy) | 100.0 [one run] | 1 | 2 | 3 | 20,000 | 20,000 of 100" in text
+    assert "999.4* (145.4)" in text and '\\* MsPacman, Transporter orig.: "-99914"' in text
+    notes = [line for line in result.stdout.splitlines() if line.startswith("note: ")]
+    assert [note.split(":")[1].strip() for note in notes] == [
+        str(runs / name / "evaluation.json") for name in "bce"
+    ]
+    assert "mspacman, PKey+CNN, K = 7, noise both" in notes[0]
+    assert (runs / "report" / "table1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_tables_2_and_3_and_out(runs, tmp_path):
+    out = tmp_path / "elsewhere" / "report"
+    # Folders that overlap do not count an evaluation twice.
+    arguments = ["--table=2", f"--runs={runs},{runs / 'b'}", f"--out={out}"]
+    result = run(*arguments, how=("-c", WITHOUT_TENSORFLOW))
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = records(out, 2)
+    assert [place for place, row in rows.items() if row["score"]] == [("MsPacman", "PKey+CNN", 7)]
+    assert rows["MsPacman", "Transporter", 7]["published_garbled"] == "std"
+    assert run("--table=3", f"--runs={runs}", f"--out={out}").returncode == 0
+    rows = records(out, 3)
+    assert [place for place, row in rows.items() if row["score"]] == [("MsPacman", "PKey+CNN", 5)]
+    assert rows["MsPacman", "PKey+CNN", 5]["published"] == 1004.3
+    assert {path.name for path in out.iterdir()} == {
+        f"table{table}.{suffix}" for table in (2, 3) for suffix in ("md", "csv", "json", "png")
+    }
+    assert not (runs / "report").exists()
+
+
+def test_the_largest_evaluation_stands_in_a_cell():
+    one = found("one", shape=(1, 10, 10), steps=100_000)
+    three = found("three", shape=(3, 2, 2), steps=100_000)
+    early = found("early", shape=(3, 10, 10), steps=50_000)
+    cells, left_out = tables.fill(tables.cells(1), [three, early, one])
+    (cell,) = [cell for cell in cells if cell.found]
+    assert cell.found == three and cell.place.agent == "PKey+GNN"
+    assert left_out == ["early: smaller than three", "one: smaller than three"]
+
+
+def test_evaluations_of_one_size_are_not_chosen_between():
+    rivals = [found("x", score=100), found("y", score=900), found("z", shape=(1, 1, 1))]
+    with pytest.raises(UserError, match=r"mspacman, PKey\+GNN.* 2 evaluations of one size, x, y:"):
+        tables.fill(tables.cells(1), rivals)
+
+
+def test_steps_are_those_of_the_shortest_run():
+    base = evaluation()
+    cut = PolicySpec("cut", 9, 40_000, 30_000)
+    mixed = Evaluation(**{**vars(base), "policies": (*base.policies[:2], cut)})
+    assert tables.shortfalls(mixed) == ["40,000 of 100,000 agent steps"]
+
+
+def test_a_record_names_each_aggregate():
+    base = evaluation(shape=(4, 2, 2), score=0)  # runs 0, 10, 20, 30
+    scores = base.scores.copy()
+    scores[3] = 90
+    one = tables.Found(Path("x"), Evaluation(**{**vars(base), "scores": scores}))
+    cell = next(cell for cell in tables.fill(tables.cells(1), [one])[0] if cell.found)
+    row = tables.row(1, cell)
+    assert (row["iqm"], row["mean"], row["run_scores"]) == (15, 30, [0, 10, 20, 90])
+    # Of 4 draws from 4 runs. IQM: the middle two. 1/256 of the resamples are one run alone.
+    assert (row["iqm_low"], row["iqm_high"]) == (0, 90)
+    assert 0 < row["mean_low"] < 30 < row["mean_high"] < 90
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"num_keypoints": 6}, {"sticky_actions": 0.25}, {"noise": "both"}, {"env_id": "Toy-v0"}],
+)
+def test_other_conditions_have_no_place_in_table_1(change):
+    cells, left_out = tables.fill(tables.cells(1), [found("x", **change)])
+    assert not any(cell.found for cell in cells)
+    (reason,) = left_out
+    assert reason.startswith("x: no place in this table (mspacman, PKey+GNN")
+
+
+@pytest.mark.parametrize("env_id", ["", "ALE/MsPacman-v5"])
+def test_the_game_itself_has_a_place(env_id):
+    cells, left_out = tables.fill(tables.cells(1), [found("x", env_id=env_id)])
+    assert sum(cell.found is not None for cell in cells) == 1 and left_out == []
+
+
+def test_all_games_together():
+    """Human-normalised by hand; games are weighed alike, runs drawn game by game."""
+    games = {"battlezone": 8, "mspacman": 7, "seaquest": 10, "frostbite": 20}
+    values = {"battlezone": 2360, "mspacman": 6951.6, "seaquest": 42054.7, "frostbite": 4334.7}
+    three = [
+        found(game, game=game, num_keypoints=number, score=values[game] - 10)
+        for game, number in games.items()
+    ]
+    estimates = tables.across_games(tables.fill(tables.cells(1), three)[0])
+    # 12 scores, 3 cut at each end: the 3 of Battlezone, near 0, and the 3 highest.
+    assert estimates["PKey+GNN"].value == pytest.approx(1, abs=0.002)
+    # Runs of a game are nearly equal: only games drawn for one another would widen this.
+    assert 0.99 < estimates["PKey+GNN"].low < 1 < estimates["PKey+GNN"].high < 1.01
+    assert [agent for agent, estimate in estimates.items() if estimate] == ["PKey+GNN"]
+    missing = tables.fill(tables.cells(1), three[1:])[0]
+    assert tables.across_games(missing)["PKey+GNN"] is None
+    uneven = [found("battlezone", game="battlezone", num_keypoints=8, shape=(2, 9, 9)), *three[1:]]
+    assert tables.across_games(tables.fill(tables.cells(1), uneven)[0])["PKey+GNN"] is None
+
+
+# ----------------------------------------------------------------------------------------- curves
+
+
+def write_run(folder, values, seed=0, game="MsPacman", **settings):
+    """A run folder of an agent; `values` is {step: validation score}."""
+    folder.mkdir(parents=True)
+    content = {
+        "format_version": 1,
+        "kind": "agent",
+        "settings": {"game": game, "training": {"seed": seed, "lr": 1e-4}, **settings},
+    }
+    (folder / "config.json").write_text(json.dumps(content))
+    lines = ["step,train/episode_return,validation/score", "5,1.5,"]
+    lines += [f"{step},2.5,{value}" for step, value in values.items()]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def read(folder):
+    return curves.read_run(folder, "validation/score")
+
+
+def test_runs_that_differ_in_the_seed_alone_make_one_curve(tmp_path):
+    for seed, last in enumerate((60, 20, 100, 40, 80)):
+        write_run(tmp_path / f"gnn{seed}", {10: 5, 20: last}, seed, encoder="gnn")
+    write_run(tmp_path / "cnn", {10: 7, 20: 9}, encoder="cnn")
+    write_run(tmp_path / "other", {10: 1}, game="seaquest", encoder="gnn")
+    groups = curves.group([read(folder) for folder in sorted(tmp_path.iterdir())])
+    drawn = [curves.curve(group) for group in groups]
+    assert curves.labels(drawn) == ["encoder cnn", "encoder gnn", "encoder gnn"]
+    assert [(one.game, one.num_runs) for one in drawn] == [
+        ("mspacman", 1),
+        ("mspacman", 5),
+        ("seaquest", 1),
+    ]
+    cnn, gnn, _ = drawn
+    assert gnn.steps.tolist() == [10, 20]
+    assert gnn.value.tolist() == [5, 60]  # 20 and 100 cut, the mean of 40, 60, 80
+    assert (gnn.low[0], gnn.high[0]) == (5, 5) and 20 < gnn.low[1] < 60 < gnn.high[1] < 100
+    assert cnn.value.tolist() == [7, 9] and np.isnan(cnn.low).all() and np.isnan(cnn.high).all()
+    skewed = [read(write_run(tmp_path / f"s{s}", {1: v}, s)) for s, v in enumerate((0, 0, 0, 8))]
+    iqm, mean = curves.curve(skewed), curves.curve(skewed, "mean")
+    # The 8 is drawn three times or more in 5 % of the resamples, four times in 0.4 %.
+    assert (iqm.value, iqm.low, iqm.high) == ([0], [0], [8])
+    assert (mean.value, mean.low, mean.high) == ([2], [0], [6])
+
+
+def test_runs_that_report_at_other_steps(tmp_path):
+    first = write_run(tmp_path / "a", {10: 0, 20: 10, 40: 30, 50: 99}, 0)
+    second = write_run(tmp_path / "b", {15: 2, 30: 8, 40: 10}, 1)
+    both = curves.curve([read(first), read(second)])
+    assert both.steps.tolist() == [15, 20, 30, 40]  # from 15, where b begins, to 40, where it ends
+    assert both.value.tolist() == [(5 + 2) / 2, (10 + 4) / 2, (20 + 8) / 2, (30 + 10) / 2]
+    late = write_run(tmp_path / "c", {60: 1}, 2)
+    with pytest.raises(UserError, match="one ends before another's first report"):
+        curves.curve([read(first), read(late)])
+
+
+def test_the_same_run_twice_is_refused(tmp_path):
+    twice = [read(write_run(tmp_path / name, {10: 1}, 3)) for name in "ab"]
+    with pytest.raises(UserError, match="same settings and seed"):
+        curves.group(twice)
+
+
+def test_a_row_that_is_cut_off_does_not_count(tmp_path):
+    folder = write_run(tmp_path / "run", {10: 1, 20: 2})
+    metrics = folder / "metrics.csv"
+    whole = metrics.read_text()
+    for cut in ("3", "30", "30,2", "30,2.5,", "30,2.5,1"):  # of "30,2.5,12\n"
+        metrics.write_text(whole + cut)
+        assert read(folder).values.tolist() == [1, 2]
+    metrics.write_text(whole + "30,2.5,12\n")
+    assert read(folder).values.tolist() == [1, 2, 12]
+
+
+def test_curves_end_to_end(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path / f"run{seed}", {10: seed, 20: 10 * seed}, seed)
+    write_run(tmp_path / "run3", {10: 3}, 3)
+    write_run(tmp_path / "fresh", {}, 4)
+    killed = tmp_path / "run0" / "metrics.csv"
+    killed.write_text(killed.read_text() + "30,2.5,1")  # cut off: the score may have been 12
+    (tmp_path / "keypoints").mkdir()
+    (tmp_path / "keypoints" / "config.json").write_text('{"format_version": 1, "settings": {}}')
+    out = tmp_path / "out"
+    result = run("--curves", f"--runs={tmp_path}", "--statistic=mean", f"--out={out}")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[:2] == [
+        f"note: {tmp_path / 'fresh'}: no value of validation/score yet",
+        f"note: {tmp_path / 'run3'}: ends at step 10, and so does its curve",
+    ]
+    with (out / "curves.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["game"], row["label"], row["runs"]) == ("mspacman", "agent", "4")
+    assert (row["step"], float(row["value"])) == ("10", 1.5)
+    assert 0 <= float(row["low"]) < 1.5 < float(row["high"]) <= 3
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "curves.pdf").read_bytes().startswith(b"%PDF")
+
+
+# --------------------------------------------------------------------------------------- mistakes
+
+
+def damaged(folder):
+    (folder / "evaluation.json").write_text('{"kind": "agent"')
+    return f"--runs={folder}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (lambda p: ["--table=1"], 1, "--runs=FOLDER,... must name"),
+        (lambda p: ["--table=1", "--runs=/nowhere"], 1, "--runs=/nowhere: no such folder"),
+        (lambda p: ["--table=4", f"--runs={p}"], 2, "table"),
+        (lambda p: [f"--runs={p}"], 1, "--table=1, 2 or 3, or --curves"),
+        (lambda p: ["--table=1", f"--runs={p}"], 1, "no evaluation.json of an agent under"),
+        (lambda p: ["--curves", f"--runs={p}"], 1, "no agent's run with a value of"),
+        (
+            lambda p: ["--table=2", damaged(p)],
+            1,
+            "evaluation.json is damaged or of another program",
+        ),
+        (
+            lambda p: ["--table=1", f"--runs={write(p / 'a')}", "--out=/dev/null/report"],
+            1,
+            "cannot make the folder /dev/null/report",
+        ),
+    ],
+)
+def test_mistakes_are_one_clear_line(tmp_path, arguments, code, message):
+    result = run(*arguments(tmp_path))
+    assert result.returncode == code
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ") and message in line
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("config.json", "{", "config.json is damaged"),
+        ("config.json", '{"kind": "agent"}', "config.json is damaged.*format_version"),
+        ("config.json", '{"kind": "agent", "format_version": 2}', "format version 2"),
+        (
+            "config.json",
+            '{"kind": "agent", "format_version": 1, "settings": {"seed": 1}}',
+            "damaged",
+        ),
+        ("metrics.csv", "step,loss\n1,2\n", "no column 'validation/score'; it has loss"),
+        ("metrics.csv", "", "no column"),
+        ("metrics.csv", "step,validation/score\n1,2\x00\n", "damaged"),
+        ("metrics.csv", "step,validation/score\n1,high\n", "could not convert"),
+        ("metrics.csv", "step,validation/score\n2,1\n1,1\n", "steps do not ascend"),
+    ],
+)
+def test_damaged_run_folders_are_refused_by_name(tmp_path, name, text, problem):
+    folder = write_run(tmp_path / "run", {10: 1})
+    (folder / name).write_text(text)
+    with pytest.raises(UserError, match=problem) as error:
+        read(folder)
+    assert str(folder / name) in str(error.value)
+
+
+def test_a_run_without_metrics_is_refused(tmp_path):
+    (write_run(tmp_path / "run", {10: 1}) / "metrics.csv").unlink()
+    with pytest.raises(UserError, match=r"run has no metrics\.csv"):
+        read(tmp_path / "run")
