@@ -1,0 +1,148 @@
+"""Flags of `python -m run.rl`: the game, the keypoints, the agent, its run folder, its test."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from flags import common
+from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig
+from permakey_tf.configs import canonical_game
+from permakey_tf.errors import UserError
+from permakey_tf.training.runs import RunFolder
+
+_QUICK = "flags/presets/quick.cfg"
+_KEYPOINTS = flags.DEFINE_string(
+    "keypoints",
+    None,
+    "Run folder of trained keypoints (see run.keypoints). Unset: the quick preset's, which are "
+    "trained first where they are missing.",
+)
+_LOGDIR = flags.DEFINE_string(
+    "logdir",
+    "runs/{game}_{method}_{encoder}_seed{seed}",
+    "Run folder: checkpoints, replay, metrics. Holding a run with the same settings, it is "
+    "resumed. {game}, {method} (of the keypoints), {encoder} and {seed} are filled in.",
+)
+_MODE = flags.DEFINE_enum(
+    "mode",
+    "train",
+    ["train", "evaluate"],
+    "train an agent, or evaluate the best checkpoints of --runs on unseen seeds.",
+)
+_RUNS = flags.DEFINE_list("runs", [], "--mode=evaluate: run folders of agents, comma-separated.")
+_SEEDS = flags.DEFINE_list(
+    "seeds",
+    [str(seed) for seed in range(10)],
+    "--mode=evaluate: test seeds, comma-separated. They share nothing with --seed: training, "
+    "validation and test draw from streams of their own.",
+)
+_EPISODES = flags.DEFINE_integer(
+    "test_episodes", 10, "--mode=evaluate: episodes of each policy on each seed.", lower_bound=1
+)
+_OUT = flags.DEFINE_string(
+    "out", None, "--mode=evaluate: folder for evaluation.json; unset: the first run's."
+)
+
+
+def define() -> None:
+    """Defines all flags; call once, before they are parsed."""
+    for config_class in (AgentConfig, AgentLoggingConfig):
+        common.define(config_class)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What the flags ask for where --mode=train."""
+
+    agent: AgentConfig
+    logging: AgentLoggingConfig
+    keypoints: RunFolder
+    logdir: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Test:
+    """What the flags ask for where --mode=evaluate."""
+
+    runs: list[str]
+    seeds: list[int]
+    episodes: int
+    path: Path
+
+
+def from_flags() -> Training | Test:
+    """Checks all flags together; trains quick keypoints where none are named.
+
+    Raises:
+      UserError: naming the flag that is wrong.
+    """
+    if _MODE.value == "evaluate":
+        return _test()
+    agent, logging = common.build(AgentConfig), common.build(AgentLoggingConfig)
+    folder = _KEYPOINTS.value or _quick_keypoints(agent.environment)
+    keypoints = RunFolder.open(folder)
+    agent = _agree(agent, keypoints)
+    names = {
+        "{game}": canonical_game(agent.environment.game),
+        "{method}": keypoints.config.method,
+        "{encoder}": agent.encoder.encoder,
+        "{seed}": str(agent.learning.seed),
+    }
+    logdir = _LOGDIR.value
+    for placeholder, value in names.items():
+        logdir = logdir.replace(placeholder, value)
+    return Training(agent, logging, keypoints, logdir)
+
+
+def _test() -> Test:
+    if not _RUNS.value:
+        raise UserError("--runs is needed where --mode=evaluate: run folders of trained agents")
+    try:
+        seeds = [int(seed) for seed in _SEEDS.value]
+    except ValueError as error:
+        raise UserError(f"--seeds={','.join(_SEEDS.value)}: whole numbers are needed") from error
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UserError("--seeds must be different numbers, none below 0")
+    out = Path(_OUT.value or _RUNS.value[0])
+    return Test(_RUNS.value, seeds, _EPISODES.value, out / "evaluation.json")
+
+
+def _agree(agent: AgentConfig, keypoints: RunFolder) -> AgentConfig:
+    """The agent's settings with the keypoint run's game and noise; refuses what contradicts."""
+    environment, game = agent.environment, keypoints.frames.game
+    if flags.FLAGS["game"].present and canonical_game(environment.game) != canonical_game(game):
+        raise UserError(
+            f"--game={environment.game}: {keypoints.path} has keypoints of {game}; train others "
+            f"with `python -m run.keypoints --game={environment.game}`"
+        )
+    noise = keypoints.config.training.noise
+    if environment.noise not in ("as-trained", noise):
+        raise UserError(
+            f"--noise={environment.noise}: {keypoints.path} was trained with noise={noise}; train "
+            f"others with `python -m run.keypoints --noise={environment.noise}`"
+        )
+    return dataclasses.replace(
+        agent, environment=dataclasses.replace(environment, game=game, noise=noise)
+    )
+
+
+def _quick_keypoints(environment) -> str:
+    """Trains keypoints with the quick preset, or finds them trained."""
+    if environment.env_id:
+        raise UserError(
+            f"--keypoints is needed with --env_id; train some with `python -m run.keypoints "
+            f"--flagfile={_QUICK} --source=gymnasium --env_id={environment.env_id} --game=NAME "
+            "--num_keypoints=K`"
+        )
+    noise = "none" if environment.noise == "as-trained" else environment.noise
+    game = canonical_game(environment.game)
+    folder = f"runs/{game}_permakey_quick" + (f"_{noise}" if noise != "none" else "") + "_seed0"
+    command = [sys.executable, "-m", "run.keypoints", f"--flagfile={_QUICK}", f"--game={game}"]
+    command += [f"--noise={noise}", f"--logdir={folder}"]
+    print(f"no --keypoints: the quick preset's are trained first, or reused: {folder}", flush=True)
+    if code := subprocess.run(command).returncode:
+        raise UserError(f"training the keypoints failed with exit code {code}; see above")
+    return folder

@@ -1,0 +1,101 @@
+"""Tests trained agents on unseen seeds (ICLR app. A.2.3): the protocol's part that plays."""
+
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from permakey_tf.agent_configs import AgentConfig
+from permakey_tf.configs import canonical_game, flatten
+from permakey_tf.errors import UserError
+from permakey_tf.evaluation.protocol import AgentSpec, Evaluation, PolicySpec, write_evaluation
+from permakey_tf.training import checkpoint
+from permakey_tf.training.acting import play_episodes
+from permakey_tf.training.agent import build_player
+from permakey_tf.training.runs import AgentFolder
+
+# What may differ between the policies of one evaluation: the training seed, nothing else.
+_FREE = ("seed",)
+
+
+def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Path) -> Evaluation:
+    """Plays the best checkpoint of every run on every test seed, and writes evaluation.json.
+
+    Args:
+      runs: run folders of agents that differ in their training seed alone.
+      seeds: test seeds; they have nothing in common with training's and validation's.
+      episodes: of every policy on every seed, played side by side.
+      path: of evaluation.json.
+
+    Raises:
+      UserError: runs that do not belong together or have no best checkpoint yet.
+    """
+    folders = [AgentFolder.open(run) for run in runs]
+    for folder in folders[1:]:
+        _refuse_differences(folders[0], folder)
+    shape = (len(folders), len(seeds), episodes)
+    scores, lengths, policies = np.zeros(shape), np.zeros(shape, int), []
+    with tqdm(total=len(folders) * len(seeds), desc="test", unit="seed") as bar:
+        for i, folder in enumerate(folders):
+            player, policy = load_policy(folder)
+            policies.append(policy)
+            for j, seed in enumerate(seeds):
+                environment = folder.config.environment
+                played = play_episodes(
+                    player.actor, environment, player.prepare, "test", seed, episodes
+                )
+                scores[i, j], lengths[i, j] = played.scores, played.lengths
+                bar.update()
+    evaluation = _describe(folders[0], policies, seeds, scores, lengths)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_evaluation(path, evaluation)
+    return evaluation
+
+
+def load_policy(folder: AgentFolder):
+    """The player with the weights of the best validation, and where they come from."""
+    weights = checkpoint.load(folder.best_checkpoint)
+    player = build_player(folder)
+    variables = checkpoint.named_variables({"online": player.actor.network.weights})
+    checkpoint.assign(variables, weights, folder.best_checkpoint)
+    progress = checkpoint.load(folder.latest_checkpoint)
+    policy = PolicySpec(
+        run=str(folder.path),
+        train_seed=folder.config.learning.seed,
+        num_steps=int(progress["progress/step"]),
+        checkpoint_step=int(progress["progress/best_step"]),
+    )
+    return player, policy
+
+
+def _refuse_differences(first: AgentFolder, other: AgentFolder):
+    then, now = (flatten(folder.config) for folder in (first, other))
+    for name, value in then.items():
+        if now[name] != value and name not in _FREE:
+            raise UserError(
+                f"--runs: {name} is {value} in {first.path} and {now[name]} in {other.path}: only "
+                "policies that differ in their seed are tested together"
+            )
+    if first.keypoints.config.method != other.keypoints.config.method:
+        raise UserError(f"--runs: {first.path} and {other.path} have keypoints of two methods")
+
+
+def _describe(folder: AgentFolder, policies, seeds, scores, lengths) -> Evaluation:
+    config: AgentConfig = folder.config
+    keypoints = folder.keypoints.config
+    return Evaluation(
+        game=canonical_game(config.environment.game),
+        env_id=config.environment.env_id,
+        sticky_actions=config.environment.sticky_actions,
+        agent=AgentSpec(
+            keypoints=keypoints.method,
+            encoder=config.encoder.encoder,
+            num_keypoints=keypoints.pointnet.num_keypoints,
+            noise=config.environment.noise,
+            num_steps=config.learning.num_steps,
+        ),
+        policies=tuple(policies),
+        seeds=tuple(seeds),
+        scores=scores,
+        lengths=lengths,
+    )

@@ -1,0 +1,61 @@
+"""Trains an agent that plays from keypoints, or tests trained ones on unseen seeds.
+
+  python -m run.rl --keypoints=runs/mspacman_permakey_seed0 --encoder=gnn
+  python -m run.rl --mode=evaluate --runs=RUN,RUN,RUN
+
+Without --keypoints, quick ones are trained first. The same command resumes.
+"""
+
+from absl import flags
+
+from flags import common
+from flags import rl as rl_flags
+
+
+def train(command):
+    from permakey_tf.training.agent import AgentTrainer
+    from permakey_tf.training.runs import AgentFolder
+
+    folder = AgentFolder.create_or_resume(command.logdir, command.agent, command.keypoints)
+    with folder.locked():
+        trainer = AgentTrainer(folder, command.logging)
+        done = f"step {trainer.progress.step} of {command.agent.learning.num_steps}"
+        print(f"run folder: {folder.path} (at {done})", flush=True)
+        interruption = trainer.train()
+        if interruption.signal:
+            common.fail(
+                f"interrupted by {interruption.signal.name}; saved at step "
+                f"{trainer.progress.step}; the same command continues from there",
+                code=128 + interruption.signal,
+            )
+        progress = trainer.progress
+        print(f"best validation score: {progress.best_score:.1f} at step {progress.best_step}")
+        print(f"test it: python -m run.rl --mode=evaluate --runs={folder.path}")
+        print(f"TensorBoard: tensorboard --logdir={folder.path}")
+
+
+def evaluate(command):
+    from permakey_tf.evaluation.agent import evaluate_policies
+
+    result = evaluate_policies(command.runs, command.seeds, command.episodes, command.path)
+    median = result.aggregates.median_seed
+    spread = "" if median.std is None else f" (std {median.std:.1f} over policies)"
+    print(f"median seed {median.seed}: mean score {median.mean:.1f}{spread}")
+    print(f"mean over all seeds: {result.aggregates.mean.value:.1f}")
+    print(f"evaluation: {command.path}")
+
+
+def main():
+    command = rl_flags.from_flags()
+    from permakey_tf.training.device import prepare_device
+
+    print(f"device: {prepare_device()}")
+    {rl_flags.Training: train, rl_flags.Test: evaluate}[type(command)](command)
+
+
+rl_flags.define()
+flags.adopt_module_key_flags(rl_flags)
+flags.adopt_module_key_flags(common)
+
+if __name__ == "__main__":
+    common.run(main)
