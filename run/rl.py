@@ -39,8 +39,7 @@ def evaluate(command):
 
     result = evaluate_policies(command.runs, command.seeds, command.episodes, command.path)
     median = result.aggregates.median_seed
-    spread = "" if median.std is None else f" (std {median.std:.1f} over policies)"
-    print(f"median seed {median.seed}: mean score {median.mean:.1f}{spread}")
+    print(f"median seed {median.seed}: mean score {median.mean:.1f}, std over runs {median.std}")
     print(f"mean over all seeds: {result.aggregates.mean.value:.1f}")
     print(f"evaluation: {command.path}")
 

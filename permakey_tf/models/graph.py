@@ -14,12 +14,19 @@ from permakey_tf.models.vision import Nodes
 
 
 class MLP(keras.layers.Layer):
-    """Two times dense, ReLU; then layer normalisation, in the place of the code's BatchNorm."""
+    """Two times dense, ReLU; then layer normalisation, in the place of the code's BatchNorm.
+
+    Biases start at small random values: on inputs of zeros, as the edges are, every unit would
+    sit at the kink of its ReLU and never learn.
+    """
 
     def __init__(self, units: int, **kwargs):
         super().__init__(**kwargs)
         self.denses = [
-            keras.layers.Dense(units, activation="relu", name=f"dense_{i}") for i in range(2)
+            keras.layers.Dense(
+                units, activation="relu", bias_initializer="random_normal", name=f"dense_{i}"
+            )
+            for i in range(2)
         ]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, name="norm")
 
@@ -85,6 +92,14 @@ class GraphEncoder(keras.Model):
 
     def call(self, nodes: Nodes, training=False) -> tf.Tensor:
         """Features [B, K, F] and positions [B, K, 2] -> float32 [B, units]."""
+        decoded = self.decode(nodes)
+        outputs = tf.reshape(decoded, [-1, self.num_keypoints * decoded.shape[-1]])
+        for dense in self.outputs_hidden:
+            outputs = dense(outputs)
+        return outputs
+
+    def decode(self, nodes: Nodes) -> tf.Tensor:
+        """The decoded nodes, float32 [B, K, units], in the order of the keypoints."""
         embedding = self.position_embedding(self.position_hidden(nodes.positions))
         graphs = self._encode(self._graphs(tf.concat([nodes.features, embedding], axis=-1)))
         # All edges start equal, so one was encoded for all.
@@ -93,10 +108,7 @@ class GraphEncoder(keras.Model):
         for _ in range(self.num_steps):
             graphs = self._process(graphs)
         decoded = self._decode(graphs).nodes  # [B * K, units]
-        outputs = tf.reshape(decoded, [-1, self.num_keypoints * decoded.shape[-1]])
-        for dense in self.outputs_hidden:
-            outputs = dense(outputs)
-        return outputs
+        return tf.reshape(decoded, [-1, self.num_keypoints, decoded.shape[-1]])
 
     def _graphs(self, nodes) -> graph_nets.graphs.GraphsTuple:
         """[B, K, F] -> B graphs of K nodes, and a single zero for all edges."""

@@ -1,0 +1,70 @@
+"""A small game with two moving sprites, for tests and measurements of the whole stack.
+
+A ball falls from a random column, one row a step; the paddle on the bottom row moves left, stays,
+or moves right by one column. Reward 1 for every ball that lands on the paddle. Every ball can be
+reached in time, so the best return is the number of balls; what to do depends on both sprites.
+
+  gymnasium.make("tests.sprites:Catch-v0", render_mode="rgb_array")
+"""
+
+import gymnasium
+import numpy as np
+
+COLUMNS = 8
+CELL = 5  # pixels; sprites fill a cell
+BALLS = 10  # in an episode
+FALL = COLUMNS - 1  # steps of a ball from the top to the paddle's row
+
+
+class Catch(gymnasium.Env):
+    """Observations are the positions; agents here look at the rendered frame, uint8 [40, 40, 3]."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012, Gymnasium's form
+    action_space = gymnasium.spaces.Discrete(3)
+    observation_space = gymnasium.spaces.MultiDiscrete([COLUMNS] * 3)
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+        side = COLUMNS * CELL
+        rows, columns = np.mgrid[:side, :side]
+        # A still, textured background: what never changes is no object.
+        self._background = np.zeros([side, side, 3], np.uint8)
+        self._background[..., 2] = 40 + 30 * ((rows // 10 + columns // 10) % 2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.paddle = int(self.np_random.integers(COLUMNS))
+        self._caught = self._landed = 0
+        self._new_ball()
+        return self._positions(), {}
+
+    def _new_ball(self):
+        self.row, self.column = 0, int(self.np_random.integers(COLUMNS))
+
+    def _positions(self):
+        return np.array([self.row, self.column, self.paddle])
+
+    def step(self, action):
+        self.paddle = int(np.clip(self.paddle + action - 1, 0, COLUMNS - 1))
+        self.row += 1
+        reward = 0.0
+        if self.row == FALL:
+            reward = float(self.column == self.paddle)
+            self._landed += 1
+            if self._landed < BALLS:
+                self._new_ball()
+        return self._positions(), reward, self._landed == BALLS, False, {}
+
+    def render(self):
+        frame = self._background.copy()
+        sprites = (
+            (COLUMNS - 1, self.paddle, (240, 240, 240)),
+            (self.row, self.column, (250, 200, 0)),
+        )
+        for row, column, color in sprites:
+            y, x = row * CELL, column * CELL
+            frame[y : y + CELL, x : x + CELL] = color
+        return frame
+
+
+gymnasium.register("Catch-v0", entry_point=Catch)

@@ -1,0 +1,226 @@
+"""Encoders, frozen vision and the Q-network."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import tiny_config
+
+from permakey_tf.agent_configs import AgentConfig, EncoderConfig, LearningConfig
+from permakey_tf.models.encoders import CNNEncoder
+from permakey_tf.models.graph import GraphEncoder
+from permakey_tf.models.permakey import PermaKey
+from permakey_tf.models.q_network import build_q_network
+from permakey_tf.models.transporter import Transporter
+from permakey_tf.models.vision import MapVision, Nodes, NodeVision, build_vision, window_means
+from permakey_tf.ops import spatial
+from permakey_tf.ops.images import to_images
+
+K, F, SIZE = 4, 6, 20
+TINY = {
+    "cnn_filters": (8, 8, 8, 8),
+    "cnn_units": 8,
+    "position_units": 8,
+    "gnn_units": 8,
+    "gnn_output_units": 8,
+}
+
+
+def nodes(batch=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return Nodes(
+        tf.constant(rng.normal(size=[batch, K, F]), tf.float32),
+        tf.constant(rng.uniform(-1, 1, [batch, K, 2]), tf.float32),
+    )
+
+
+def graph_encoder(**changes):
+    tf.keras.utils.set_random_seed(0)
+    return GraphEncoder(EncoderConfig(**TINY | changes), K)
+
+
+class TestGraphEncoder:
+    def test_permuted_keypoints_permute_the_decoded_nodes(self):
+        encoder, order = graph_encoder(message_passing_steps=2), [2, 0, 3, 1]
+        inputs = nodes()
+        permuted = Nodes(*(tf.gather(part, order, axis=1) for part in inputs))
+        decoded = encoder.decode(inputs).numpy()
+        assert np.std(decoded, axis=1).max() > 0.1  # or every permutation would fit
+        np.testing.assert_allclose(encoder.decode(permuted), decoded[:, order], atol=1e-5)
+
+    def test_frames_of_a_batch_do_not_mix(self):
+        encoder, inputs = graph_encoder(), nodes(5)
+        alone = [encoder(Nodes(*(part[i : i + 1] for part in inputs))) for i in range(5)]
+        np.testing.assert_allclose(encoder(inputs), np.concatenate(alone), atol=1e-5)
+
+    @pytest.mark.parametrize("steps", [1, 2])
+    def test_every_variable_receives_a_gradient(self, steps):
+        encoder = graph_encoder(message_passing_steps=steps)
+        encoder(nodes())
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(encoder(nodes(8)) ** 2)
+        for variable, gradient in zip(
+            encoder.trainable_variables,
+            tape.gradient(loss, encoder.trainable_variables),
+            strict=True,
+        ):
+            assert gradient is not None, variable.path
+            # Edges start at zero: the first kernel that sees them has nothing to multiply.
+            if variable is not encoder.encode_edge.denses[0].kernel:
+                assert np.any(gradient.numpy() != 0), variable.path
+
+    def test_it_owns_all_its_variables(self):
+        encoder = graph_encoder()
+        encoder(nodes())
+        # 2 + 2 dense layers of positions and outputs; 5 MLPs of 2 dense and a normalisation
+        assert len(encoder.trainable_variables) == 4 * 2 + 5 * (2 * 2 + 2)
+
+    def test_the_second_step_reads_what_the_first_wrote(self):
+        # Three nodes in a row of influence: with one step a node depends on its own inputs and
+        # those of its senders; the output of two steps differs, and is not one step done twice.
+        one, two = graph_encoder(), graph_encoder(message_passing_steps=2)
+        inputs = nodes()
+        one(inputs), two(inputs)
+        for copy, original in zip(two.weights, one.weights, strict=True):
+            copy.assign(original)
+        graphs = one._encode(one._graphs(tf.concat([inputs.features, embed(one, inputs)], -1)))
+        graphs = graphs.replace(edges=tf.repeat(graphs.edges, len(graphs.senders), axis=0))
+        for _ in range(2):
+            graphs = one._process(graphs)
+        expected = tf.reshape(one._decode(graphs).nodes, [3, K, -1])
+        np.testing.assert_allclose(two.decode(inputs), expected, atol=1e-5)
+        assert np.abs(two.decode(inputs) - one.decode(inputs)).max() > 1e-2
+
+    def test_messages_equal_a_naive_loop(self):
+        encoder, inputs = graph_encoder(self_edges=False), nodes(1)
+        encoder(inputs)
+        vectors = encoder.encode_node(tf.concat([inputs.features, embed(encoder, inputs)], -1))[0]
+        edge = encoder.encode_edge(tf.zeros([1, 1]))
+        updated = []
+        for i in range(K):  # eq. 4: e'_ij = f_e([v_i, v_j, e_ij]), v'_i = f_v([v_i, sum e'])
+            messages = [
+                encoder.process_edge(graph_net_edge(edge, vectors[i], vectors[j]))
+                for j in range(K)
+                if j != i
+            ]
+            total = tf.add_n(messages)
+            updated.append(encoder.process_node(graph_net_node(total, vectors[i])))
+        expected = encoder.decode_node(tf.concat(updated, axis=0))
+        np.testing.assert_allclose(encoder.decode(inputs)[0], expected, atol=1e-5)
+
+
+def embed(encoder, inputs):
+    return encoder.position_embedding(encoder.position_hidden(inputs.positions))
+
+
+def graph_net_edge(edge, receiver, sender):
+    """graph_nets concatenates edge, receiver, sender."""
+    return tf.concat([edge, receiver[None], sender[None]], axis=-1)
+
+
+def graph_net_node(received, node):
+    """graph_nets concatenates received edges and the node."""
+    return tf.concat([received, node[None]], axis=-1)
+
+
+def test_cnn_encoder_of_paper_sizes():
+    encoder = CNNEncoder(EncoderConfig())
+    assert encoder(tf.zeros([2, 42, 42, 64])).shape == (2, 128)
+    kernels = [v.shape for v in encoder.trainable_variables if v.path.endswith("kernel")]
+    assert kernels[0] == (3, 3, 64, 128)
+    assert kernels[-1] == (21 * 21 * 128, 128)
+
+
+class TestWindowMeans:
+    def test_by_hand(self):
+        features = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+        windows = np.array([[[[0.1, 0.9], [0.5, 0.1]], [[0.2, 0.1], [0.0, 0.1]]]], np.float32)
+        means = window_means(features, windows, 0.2)
+        # Window 0 exceeds 0.2 at (0, 1) and (1, 0), window 1 at (0, 0).
+        np.testing.assert_allclose(means[0], [[(2 + 4) / 2, (3 + 5) / 2], [0, 1]])
+
+    def test_an_empty_window_gives_zeros_and_finite_gradients(self):
+        features = tf.Variable(tf.ones([1, 2, 2, 3]))
+        with tf.GradientTape() as tape:
+            means = window_means(features, tf.zeros([1, 2, 2, 1]), 0.2)
+            loss = tf.reduce_sum(means**2)
+        np.testing.assert_array_equal(means, np.zeros([1, 1, 3]))
+        assert np.all(np.isfinite(tape.gradient(loss, features)))
+
+
+@pytest.fixture(scope="module", params=["permakey", "transporter"])
+def keypoint_model(request):
+    model = {"permakey": PermaKey, "transporter": Transporter}[request.param]
+    return model(tiny_config(method=request.param, soft_argmax="joint", logit_scale=30), SIZE, 3)
+
+
+def frames(batch=5):
+    return np.random.default_rng(0).integers(0, 256, [batch, SIZE, SIZE, 3], np.uint8)
+
+
+class TestVision:
+    def test_perceive_equals_keypoints_and_features_apart(self, keypoint_model):
+        images = to_images(frames())
+        keypoints, features = keypoint_model.perceive(images)
+        np.testing.assert_allclose(
+            keypoints.centers_yx, keypoint_model(images).centers_yx, atol=1e-6
+        )
+        np.testing.assert_allclose(features, keypoint_model.features(images), atol=1e-6)
+
+    def test_permakeys_features_are_the_last_chosen_layers(self):
+        model = PermaKey(tiny_config(lsp_layers=(0, 1)), SIZE, 3)
+        images = to_images(frames())
+        np.testing.assert_allclose(model.features(images), model.vae.encoder(images)[1], atol=1e-6)
+
+    def test_stored_nodes_equal_recomputed_ones(self, keypoint_model):
+        vision = NodeVision(keypoint_model, EncoderConfig(gauss_std=0.2))
+        stored = vision.observe(tf.constant(frames()))
+        for name, column in vision.columns.items():
+            assert stored[name].shape[1:] == column.shape
+            assert stored[name].dtype == column.dtype
+        alone = [vision.observe(tf.constant(frames()[i : i + 1])) for i in range(5)]
+        for name, values in stored.items():
+            recomputed = np.concatenate([one[name] for one in alone])
+            np.testing.assert_allclose(values, recomputed, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("mask", ["soft", "binary"])
+    def test_stored_frames_give_the_masked_features(self, keypoint_model, mask):
+        vision = MapVision(keypoint_model, EncoderConfig(encoder="cnn", cnn_mask=mask))
+        stored = vision.observe(tf.constant(frames()))
+        assert set(stored) == {"frame", "positions"}
+        images = to_images(frames())
+        keypoints, features = keypoint_model.perceive(images)
+        windows = spatial.gaussian_windows(keypoints.centers_yx, features.shape[1], 0.1)
+        total = np.sum(windows, axis=-1, keepdims=True)
+        expected = features * (total if mask == "soft" else (total >= 0.2).astype(np.float32))
+        np.testing.assert_allclose(vision.prepare(stored), expected, rtol=1e-3, atol=1e-4)
+
+    def test_windows_may_be_wider_than_the_keypoint_runs(self, keypoint_model):
+        narrow, wide = (
+            np.count_nonzero(
+                MapVision(
+                    keypoint_model, EncoderConfig(encoder="cnn", cnn_mask="binary", gauss_std=std)
+                ).prepare({"frame": frames(), "positions": np.zeros([5, 3, 2], np.float32)})
+            )
+            for std in (0.1, 0.4)
+        )
+        assert narrow < wide
+
+
+@pytest.mark.parametrize("encoder", ["cnn", "gnn"])
+def test_unrolling_at_once_equals_step_by_step(encoder, keypoint_model):
+    config = AgentConfig(
+        encoder=EncoderConfig(encoder=encoder, **TINY), learning=LearningConfig(lstm_units=8)
+    )
+    vision = build_vision(keypoint_model, config.encoder)
+    observed = vision.prepare(vision.observe(tf.constant(frames(6))))
+    network = build_q_network(config, 3, num_actions=5)
+    whole = network(observed, network.initial_state(2), length=3)
+    assert whole.q_values.shape == (2, 3, 5)
+    state, steps = network.initial_state(2), []
+    for t in range(3):
+        now = tf.nest.map_structure(lambda x, t=t: tf.gather(x, [t, 3 + t]), observed)
+        output = network(now, state, length=1)
+        state = output.state
+        steps.append(output.q_values[:, 0])
+    np.testing.assert_allclose(whole.q_values, np.stack(steps, axis=1), atol=1e-5)
+    np.testing.assert_allclose(whole.state.cell, state.cell, atol=1e-5)
