@@ -4,7 +4,7 @@ A ball falls from a random column, one row a step; the paddle on the bottom row 
 or moves right by one column. Reward 1 for every ball that lands on the paddle. Every ball can be
 reached in time, so the best return is the number of balls; what to do depends on both sprites.
 
-  gymnasium.make("tests.sprites:Catch-v0", render_mode="rgb_array")
+  gymnasium.make("sprites:Catch-v0", render_mode="rgb_array")   # with this folder on the path
 """
 
 import gymnasium
@@ -67,4 +67,11 @@ class Catch(gymnasium.Env):
         return frame
 
 
+class Steered(Catch):
+    """The same with an action that is not discrete, which agents here refuse."""
+
+    action_space = gymnasium.spaces.Box(-1, 1)
+
+
 gymnasium.register("Catch-v0", entry_point=Catch)
+gymnasium.register("Steered-v0", entry_point=Steered)

@@ -34,7 +34,7 @@ class Learner:
         self.optimizer = keras.optimizers.Adam(config.learning_rate, name="adam")
         self.optimizer.build(online.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def update(self, batch: SequenceBatch) -> dict[str, tf.Tensor]:
         """One step of gradient descent and of Polyak averaging; returns scalar metrics."""
         observations, batch_size, length = self._observations(batch)

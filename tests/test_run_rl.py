@@ -1,0 +1,243 @@
+"""`python -m run.rl` on tiny settings: trained, killed, resumed, tested, refused."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import tiny_config, write_store
+
+from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig
+from permakey_tf.configs import LoggingConfig
+from permakey_tf.data.noise import BAR_COLOR
+from permakey_tf.envs.atari import ROLES, episode_seed
+from permakey_tf.errors import UserError
+from permakey_tf.evaluation.protocol import read_evaluation
+from permakey_tf.training.keypoints import KeypointTrainer
+from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "num_steps": 60,
+    "learn_start": 16,
+    "window": 3,
+    "batch_size": 3,
+    "lstm_units": 8,
+    "cnn_filters": "4,4",
+    "cnn_kernel_sizes": "3,3",
+    "cnn_strides": "2,2",
+    "cnn_units": 8,
+    "position_units": 8,
+    "gnn_units": 8,
+    "gnn_output_units": 8,
+    "validate_every": 30,
+    "validation_episodes": 2,
+    "max_episode_steps": 22,
+    "summary_every": 10,
+    "checkpoint_every": 12,
+    "learning_rate": 1e-3,
+}
+
+
+def train_keypoints(path, game="mspacman", **changes):
+    """A keypoint run of two steps: what matters here is that it can be opened."""
+    store = write_store(path / "store", game=game)
+    config = tiny_config(max_steps=2, soft_argmax="joint", logit_scale=30, **changes)
+    folder = RunFolder.create_or_resume(path / "keypoints", config, FrameSpec.of(store))
+    KeypointTrainer(folder, store, LoggingConfig()).train()
+    return path / "keypoints"
+
+
+@pytest.fixture(scope="module")
+def keypoints(tmp_path_factory):
+    return train_keypoints(tmp_path_factory.mktemp("vision"), noise="vertical")
+
+
+def command(**flags):
+    return [sys.executable, "-m", "run.rl", *(f"--{name}={value}" for name, value in flags.items())]
+
+
+def run(**flags):
+    # The folder of the tests has a game to play: sprites:Catch-v0.
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.run(
+        command(**flags), cwd=ROOT, capture_output=True, text=True, env=environment
+    )
+
+
+def refused(result, *words):
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def checkpoint(folder, name="latest"):
+    with np.load(folder / "checkpoints" / f"{name}.npz") as file:
+        return {key: file[key] for key in file.files}
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(keypoints, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("agent") / "run"
+    result = run(keypoints=keypoints, logdir=folder, **TINY)
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+class TestFinishedRun:
+    def test_it_reports_scores_and_losses(self, finished):
+        folder, result = finished
+        table = rows(folder)
+        assert [int(row["step"]) for row in table if row["validation/score"]] == [30, 60]
+        assert [int(row["step"]) for row in table if row["train/loss"]] == [20, 30, 40, 50, 60]
+        assert [float(row["train/episode_length"]) for row in table if row["train/episode_return"]]
+        assert "best validation score" in result.stdout
+
+    def test_epsilon_ends_where_it_should(self, finished):
+        assert float([r for r in rows(finished[0]) if r["train/epsilon"]][-1]["train/epsilon"]) == (
+            pytest.approx(0.1)
+        )
+
+    def test_games_are_cut_and_counted(self, finished):
+        progress = checkpoint(finished[0])
+        assert progress["progress/step"] == 60
+        assert progress["progress/game"] == 2  # 22, 44, and 16 steps of the third
+        assert progress["progress/game_step"] == 16
+        # Two final observations, unless a life was lost with the last action of a game.
+        assert 60 <= progress["progress/rows"] <= 62
+        assert progress["progress/update"] == 12  # at 16, 20, ..., 60
+
+    def test_the_replay_is_not_rewritten_by_checkpoints(self, finished):
+        files = {path.name for path in (finished[0] / "replay").iterdir()}
+        assert files == {
+            f"{name}.dat"
+            for name in ("features", "positions", "action", "reward", "terminal", "episode")
+        }
+        assert (finished[0] / "checkpoints" / "latest.npz").stat().st_size < 200_000
+
+    def test_noise_is_the_keypoint_runs(self, finished):
+        config = json.loads((finished[0] / "config.json").read_text())
+        assert config["settings"]["environment"]["noise"] == "vertical"
+
+    def test_the_test_protocol_writes_every_score(self, finished, tmp_path):
+        result = run(mode="evaluate", runs=finished[0], seeds="3,1", test_episodes=2, out=tmp_path)
+        assert result.returncode == 0, result.stderr
+        evaluation = read_evaluation(tmp_path / "evaluation.json")
+        assert evaluation.seeds == (3, 1)
+        assert evaluation.scores.shape == (1, 2, 2)
+        assert np.all(evaluation.lengths <= 22)
+        assert evaluation.agent.num_keypoints == 3
+        assert evaluation.agent.noise == "vertical"
+        assert evaluation.policies[0].checkpoint_step in (30, 60)
+        assert f"{evaluation.aggregates.median_seed.mean:.1f}" in result.stdout
+
+
+@pytest.mark.parametrize(("number", "steps"), [(signal.SIGKILL, 20), (signal.SIGTERM, 40)])
+def test_killed_and_resumed_it_ends_the_same(keypoints, finished, tmp_path, number, steps):
+    folder = tmp_path / "run"
+    flags = {"keypoints": keypoints, "logdir": folder, **TINY}
+    process = subprocess.Popen(
+        command(**flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 240
+    while (
+        not (folder / "metrics.csv").exists()
+        or f"\n{steps}," not in (folder / "metrics.csv").read_text()
+    ):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.send_signal(number)
+    process.wait()
+    if number == signal.SIGTERM:
+        assert process.returncode == 128 + number
+    result = run(**flags)
+    assert result.returncode == 0, result.stderr
+    for name in ("latest", "best"):
+        ours, expected = checkpoint(folder, name), checkpoint(finished[0], name)
+        assert set(ours) == set(expected)
+        for key, array in expected.items():
+            assert ours[key].tobytes() == array.tobytes(), key
+    timed = {"agent_steps_per_second", "updates_per_second"}
+    if number == signal.SIGKILL:  # a signal that saves may cut a report in two
+        tables = [[{k: v for k, v in row.items() if k not in timed} for row in rows(path)]
+                  for path in (folder, finished[0])]  # fmt: skip
+        assert tables[0] == tables[1]
+
+
+def test_the_convolutional_agent_on_any_gymnasium_environment(tmp_path):
+    vision = train_keypoints(tmp_path, game="catch")
+    flags = TINY | {"num_steps": 24, "validate_every": 24, "max_episode_steps": 50}
+    result = run(
+        keypoints=vision, env_id="sprites:Catch-v0", encoder="cnn", logdir=tmp_path / "run",
+        **flags,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "run" / "replay" / "frame.dat").exists()
+    assert checkpoint(tmp_path / "run")["progress/step"] == 24
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("flags", "words"),
+        [
+            ({"game": "seaquest"}, ["--game=seaquest", "keypoints of mspacman"]),
+            ({"noise": "both"}, ["--noise=both", "trained with noise=vertical"]),
+            ({"keypoints": "/nowhere"}, ["/nowhere is no run folder"]),
+            ({"polyak": 0}, ["--polyak=0", "> 0"]),
+            ({"encoder": "mlp"}, ["--encoder=mlp"]),
+            ({"mode": "evaluate"}, ["--runs is needed"]),
+            ({"mode": "evaluate", "runs": "/nowhere"}, ["/nowhere is no run folder"]),
+            ({"env_id": "sprites:Steered-v0"}, ["discrete"]),
+            ({"env_id": "sprites:Nowhere-v0"}, ["Nowhere"]),
+        ],
+    )
+    def test_one_line_that_names_the_flag(self, keypoints, tmp_path, flags, words):
+        result = run(**{"keypoints": keypoints, "logdir": tmp_path / "run"} | flags)
+        refused(result, *words)
+
+    def test_other_settings_and_other_keypoints_in_the_same_folder(self, finished, tmp_path):
+        folder, config = AgentFolder.open(finished[0]), AgentConfig()
+        with pytest.raises(UserError, match=r"num_steps was 60, now 100000"):
+            AgentFolder.create_or_resume(folder.path, config, folder.keypoints)
+        other = RunFolder.open(train_keypoints(tmp_path, noise="vertical", seed=1))
+        with pytest.raises(UserError, match="keypoint run was"):
+            AgentFolder.create_or_resume(folder.path, folder.config, other)
+
+
+def test_training_validation_and_test_never_share_a_game():
+    states = {
+        tuple(episode_seed(role, seed, episode).generate_state(4))
+        for role in ROLES
+        for seed in range(20)
+        for episode in range(50)
+    }
+    assert len(states) == len(ROLES) * 20 * 50
+
+
+def test_noisy_games_draw_a_new_bar_at_every_step(finished):
+    from permakey_tf.training.agent import AgentTrainer
+
+    trainer = AgentTrainer(AgentFolder.open(finished[0]), AgentLoggingConfig())
+    frame = np.zeros([210, 160, 3], np.uint8)
+    bars = []
+    for step in range(30):
+        rng = trainer._rng(12, step)
+        prepared = trainer.player.prepare(frame, rng)
+        bars.append(np.all(prepared[0] == BAR_COLOR, axis=-1).tobytes())
+    assert len(set(bars)) > 8  # of 16 positions
+    assert trainer.player.prepare.noise == "vertical"
