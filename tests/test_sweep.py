@@ -24,6 +24,7 @@ from flags import sweep
 from permakey_tf.configs import KeypointConfig
 from permakey_tf.errors import UserError
 from permakey_tf.training import checkpoint
+from permakey_tf.training.interruption import deferred
 from permakey_tf.training.launch import Job, LocalLauncher, last_lines, run_all
 from permakey_tf.training.progress import Progress
 from permakey_tf.training.runs import FrameSpec, RunFolder
@@ -383,6 +384,16 @@ class TestInterruption:
         process.wait(timeout=PATIENCE)
         assert (tmp_path / "a.saved").exists() and (tmp_path / "b.saved").exists()
 
+    def test_nohup_is_respected(self):
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            with deferred() as interruption:
+                os.kill(os.getpid(), signal.SIGHUP)
+                assert interruption.signal is None
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
     def test_a_second_ctrl_c_kills_the_jobs(self, tmp_path):
         process = self.start(tmp_path, "--x")
         process.send_signal(signal.SIGINT)
@@ -493,6 +504,19 @@ class TestSlurm:
         wait_until(lambda: all((tmp_path / f"{name}.saved").exists() for name in "abc"))
         assert (cluster / "1.state").read_text() == "CANCELLED"
         assert "--gpus-per-node=1" in (cluster / "1.script").read_text()
+
+    def test_a_closed_terminal_leaves_the_job_in_the_queue(self, cluster, tmp_path):
+        launcher = self.launcher(tmp_path)
+        process = launcher.start(python(tmp_path, "job", "import time; time.sleep(600)"))
+        wait_until((cluster / "1.pid").exists)
+        process.interrupt(signal.SIGHUP)
+        assert process.poll() == "left in the queue"
+        assert launcher.owns("job")
+        process = launcher.start(python(tmp_path, "job", ""))
+        assert process.where == "in the queue already as Slurm job 1"
+        process.interrupt(signal.SIGTERM)
+        assert process.poll() == "cancelled"
+        assert not launcher.owns("job")
 
     def test_machines_without_submitit_or_slurm(self, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path))

@@ -110,14 +110,12 @@ class SlurmProcess:
     """A job in Slurm's queue, waiting, running or requeued."""
 
     def __init__(self, job, id_file: Path, how: str):
-        self._job, self._id_file, self._cancelled = job, id_file, False
+        self._job, self._id_file, self._left = job, id_file, ""
         self.where = f"{how} Slurm job {job.job_id}"
 
     def poll(self) -> str | None:
-        if self._cancelled:
-            return "cancelled"
-        if not self._job.done():
-            return None
+        if self._left or not self._job.done():
+            return self._left or None
         from submitit.core.utils import UncompletedJobError
 
         self._id_file.unlink(missing_ok=True)
@@ -128,9 +126,15 @@ class SlurmProcess:
             return f"Slurm job {self._job.job_id} left no result (state {state}): see {errors}"
 
     def interrupt(self, number: signal.Signals) -> None:
-        """Cancels the job: if it runs, Slurm sends SIGTERM, and the run saves and leaves."""
+        """Cancels the job: if it runs, Slurm sends SIGTERM, and the run saves and leaves.
+
+        A terminal that was closed is no reason: then the job stays in the queue.
+        """
+        if number == signal.SIGHUP:
+            self._left = "left in the queue"
+            return
         self._job.cancel(check=False)
-        self._cancelled = True
+        self._left = "cancelled"
 
     def abandon(self) -> None:
         """Leaves the job to Slurm; the next call finds it."""
