@@ -35,6 +35,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "slurm": ["submitit>=1.5"],
         "minari": ["minari[hdf5,hf]>=0.5", "pillow"],
         "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12"],
     },

@@ -104,17 +104,26 @@ def fail(message: str, code: int = 1) -> typing.NoReturn:
     sys.exit(code)
 
 
+def parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """Parses a command line, its first word the program's name; returns that word.
+
+    Raises:
+      UserError: an unknown flag, a value of the wrong type, or a word that is no flag.
+    """
+    try:
+        rest = values(argv, known_only=False)
+    except flags.Error as error:
+        raise UserError(error) from error
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}: settings are given as --name=value")
+    return rest
+
+
 def _parse(argv):
     try:
-        rest = flags.FLAGS(argv, known_only=False)
-    except flags.Error as error:
+        return parse(flags.FLAGS, argv)
+    except UserError as error:
         fail(f"{error} (see --help)", code=2)
-    if len(rest) > 1:
-        fail(
-            f"unexpected argument {rest[1]!r}: settings are given as --name=value (see --help)",
-            code=2,
-        )
-    return rest
 
 
 def _interrupt(number, _frame):

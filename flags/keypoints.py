@@ -17,29 +17,35 @@ from permakey_tf.data.frames import FrameStore
 from permakey_tf.data.sources import build_store
 from permakey_tf.errors import UserError
 
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", "data/{game}", "Frame store to train on (see run.data); {game} is filled in."
-)
-_LOGDIR = flags.DEFINE_string(
-    "logdir",
-    "runs/{game}_{method}_seed{seed}",
-    "Run folder: checkpoints, metrics, figures. Holding a run with the same settings, it is "
-    "resumed. {game}, {method} and {seed} are filled in.",
-)
-_COLLECT = flags.DEFINE_boolean(
-    "collect", True, "Make the frame store with the collection flags where it is missing."
-)
 
-
-def define() -> None:
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
     for config_class in (KeypointConfig, LoggingConfig, CollectionConfig):
-        common.define(config_class)
+        common.define(config_class, flag_values=values)
+    flags.DEFINE_string(
+        "data_dir",
+        "data/{game}",
+        "Frame store to train on (see run.data); {game} is filled in.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "logdir",
+        "runs/{game}_{method}_seed{seed}",
+        "Run folder: checkpoints, metrics, figures. Holding a run with the same settings, it is "
+        "resumed. {game}, {method} and {seed} are filled in.",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "collect",
+        True,
+        "Make the frame store with the collection flags where it is missing.",
+        flag_values=values,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What the flags ask for."""
+    """What the flags ask for. `given`: names of the flags that were given."""
 
     keypoints: KeypointConfig
     logging: LoggingConfig
@@ -47,22 +53,25 @@ class Command:
     data_dir: str
     logdir: str
     collect: bool
+    given: frozenset[str]
 
 
-def from_flags() -> Command:
+def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
-    collection = common.build(CollectionConfig)
-    keypoints = resolve(common.build(KeypointConfig), collection.game)
+    collection = common.build(CollectionConfig, values)
+    keypoints = resolve(common.build(KeypointConfig, values), collection.game)
     names = {
         "{game}": canonical_game(collection.game),
         "{method}": keypoints.method,
         "{seed}": str(keypoints.training.seed),
     }
-    data_dir, logdir = _DATA_DIR.value, _LOGDIR.value
+    data_dir, logdir = values["data_dir"].value, values["logdir"].value
     for placeholder, value in names.items():
         data_dir, logdir = (x.replace(placeholder, value) for x in (data_dir, logdir))
-    logging = common.build(LoggingConfig)
-    return Command(keypoints, logging, collection, data_dir, logdir, _COLLECT.value)
+    logging = common.build(LoggingConfig, values)
+    collect = values["collect"].value
+    given = frozenset(name for name in values if values[name].present)
+    return Command(keypoints, logging, collection, data_dir, logdir, collect, given)
 
 
 def open_or_collect(command: Command) -> FrameStore:
@@ -71,6 +80,22 @@ def open_or_collect(command: Command) -> FrameStore:
     Raises:
       UserError: no store and --nocollect, or a store that does not fit the other flags.
     """
+    store = open_store(command)
+    if store:
+        _tell_unused(store, command)
+        return store
+    store = build_store(command.collection, command.data_dir)
+    for note in store.manifest["notes"]:
+        print(f"note: {note}")
+    return store
+
+
+def open_store(command: Command) -> FrameStore | None:
+    """The frame store that the command names; None where it is still to be made.
+
+    Raises:
+      UserError: as `open_or_collect`.
+    """
     path, wanted = Path(command.data_dir), command.collection
     if not path.exists():
         if not command.collect:
@@ -78,10 +103,7 @@ def open_or_collect(command: Command) -> FrameStore:
                 f"--data_dir={path} does not exist; make it with `python -m run.data "
                 f"--game={wanted.game} --out={path}`, or pass --collect"
             )
-        store = build_store(wanted, path)
-        for note in store.manifest["notes"]:
-            print(f"note: {note}")
-        return store
+        return None
     store = FrameStore.open(path)
     held = {
         "game": canonical_game(store.manifest["game"]),
@@ -92,13 +114,12 @@ def open_or_collect(command: Command) -> FrameStore:
     for name, value in held.items():
         if value != asked[name]:
             raise UserError(f"{path} holds frames of {name} {value}: pass --{name}={value}")
-    _tell_unused(store, wanted)
     return store
 
 
-def _tell_unused(store: FrameStore, wanted: CollectionConfig) -> None:
+def _tell_unused(store: FrameStore, command: Command) -> None:
     """A store that is there is used as it is: says which collection flags have no effect."""
     made_with = store.manifest.get("config", {})
-    for name, value in wanted.to_dict().items():
-        if flags.FLAGS[name].present and name in made_with and made_with[name] != value:
+    for name, value in command.collection.to_dict().items():
+        if name in command.given and name in made_with and made_with[name] != value:
             print(f"note: {store.path} exists, with {name}={made_with[name]}; --{name} is not used")

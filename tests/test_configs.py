@@ -21,7 +21,11 @@ CLASSES = [
     configs.LoggingConfig,
     configs.KeypointConfig,
 ]
-PRESETS = sorted((Path(__file__).parents[1] / "flags").rglob("*.cfg"))
+PRESETS = sorted(
+    path
+    for path in (Path(__file__).parents[1] / "flags").rglob("*.cfg")
+    if path.parent.name != "sweeps"  # those are flags of run.sweep
+)
 
 
 def leaf_fields(config_class):

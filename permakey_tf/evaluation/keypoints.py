@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from permakey_tf.training.files import write_text
 from permakey_tf.training.keypoints import KeypointTrainer
-from permakey_tf.training.summaries import write_text
 from permakey_tf.viz import figures
 
 _NUM_FIGURE_FRAMES = 6

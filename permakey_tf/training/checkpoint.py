@@ -39,11 +39,15 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
         raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from error
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
-    """Reads a table written by `save`. Raises UserError naming a missing or damaged file."""
+def load(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
+    """Reads a table written by `save`; with `prefix`, only what is named so, and no other bytes.
+
+    Raises:
+      UserError: names a missing or damaged file.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            return {name: file[name] for name in file.files if name.startswith(prefix)}
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such checkpoint; train first") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

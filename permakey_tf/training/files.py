@@ -22,3 +22,9 @@ def replaced(path: Path):
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a small text file, as `replaced` does."""
+    with replaced(path) as file:
+        file.write(text.encode())

@@ -5,7 +5,7 @@ import signal
 
 
 class Interruption:
-    """`signal`: the signal that arrived (SIGINT or SIGTERM), or None."""
+    """`signal`: the signal that arrived (SIGINT, SIGTERM or SIGHUP), or None."""
 
     def __init__(self):
         self.signal: signal.Signals | None = None
@@ -13,12 +13,15 @@ class Interruption:
 
 @contextlib.contextmanager
 def deferred():
-    """Within the block, Ctrl-C and SIGTERM set a mark instead of killing the process.
+    """Within the block, Ctrl-C, SIGTERM and SIGHUP (the terminal was closed) set a mark instead of
+    killing the process.
 
     The loop looks at the mark between steps, saves and leaves. A second Ctrl-C kills as usual.
     """
     mark = Interruption()
-    caught = (signal.SIGINT, signal.SIGTERM)
+    caught = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        caught.append(signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in caught}
 
     def handle(number, _frame):

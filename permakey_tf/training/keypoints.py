@@ -1,6 +1,5 @@
 """Trains any keypoint method: one tf.function per step, exact resuming, early stopping."""
 
-import dataclasses
 import math
 import time
 
@@ -16,20 +15,10 @@ from permakey_tf.errors import UserError
 from permakey_tf.ops.images import to_images
 from permakey_tf.training import checkpoint
 from permakey_tf.training.interruption import Interruption, deferred
+from permakey_tf.training.progress import Progress
 from permakey_tf.training.runs import RunFolder, build_model
 from permakey_tf.training.summaries import MetricsLog
 from permakey_tf.viz import overlay
-
-
-@dataclasses.dataclass
-class Progress:
-    """Where a run stands; saved with every checkpoint."""
-
-    step: int = 0
-    best_loss: float = math.inf
-    best_step: int = 0
-    validations_since_best: int = 0
-    finished: bool = False
 
 
 def learning_rate_schedule(initial: float, config: TrainingConfig, num_steps: int):
@@ -234,19 +223,14 @@ class KeypointTrainer:
         for name, array in arrays.items():
             if not np.all(np.isfinite(array)):
                 raise UserError(f"{name} is not finite at step {self.progress.step}; not saved")
-        for name, value in dataclasses.asdict(self.progress).items():
-            arrays[f"progress/{name}"] = np.asarray(value)
-        checkpoint.save(self.folder.latest_checkpoint, arrays)
+        checkpoint.save(self.folder.latest_checkpoint, arrays | self.progress.to_arrays())
 
     def _restore(self):
         path = self.folder.latest_checkpoint
         arrays = checkpoint.load(path)
-        fields = {field.name for field in dataclasses.fields(Progress)}
-        saved = {name: arrays.pop(f"progress/{name}", None) for name in fields}
-        if any(value is None for value in saved.values()):
-            raise UserError(f"{path} does not say where the run stands; delete it to start afresh")
+        progress = Progress.pop_from(arrays, path)
         checkpoint.assign(self.variables, arrays, path)
-        self.progress = Progress(**{name: value.item() for name, value in saved.items()})
+        self.progress = progress
 
     def restore_best(self) -> None:
         """Puts the weights with the best validation loss into the model."""

@@ -18,7 +18,7 @@ from permakey_tf.configs import KeypointConfig, flatten
 from permakey_tf.data.frames import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.training import checkpoint, files
-from permakey_tf.training.summaries import write_text
+from permakey_tf.training.files import write_text
 
 _FORMAT_VERSION = 1
 

@@ -81,10 +81,4 @@ def _replace(path: Path, columns: list[str], rows: list[dict]) -> None:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replaces a small text file atomically."""
-    with files.replaced(path) as file:
-        file.write(text.encode())
+    files.write_text(path, text.getvalue())

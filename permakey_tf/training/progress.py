@@ -1,0 +1,84 @@
+"""Where a keypoint run stands: in its checkpoints, and read from its folder without TensorFlow."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from permakey_tf.configs import KeypointConfig
+from permakey_tf.errors import UserError
+from permakey_tf.training import checkpoint
+from permakey_tf.training.runs import FrameSpec, RunFolder, _left_by_an_early_death
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint."""
+
+    step: int = 0
+    best_loss: float = math.inf
+    best_step: int = 0
+    validations_since_best: int = 0
+    finished: bool = False
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The entries of a checkpoint."""
+        return {f"progress/{k}": np.asarray(v) for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def pop_from(cls, arrays: dict[str, np.ndarray], path: Path) -> "Progress":
+        """Takes the entries out of the checkpoint of `path`. Raises UserError if one is missing."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        saved = {name: arrays.pop(f"progress/{name}", None) for name in names}
+        if any(value is None for value in saved.values()):
+            raise UserError(f"{path} does not say where the run stands; delete it to start afresh")
+        return cls(**{name: value.item() for name, value in saved.items()})
+
+
+class Status(NamedTuple):
+    """Where a run stands on disk.
+
+    step: of the latest checkpoint, 0 where there is none.
+    finished: whether it is trained to its end and evaluated.
+    in_use: whether a process works on it now; False once it is finished.
+    """
+
+    step: int
+    finished: bool
+    in_use: bool
+
+
+def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> Status:
+    """Looks into a run folder, which need not exist yet, as one that is about to resume it.
+
+    Args:
+      path: the run folder.
+      config: settings that it will be resumed with.
+      frames: frames that it will be resumed with; their hash is "" where they are not made yet.
+
+    Raises:
+      UserError: the folder is no run's, or has other settings or frames, or is damaged.
+    """
+    path = Path(path)
+    if not path.exists() or _left_by_an_early_death(path):
+        return Status(0, False, False)
+    if not frames.content_hash:
+        made_with = RunFolder.open(path).frames.content_hash
+        frames = dataclasses.replace(frames, content_hash=made_with)
+    folder = RunFolder.create_or_resume(path, config, frames)  # exists: compared, not made
+    progress = Progress()
+    if folder.latest_checkpoint.exists():
+        arrays = checkpoint.load(folder.latest_checkpoint, prefix="progress/")
+        progress = Progress.pop_from(arrays, folder.latest_checkpoint)
+    finished = progress.finished and (path / "evaluation.json").is_file()
+    return Status(progress.step, finished, not finished and _is_locked(folder))
+
+
+def _is_locked(folder: RunFolder) -> bool:
+    try:
+        with folder.locked():
+            return False
+    except UserError:
+        return True
