@@ -8,7 +8,7 @@ from absl import flags as absl_flags
 from conftest import tiny_config
 
 from flags import common
-from permakey_tf import configs
+from permakey_tf import agent_configs, configs
 from permakey_tf.errors import UserError
 
 CLASSES = [
@@ -21,26 +21,38 @@ CLASSES = [
     configs.LoggingConfig,
     configs.KeypointConfig,
 ]
-PRESETS = sorted(
+AGENT_CLASSES = [
+    agent_configs.EnvironmentConfig,
+    agent_configs.EncoderConfig,
+    agent_configs.LearningConfig,
+    agent_configs.ValidationConfig,
+    agent_configs.AgentLoggingConfig,
+]
+FLAG_FILES = sorted((Path(__file__).parents[1] / "flags").rglob("*.cfg"))
+AGENT_PRESETS = [
+    path for path in FLAG_FILES if path.name.startswith("rl_") or path.parent.name == "games"
+]
+PRESETS = [
     path
-    for path in (Path(__file__).parents[1] / "flags").rglob("*.cfg")
-    if path.parent.name != "sweeps"  # those are flags of run.sweep
-)
+    for path in FLAG_FILES
+    if not path.name.startswith("rl_") and path.parent.name != "sweeps"  # flags of run.sweep
+]
 
 
 def leaf_fields(config_class):
     return [field for field in dataclasses.fields(config_class) if field.metadata]
 
 
-@pytest.mark.parametrize("config_class", CLASSES)
+@pytest.mark.parametrize("config_class", CLASSES + AGENT_CLASSES)
 def test_every_setting_has_a_help_text_and_an_origin(config_class):
     for field in leaf_fields(config_class):
         assert len(field.metadata["help"]) > 10, field.name
         assert field.metadata["origin"] in ("paper", "code", "ours"), field.name
 
 
-def test_names_are_unique_over_all_parts():
-    names = [field.name for config_class in CLASSES for field in leaf_fields(config_class)]
+@pytest.mark.parametrize("classes", [CLASSES, AGENT_CLASSES], ids=["keypoints", "agent"])
+def test_names_are_unique_over_all_parts(classes):
+    names = [field.name for config_class in classes for field in leaf_fields(config_class)]
     assert len(names) == len(set(names))
 
 
@@ -142,3 +154,31 @@ def test_flag_files_are_valid(path):
     config = common.build(configs.KeypointConfig, values)
     collection = common.build(configs.CollectionConfig, values)
     assert configs.resolve(config, collection.game).pointnet.num_keypoints > 0
+
+
+def parsed_for_the_agent(path):
+    values = absl_flags.FlagValues()
+    for config_class in (agent_configs.AgentConfig, agent_configs.AgentLoggingConfig):
+        common.define(config_class, flag_values=values)
+    values(["program", f"--flagfile={path}"])
+    return common.build(agent_configs.AgentConfig, values)
+
+
+@pytest.mark.parametrize("path", AGENT_PRESETS, ids=lambda path: path.name)
+def test_flag_files_of_the_agent_are_valid(path):
+    parsed_for_the_agent(path)
+
+
+def test_the_papers_presets_are_the_defaults():
+    folder = Path(__file__).parents[1] / "flags" / "presets"
+    config = common.build(configs.KeypointConfig, parsed(f"--flagfile={folder / 'paper.cfg'}"))
+    assert config == configs.KeypointConfig()
+    assert parsed_for_the_agent(folder / "rl_paper.cfg") == agent_configs.AgentConfig()
+
+
+def test_the_workshop_differs_in_transporters_learning_rate_alone():
+    path = Path(__file__).parents[1] / "flags" / "presets" / "workshop.cfg"
+    workshop = configs.flatten(common.build(configs.KeypointConfig, parsed(f"--flagfile={path}")))
+    paper = configs.flatten(configs.KeypointConfig())
+    different = {name for name in paper if workshop[name] != paper[name]}
+    assert different == {"transporter_learning_rate"}
