@@ -12,7 +12,7 @@ from absl import flags
 
 from flags import common
 from flags import sweep as sweep_flags
-from permakey_tf.training.launch import run_all
+from permakey_tf.training.launch import run_all, say
 
 
 def main():
@@ -31,7 +31,7 @@ def main():
     outcome = run_all([run.job for run in todo], launcher)
     unfinished = [*outcome.failed, *outcome.interrupted, *outcome.not_started]
     finished = [run.wanted.logdir for run in command.runs if run.name not in unfinished]
-    print(f"finished run folders: {shlex.quote(','.join(finished))}", flush=True)
+    say(f"finished run folders: {shlex.quote(','.join(finished))}")
     if outcome.signal:
         common.fail(
             f"interrupted by {outcome.signal.name}; {len(unfinished)} of {len(command.runs)} runs "

@@ -43,9 +43,11 @@ def parsed(*arguments) -> sweep.Command:
     return sweep.from_flags(values)
 
 
-def wait_until(holds):
+def wait_until(holds, process=None):
+    """Waits until `holds()`; fails where `process`, which is to bring that about, ends before."""
     deadline = time.monotonic() + PATIENCE
     while not holds():
+        assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -362,7 +364,7 @@ class TestInterruption:
             text=True,
             process_group=0,
         )
-        wait_until(lambda: (folder / "a.up").exists() and (folder / "b.up").exists())
+        wait_until(lambda: (folder / "a.up").exists() and (folder / "b.up").exists(), process)
         return process
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -432,11 +434,11 @@ class TestSlurm:
         name, arguments = "seed-0", ["--grid=seed=0", "--launcher=slurm"]
         first = start_sweep(tmp_path, *arguments)
         submitted = tmp_path / "out" / "logs" / "slurm" / f"{name}.job"
-        wait_until(submitted.exists)
+        wait_until(submitted.exists, first)
         first.kill()  # the sweep alone; its job goes on
         first.wait()
         second = start_sweep(tmp_path, *arguments)
-        wait_until((tmp_path / "out" / name / "checkpoints" / "latest.npz").exists)
+        wait_until((tmp_path / "out" / name / "checkpoints" / "latest.npz").exists, second)
         for number in (signal.SIGTERM, signal.SIGUSR2):
             fake_slurm.send(cluster, "1", number)
         text, errors = second.communicate(timeout=PATIENCE)
@@ -497,7 +499,7 @@ class TestSlurm:
             "def main():",
         )
         process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
-        wait_until(lambda: all((tmp_path / f"{name}.up").exists() for name in "abc"))
+        wait_until(lambda: all((tmp_path / f"{name}.up").exists() for name in "abc"), process)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=PATIENCE) == 128 + signal.SIGINT
         assert json.loads((tmp_path / "outcome").read_text()) == [["a", "b", "c"], []]
@@ -577,7 +579,7 @@ def interrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
     tiny_flag_file(folder)
     process = start_sweep(folder, AXIS)
-    wait_until((folder / "out" / "batch_size-4" / "checkpoints" / "latest.npz").exists)
+    wait_until((folder / "out" / "batch_size-4" / "checkpoints" / "latest.npz").exists, process)
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=PATIENCE)
     return folder, process.returncode, output, errors

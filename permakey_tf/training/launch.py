@@ -96,8 +96,8 @@ def run_all(jobs: list[Job], launcher: Launcher) -> Outcome:
             raise
     for job in jobs:
         if job.name in batch.failed:
-            _say(f"\n{job.name}: {batch.failed[job.name]}; the last lines of {job.log}:")
-            _say("\n".join(f"    {line}" for line in last_lines(job.log, 10)))
+            say(f"\n{job.name}: {batch.failed[job.name]}; the last lines of {job.log}:")
+            say("\n".join(f"    {line}" for line in last_lines(job.log, 10)))
     return Outcome(batch.finished, batch.failed, batch.interrupted, batch.not_started, batch.signal)
 
 
@@ -131,7 +131,7 @@ class _Batch:
                 self._tell("failed", f"{job.name}: {error}")
                 continue
             self.running.append(_Running(job, process, time.monotonic()))
-            _say(f"started {job.name} ({process.where})")
+            say(f"started {job.name} ({process.where})")
 
     def collect_ended(self) -> None:
         for running in list(self.running):
@@ -155,18 +155,21 @@ class _Batch:
         self.signal = number
         self.not_started += [job.name for job in self.waiting]
         self.waiting.clear()
-        _say(f"{number.name}: {len(self.running)} running are told to save and leave")
+        say(f"{number.name}: {len(self.running)} running are told to save and leave")
         for running in self.running:
             running.process.interrupt(number)
 
     def _tell(self, event: str, text: str) -> None:
         ended = len(self.finished) + len(self.failed) + len(self.interrupted)
-        _say(f"{event} {text} ({ended} of {self._total})")
+        say(f"{event} {text} ({ended} of {self._total})")
 
 
-def _say(text: str) -> None:
-    # The terminal may be closed, or the program that reads this may have died of the same Ctrl-C:
-    # no reason to break down while jobs save.
+def say(text: str) -> None:
+    """Prints a line; does nothing where nobody can read it.
+
+    The terminal may be closed, or the program that reads this may have died of the same Ctrl-C: no
+    reason to break down while jobs save.
+    """
     with contextlib.suppress(OSError):
         print(text, flush=True)
 
