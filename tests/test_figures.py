@@ -28,6 +28,8 @@ from permakey_tf.types import Step
 from permakey_tf.viz import figures, overlay, video
 
 ROOT = Path(__file__).parents[1]
+# TensorFlow says that data pipelines stay graphs where all else runs eagerly.
+pytestmark = pytest.mark.filterwarnings("ignore:Even though:UserWarning")
 
 # Name -> settings that differ from the tiny ones. All are trained; enough for weights to differ.
 TRAINED = {
@@ -243,8 +245,8 @@ class TestMarkersAreWhereTheDetectorSays:
             maps, layers = detector.error_maps(frames[0]), detector.config.lspn.lsp_layers
             for panel, frame in zip(drawn, frames, strict=False):
                 self.check(shown, (panel.image, panel.points_yx[:, ::-1]), name, frame)
-            for column, panel in zip(picture.columns[2:], drawn[2:], strict=True):
-                layer = int(re.search(r"layer (\d)", column)[1])
+            for words, panel in zip(picture.rows["frame"][2:], drawn[2:], strict=True):
+                layer = int(re.fullmatch(r"error map, layer (\d)", words)[1])
                 if layer in layers:
                     expected = maps[..., layers.index(layer)]
                     np.testing.assert_allclose(panel.image, expected, atol=1e-5)
@@ -310,8 +312,8 @@ class TestAnotherRun:
         drawn = zip(panels(before), panels(after), strict=True)
         for label, row in before.rows.items():
             for column, panel in enumerate(row):
-                if panel is None:
-                    assert after.rows[label][column] is None
+                if not isinstance(panel, figures.Panel):
+                    assert after.rows[label][column] == panel
                     continue
                 one, two = next(drawn)
                 same = all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
@@ -478,14 +480,14 @@ class TestVideo:
 
     @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
     def test_a_picture_for_each_frame_even_where_nothing_moves(self, tmp_path, suffix):
-        track = np.zeros([9, 2, 2])
-        film = video.Film(np.full([9, 20, 20, 1], 99, np.uint8), {"one": track, "two": track}, 20)
+        track = np.zeros([30, 2, 2])  # longer than the tails: without its number, frames are equal
+        film = video.Film(np.full([30, 20, 20, 1], 99, np.uint8), {"one": track, "two": track}, 20)
         pictures = list(video.render(film))
         path = tmp_path / f"film{suffix}"
         video.write(film, path)
         with imageio.get_reader(path) as reader:
             read = [np.asarray(picture)[..., :3] for picture in reader]
-        assert len(read) == len(pictures) == 9
+        assert len(read) == len(pictures) == 30
         for picture, back in zip(pictures, read, strict=True):
             assert picture.shape == back.shape
             assert all(side % 2 == 0 for side in picture.shape[:2])
@@ -521,7 +523,7 @@ class TestDrawing:
         texts = drawn.findobj(match=is_text)
         assert texts
         assert all(text.get_fontsize() >= 7 for text in texts)
-        page = drawn.bbox.padded(1)
+        page = drawn.bbox.padded(3)  # pixels, 0.01 inches
         boxes = [axes.get_tightbbox(renderer) for axes in drawn.axes]  # with their tick labels
         for text in [*drawn.texts, *(t for legend in drawn.legends for t in legend.texts)]:
             box = text.get_window_extent(renderer)
@@ -539,7 +541,7 @@ class TestDrawing:
         renderer = FigureCanvasAgg(drawn).get_renderer()
         for text in drawn.findobj(match=is_text):
             box = text.get_window_extent(renderer)
-            assert drawn.bbox.x0 - 1 <= box.x0 <= box.x1 <= drawn.bbox.x1 + 1
+            assert drawn.bbox.x0 - 3 <= box.x0 <= box.x1 <= drawn.bbox.x1 + 3
 
     def test_png_has_300_dpi_and_pdf_true_type_fonts(self, folder, shown, tmp_path):
         paths = paper_figures.save(make(shown, "8"), tmp_path / "new" / "figure_8", "gif")
@@ -574,6 +576,7 @@ class TestCommandLine:
             assert (tmp_path / name).stat().st_size > 1000
             assert f"figure: {tmp_path / name}" in result.stdout
         assert "shown: toy: test frames 4,0" in result.stdout
+        assert "pruned" not in result.stderr  # the font library's chatter
 
     def test_a_mistake_is_one_line(self, folder, tmp_path):
         runs = f"{folder / 'k2'},{folder / 'pk_frostbite'}"

@@ -105,7 +105,7 @@ def compare_methods(runs, choice, columns, *, noisy: bool) -> Grid:
         for i, pair in enumerate(games.values())
     ]
     rows = {label: [column[0][label] for column in columns] for label in columns[0][0]}
-    title = "Keypoints in spite of moving bars" if noisy else "Keypoints on held-out frames"
+    title = "Keypoints on held-out frames" + noisy * " with moving bars"
     caption = "; ".join(caption for _, caption in columns)
     return Grid(title, rows, [game_name(game) for game in games], caption=caption)
 
@@ -218,19 +218,17 @@ def ablation(runs, choice, columns, *, varied: tuple[str, ...], what: str) -> Gr
     positions = choice.pick(runs[0].store, columns)
     frames = runs[0].test_frames(positions, choice)
     layers = sorted({layer for run in runs for layer in run.config.lspn.lsp_layers})
-    rows = {"frame": [*image_panels(frames), *(None for _ in layers)]}
+    rows = {"frame": [*image_panels(frames), *(f"error map, layer {layer}" for layer in layers)]}
     names = [n for n in varied if len({run.settings[n] for run in runs}) > 1]
     for run in runs:
-        label = ", ".join(f"{_short(name)} {show(run.settings[name])}" for name in names)
+        label = "; ".join(f"{_short(name)} {show(run.settings[name])}" for name in names)
         maps = _error_maps(run, frames[:1])
         rows[label] = [
             *keypoint_panels(frames, run.detector.detect(frames)),
             *(maps[layer][0] if layer in maps else None for layer in layers),
         ]
-    columns = ["map's frame" if layers else "", *("" for _ in frames[1:])]
-    columns += [f"error map, layer {layer}" for layer in layers]
-    title = f"{game_name(runs[0].game)}: PermaKey by {what}"
-    return Grid(title, rows, columns, caption=_caption(runs[0], positions))
+    title = f"{game_name(runs[0].game)}: PermaKey by {what} (error maps: of the first frame)"
+    return Grid(title, rows, caption=_caption(runs[0], positions))
 
 
 def transporter_pairs(runs, choice, columns) -> Grid:

@@ -5,8 +5,8 @@ is at most as wide as the text of an ICLR paper and no text in it is smaller tha
 can be put into a column as it is.
 """
 
+import logging
 import math
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -15,7 +15,9 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
 
 from permakey_tf.types import View
 from permakey_tf.viz import overlay
@@ -27,8 +29,11 @@ _CHART_HEIGHT = 1.75
 _LABEL_SIZE, _TITLE_SIZE = 7.5, 9.0  # points
 _LINE = 1.3 * _LABEL_SIZE / 72  # height of a line of a label
 _TITLE_LINE = 1.35 * _TITLE_SIZE / 72
-_CHARACTER = 0.55 / 72  # width of a character a point of its size, on average
+_MARK = 0.4  # of a legend, with the space beside it
 _DPI = 300
+
+# Reports every table of the font that a PDF leaves out.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 
 class Panel(NamedTuple):
@@ -48,15 +53,15 @@ class Grid(NamedTuple):
     """Rows of square panels.
 
     title: above all.
-    rows: {label: panels}, all equally many; None leaves a place empty.
-    columns: labels, each above the first panel of its column; () for none.
+    rows: {label: places}, equally many in each; a place holds a panel, words or nothing.
+    columns: labels above the first row; () for none.
     legend: {label: colour, float [3] in [0, 1]} of rings.
     ring: diameter of the rings, in panel sides.
     caption: which frames are shown, for the words under the figure; not drawn.
     """
 
     title: str
-    rows: dict[str, Sequence[Panel | None]]
+    rows: dict[str, Sequence[Panel | str | None]]
     columns: Sequence[str] = ()
     legend: dict[str, np.ndarray] = {}  # noqa: RUF012, never written to
     ring: float = 0.085
@@ -157,10 +162,27 @@ def write(figure: Figure, file: IO[bytes], format: str) -> None:
         figure.savefig(file, format=format, dpi=_DPI, metadata=metadata)
 
 
+def _text_width(text: str, size: float) -> float:
+    """Width of a line at `size` points, inches."""
+    font = FontProperties(size=size)
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
+
+
 def _wrap(text: str, width: float, size: float) -> list[str]:
-    """Lines of `text` that fit into `width` inches at `size` points."""
-    limit = max(int(width / (_CHARACTER * size)), 1)
-    return textwrap.wrap(text, limit, break_long_words=False, break_on_hyphens=False)
+    """Lines of `text` that fit into `width` inches at `size` points, as far as words do."""
+    lines = []
+    for word in text.split():
+        if lines and _text_width(f"{lines[-1]} {word}", size) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _legend_columns(labels, width: float) -> int:
+    """How many entries of a legend fit side by side into `width` inches."""
+    widest = max((_text_width(label, _LABEL_SIZE) for label in labels), default=0)
+    return min(max(int(width / (widest + _MARK)), 1), max(len(labels), 1))
 
 
 class _Layout(NamedTuple):
@@ -189,13 +211,11 @@ def _lay_out(grid: Grid) -> _Layout:
         left = _LINE * max(map(len, labels)) + 0.04
         cell = cell_beside(left)
     width = left + number * (cell + _GAP)
-    title = _wrap(grid.title, width - 0.1, _TITLE_SIZE)
+    title = _wrap(grid.title, width - left - 0.05, _TITLE_SIZE)
     columns = [_wrap(label, cell, _LABEL_SIZE) for label in grid.columns]
     top = len(title) * _TITLE_LINE + 0.08
     top += _LINE * max(map(len, columns), default=0)
-    longest = max(map(len, grid.legend), default=0)
-    entry = (longest + 4) * _CHARACTER * _LABEL_SIZE
-    legend_columns = max(min(int(width / entry), len(grid.legend)), 1)
+    legend_columns = _legend_columns(grid.legend, width)
     bottom = 0.08 + _LINE * 1.2 * math.ceil(len(grid.legend) / legend_columns)
     height = top + len(labels) * (cell + _GAP) - _GAP + bottom
     return _Layout(cell, left, top, (width, height), title, labels, columns, legend_columns)
@@ -203,26 +223,26 @@ def _lay_out(grid: Grid) -> _Layout:
 
 def _draw_grid(grid: Grid) -> Figure:
     layout = _lay_out(grid)
-    figure = Figure(figsize=layout.size)
+    figure = Figure(figsize=layout.size, dpi=_DPI)
     width, height = layout.size
     pitch = layout.cell + _GAP
-    labelled = set()
-    for i, panels in enumerate(grid.rows.values()):
+    for i, places in enumerate(grid.rows.values()):
         y = 1 - (layout.top + i * pitch + layout.cell) / height
         text_y = y + layout.cell / 2 / height
         label = "\n".join(layout.rows[i])
         _text(figure, (layout.left - 0.04) / width, text_y, label, "right", "center", rotation=90)
-        for j, panel in enumerate(panels):
-            if panel is None:
-                continue
+        for j, place in enumerate(places):
             x = (layout.left + j * pitch) / width
-            axes = figure.add_axes((x, y, layout.cell / width, layout.cell / height))
-            _draw_panel(axes, panel, layout.cell, grid.ring)
-            if layout.columns and j not in labelled:
-                labelled.add(j)
+            center = x + layout.cell / 2 / width
+            if isinstance(place, Panel):
+                axes = figure.add_axes((x, y, layout.cell / width, layout.cell / height))
+                _draw_panel(axes, place, layout.cell, grid.ring)
+            elif place:
+                words = "\n".join(_wrap(place, layout.cell, _LABEL_SIZE))
+                _text(figure, center, y + 0.02 / height, words, "center", "bottom")
+            if i == 0 and layout.columns:
                 top = y + (layout.cell + 0.03) / height
-                label = "\n".join(layout.columns[j])
-                _text(figure, x + layout.cell / 2 / width, top, label, "center", "bottom")
+                _text(figure, center, top, "\n".join(layout.columns[j]), "center", "bottom")
     middle = (width + layout.left) / 2 / width
     title = "\n".join(layout.title)
     _text(figure, middle, 1 - 0.04 / height, title, "center", "top", size=_TITLE_SIZE)
@@ -293,9 +313,9 @@ def _draw_charts(picture: Charts) -> Figure:
     columns = 1 if len(picture.charts) == 1 else 2
     rows = math.ceil(len(picture.charts) / columns)
     legend = {label: Line2D([], [], color=c, lw=1.6) for label, c in picture.legend.items()}
-    legend_columns = max(int(_WIDTH / ((max(map(len, legend)) + 6) * _CHARACTER * _LABEL_SIZE)), 1)
+    legend_columns = _legend_columns(legend, _WIDTH)
     extra = 0.3 + 1.2 * _LINE * math.ceil(len(legend) / legend_columns)
-    figure = Figure(figsize=(_WIDTH, rows * _CHART_HEIGHT + extra), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, rows * _CHART_HEIGHT + extra), dpi=_DPI, layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis, (title, curves) in zip(axes, picture.charts.items(), strict=False):
         _draw_chart(axis, title, curves)
@@ -303,7 +323,7 @@ def _draw_charts(picture: Charts) -> Figure:
         axis.remove()
     key = "thin: training batches; bold, with dots: validation"
     figure.suptitle(f"{picture.title} ({key})", fontsize=_TITLE_SIZE)
-    _legend(figure, legend, min(legend_columns, len(legend)))
+    _legend(figure, legend, legend_columns)
     return figure
 
 
