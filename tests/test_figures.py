@@ -348,6 +348,8 @@ class TestFrames:
             ("10", {"columns": 7}, "lower --columns"),
             ("2a", {"columns": 2}, "leave --columns out"),
             ("2a", {"positions": (1,)}, "one frame a game, 2 in all"),
+            ("curves", {"positions": (1,)}, "leave --frames out"),
+            ("video", {"positions": (1,)}, "leave --frames out"),
             ("video", {"episode": 1}, "has episodes 0 to 0"),
         ],
     )
@@ -519,7 +521,7 @@ class TestDrawing:
         drawn = figures.draw(make(shown, figure))
         assert drawn.get_figwidth() <= 5.5 + 1e-9
         renderer = FigureCanvasAgg(drawn).get_renderer()
-        drawn.draw(renderer)
+        drawn.draw_without_rendering()
         texts = drawn.findobj(match=is_text)
         assert texts
         assert all(text.get_fontsize() >= 7 for text in texts)

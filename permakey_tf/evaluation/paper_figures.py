@@ -39,12 +39,10 @@ class Recipe(NamedTuple):
 
     build: (runs, choice, columns) -> what it shows.
     columns: frames of one game where the user does not say; None where their number is fixed.
-    help: what it shows, one line.
     """
 
     build: Callable[[list[ShownRun], FrameChoice, int], Grid | Charts | Film]
     columns: int | None
-    help: str
 
 
 def make(name: str, runs: list[ShownRun], choice: FrameChoice) -> Grid | Charts | Film:
@@ -100,13 +98,13 @@ def compare_methods(runs, choice, columns, *, noisy: bool) -> Grid:
     if choice.positions is not None and len(choice.positions) != len(games):
         raise UserError(f"--frames: one frame a game, {len(games)} in all")
     require_alike([pair["permakey"] for pair in games.values()], only=("lsp_layers",))
-    columns = [
+    shown = [
         _method_column(pair, choice._replace(positions=choice.positions and (choice.positions[i],)))
         for i, pair in enumerate(games.values())
     ]
-    rows = {label: [column[0][label] for column in columns] for label in columns[0][0]}
+    rows = {label: [panels[label] for panels, _ in shown] for label in shown[0][0]}
     title = "Keypoints on held-out frames" + noisy * " with moving bars"
-    caption = "; ".join(caption for _, caption in columns)
+    caption = "; ".join(caption for _, caption in shown)
     return Grid(title, rows, [game_name(game) for game in games], caption=caption)
 
 
@@ -251,11 +249,13 @@ def transporter_pairs(runs, choice, columns) -> Grid:
 
 def training_curves(runs, choice, columns) -> Charts:
     """Training and validation losses of every module, of any runs."""
+    _refuse_positions(choice)
     return curves.build(runs)
 
 
 def episode(runs, choice, columns) -> Film:
     """A whole episode of the test split, the runs side by side."""
+    _refuse_positions(choice)
     require_alike(runs, only=("game", "noise", "frames"))
     first = runs[0]
     rows = first.test_episode(choice.episode)
@@ -274,6 +274,11 @@ def _only(runs) -> ShownRun:
     return runs[0]
 
 
+def _refuse_positions(choice):
+    if choice.positions is not None:
+        raise UserError("it shows no single frames: leave --frames out")
+
+
 def _error_maps(run, frames) -> dict[int, list[Panel]]:
     """{layer: panels}."""
     maps = np.moveaxis(run.detector.error_maps(frames), -1, 0)
@@ -289,48 +294,24 @@ def _short(name):
     return {"lsp_layers": "layers", "vae_kernel_sizes": "kernels", "vae_strides": "strides"}[name]
 
 
+_SEEDS = functools.partial(seeds, side_by_side=False)
+_LAYERS = functools.partial(ablation, varied=("lsp_layers",), what="encoder layers")
+_KERNELS = functools.partial(
+    ablation, varied=("vae_kernel_sizes", "vae_strides"), what="kernel sizes and strides"
+)
+
 RECIPES = {
-    "2a": Recipe(
-        functools.partial(compare_methods, noisy=False),
-        None,
-        "both methods and error maps, a column a game",
-    ),
-    "2b": Recipe(
-        functools.partial(compare_methods, noisy=True), None, "the same for runs trained with noise"
-    ),
-    "4": Recipe(
-        functools.partial(highlight, with_keypoints=False),
-        4,
-        "frames, and the same with all outside the windows darkened",
-    ),
-    "5": Recipe(
-        functools.partial(seeds, side_by_side=True),
-        2,
-        "frames beside the keypoints of several seeds",
-    ),
-    "6": Recipe(numbers_of_keypoints, 5, "a row for each number of keypoints"),
-    "7": Recipe(
-        functools.partial(ablation, varied=("lsp_layers",), what="encoder layers"),
-        3,
-        "a row for each set of encoder layers",
-    ),
-    "8": Recipe(
-        functools.partial(seeds, side_by_side=False), 5, "frames above the keypoints of seeds"
-    ),
-    "9": Recipe(functools.partial(seeds, side_by_side=False), 5, "as 8 (another game)"),
-    "10": Recipe(
-        functools.partial(highlight, with_keypoints=True), 5, "frames, keypoints, darkened frames"
-    ),
-    "kernel": Recipe(
-        functools.partial(
-            ablation, varied=("vae_kernel_sizes", "vae_strides"), what="kernel sizes and strides"
-        ),
-        3,
-        "a row for each set of kernel sizes and strides",
-    ),
-    "transporter": Recipe(
-        transporter_pairs, 4, "pairs of frames, windows and reconstructions of a Transporter run"
-    ),
-    "curves": Recipe(training_curves, None, "losses of any runs; seeds join in one line"),
-    "video": Recipe(episode, None, "an episode with keypoint tracks, runs side by side"),
+    "2a": Recipe(functools.partial(compare_methods, noisy=False), None),
+    "2b": Recipe(functools.partial(compare_methods, noisy=True), None),
+    "4": Recipe(functools.partial(highlight, with_keypoints=False), 4),
+    "5": Recipe(functools.partial(seeds, side_by_side=True), 2),
+    "6": Recipe(numbers_of_keypoints, 5),
+    "7": Recipe(_LAYERS, 3),
+    "8": Recipe(_SEEDS, 5),
+    "9": Recipe(_SEEDS, 5),
+    "10": Recipe(functools.partial(highlight, with_keypoints=True), 5),
+    "kernel": Recipe(_KERNELS, 3),
+    "transporter": Recipe(transporter_pairs, 4),
+    "curves": Recipe(training_curves, None),
+    "video": Recipe(episode, None),
 }
