@@ -1,51 +1,345 @@
-"""Publication figures, drawn from trained models on held-out frames."""
+"""Publication figures from plain arrays: grids of panels, and charts of curves.
 
+What a figure shows is data, a `Grid` or `Charts`; `draw` makes a matplotlib Figure of it. A figure
+is at most as wide as the text of an ICLR paper and no text in it is smaller than 7 pt, so that it
+can be put into a column as it is.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
 
 from permakey_tf.types import View
 from permakey_tf.viz import overlay
 
-_CELL = 1.2  # inches
+_WIDTH = 5.5  # of the text of an ICLR paper; this and all lengths below: inches
+_MAX_CELL = 1.2  # side of a panel
+_GAP = 0.03
+_CHART_HEIGHT = 1.75
+_LABEL_SIZE, _TITLE_SIZE = 7.5, 9.0  # points
+_LINE = 1.3 * _LABEL_SIZE / 72  # height of a line of a label
+_TITLE_LINE = 1.35 * _TITLE_SIZE / 72
+_MARK = 0.4  # of a legend, with the space beside it
+_DPI = 300
+
+# Reports every table of the font that a PDF leaves out.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
+
+
+class Panel(NamedTuple):
+    """One picture of a grid.
+
+    image: uint8 [H, W, 3], or a map, float [H, W] in [0, 1].
+    points_yx: float [K, 2], pixels; a ring is drawn around each.
+    colors: float [K, 3] in [0, 1], of the rings.
+    """
+
+    image: np.ndarray
+    points_yx: np.ndarray = np.zeros([0, 2])
+    colors: np.ndarray = np.zeros([0, 3])
+
+
+class Grid(NamedTuple):
+    """Rows of square panels.
+
+    title: above all.
+    rows: {label: places}, equally many in each; a place holds a panel, words or nothing.
+    columns: labels above the first row; () for none.
+    legend: {label: colour, float [3] in [0, 1]} of rings.
+    ring: diameter of the rings, in panel sides.
+    caption: which frames are shown, for the words under the figure; not drawn.
+    """
+
+    title: str
+    rows: dict[str, Sequence[Panel | str | None]]
+    columns: Sequence[str] = ()
+    legend: dict[str, np.ndarray] = {}  # noqa: RUF012, never written to
+    ring: float = 0.085
+    caption: str = ""
+
+
+class Curve(NamedTuple):
+    """A line with its range.
+
+    steps: int [N]; middle, low, high: float [N].
+    color: float [3] in [0, 1].
+    validation: drawn bold, with dots; else it is of training batches, and thin.
+    """
+
+    steps: np.ndarray
+    middle: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    color: np.ndarray
+    validation: bool
+
+
+class Charts(NamedTuple):
+    """Curves over training steps, one chart per title.
+
+    title: above all.
+    charts: {title: curves}.
+    legend: {label: colour, float [3] in [0, 1]}.
+    caption: as in `Grid`.
+    """
+
+    title: str
+    charts: dict[str, Sequence[Curve]]
+    legend: dict[str, np.ndarray]
+    caption: str = ""
+
+
+# --------------------------------------------------------------------------------------- panels
+
+
+def image_panels(images: np.ndarray) -> list[Panel]:
+    """Panels of frames (uint8 [B, H, W, C], C = 3 or 1) or of maps (float [B, H, W] in [0, 1])."""
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = np.repeat(images, 3, axis=-1)
+    return [Panel(image) for image in images]
+
+
+def keypoint_panels(frames: np.ndarray, centers_yx: np.ndarray, colors=None) -> list[Panel]:
+    """Panels of frames with a ring around every keypoint.
+
+    Args:
+      frames: uint8 [B, H, W, C], C = 3 or 1.
+      centers_yx: float [B, K, 2], (y, x) in [-1, 1].
+      colors: float [K, 3] in [0, 1]; None gives every keypoint its own.
+    """
+    colors = overlay.keypoint_colors(centers_yx.shape[1]) / 255 if colors is None else colors
+    points = overlay.to_pixels(centers_yx, *frames.shape[1:3])
+    panels = image_panels(frames)
+    return [
+        panel._replace(points_yx=yx, colors=colors)
+        for panel, yx in zip(panels, points, strict=True)
+    ]
+
+
+def view_grid(view: View, title: str) -> Grid:
+    """Frames, keypoints and all panels of what a model shows, one column per frame."""
+    frames = overlay.to_rgb(np.asarray(view.images))
+    rows = {
+        "frame": image_panels(frames),
+        "keypoints": keypoint_panels(frames, np.asarray(view.keypoints.centers_yx)),
+    }
+    for name, panel in view.panels.items():
+        panel = np.asarray(panel)
+        name = name.replace("error map ", "error map, layer ")
+        rows[name] = image_panels(panel if panel.ndim == 3 else overlay.to_rgb(panel))
+    return Grid(title, rows)
 
 
 def keypoint_grid(view: View, title: str, path: Path) -> None:
-    """Frames, keypoints and all panels of a view, one column per frame.
-
-    Args:
-      view: what a model shows of some examples.
-      title: of the figure.
-      path: of the PNG file.
-    """
-    frames = overlay.to_rgb(np.asarray(view.images))
-    rows = {"frame": frames, "keypoints": frames}
-    rows |= {name: np.asarray(panel) for name, panel in view.panels.items()}
-    points = overlay.to_pixels(view.keypoints.centers_yx, *frames.shape[1:3])  # [B, K, 2]
-    colors = overlay.keypoint_colors(points.shape[1]) / 255
-    # A Figure of its own rather than pyplot's: no display, no global state.
-    size = (_CELL * (len(frames) + 0.3), _CELL * len(rows) + 0.4)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(rows), len(frames), squeeze=False)
-    for row, (name, cells) in zip(axes, rows.items(), strict=True):
-        row[0].set_ylabel(name.replace("error map ", "error map,\nlayer "), fontsize=9)
-        for axis, cell in zip(row, cells, strict=True):
-            grey = cell.ndim == 2 or cell.shape[-1] == 1
-            axis.imshow(cell, cmap=_color_map(cell, grey), vmin=0, vmax=1 if grey else None)
-            axis.set(xticks=[], yticks=[])
-    for axis, centers in zip(axes[1], points, strict=True):
-        # Open rings, on white ones to stand out: what they are on stays visible.
-        for color, width in (("white", 2.6), (colors, 1.4)):
-            axis.scatter(*centers.T[::-1], s=42, facecolors="none", edgecolors=color, lw=width)
-    figure.suptitle(title, fontsize=10)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+    """Draws `view_grid` to a PNG file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    with path.open("wb") as file:
+        write(draw(view_grid(view, title)), file, "png")
 
 
-def _color_map(cell, grey):
-    if not grey:
-        return None
-    return matplotlib.colormaps["magma" if cell.ndim == 2 else "gray"]
+# -------------------------------------------------------------------------------------- drawing
+
+
+def draw(picture: Grid | Charts) -> Figure:
+    """A Figure of its own rather than pyplot's: no display, no global state."""
+    return _draw_grid(picture) if isinstance(picture, Grid) else _draw_charts(picture)
+
+
+def write(figure: Figure, file: IO[bytes], format: str) -> None:
+    """Writes a figure as "png" (300 dpi) or "pdf" (equal bytes for equal figures)."""
+    metadata = {"CreationDate": None} if format == "pdf" else None
+    with matplotlib.rc_context({"pdf.fonttype": 42}):  # TrueType: conferences refuse Type 3
+        figure.savefig(file, format=format, dpi=_DPI, metadata=metadata)
+
+
+def _text_width(text: str, size: float) -> float:
+    """Width of a line at `size` points, inches."""
+    font = FontProperties(size=size)
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
+
+
+def _wrap(text: str, width: float, size: float) -> list[str]:
+    """Lines of `text` that fit into `width` inches at `size` points, as far as words do."""
+    lines = []
+    for word in text.split():
+        if lines and _text_width(f"{lines[-1]} {word}", size) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _legend_columns(labels, width: float) -> int:
+    """How many entries of a legend fit side by side into `width` inches."""
+    widest = max((_text_width(label, _LABEL_SIZE) for label in labels), default=0)
+    return min(max(int(width / (widest + _MARK)), 1), max(len(labels), 1))
+
+
+class _Layout(NamedTuple):
+    """Measures of a grid in inches, and its labels wrapped to fit."""
+
+    cell: float
+    left: float
+    top: float
+    size: tuple[float, float]
+    title: list[str]
+    rows: list[list[str]]
+    columns: list[list[str]]
+    legend_columns: int
+
+
+def _lay_out(grid: Grid) -> _Layout:
+    number = len(next(iter(grid.rows.values())))
+
+    def cell_beside(left):
+        return min((_WIDTH - left - _GAP * number) / number, _MAX_CELL)
+
+    # Labels of rows are wrapped to the height of a cell, which depends on the room they take.
+    cell = cell_beside(_LINE)
+    for _ in range(2):
+        labels = [_wrap(label, cell, _LABEL_SIZE) for label in grid.rows]
+        left = _LINE * max(map(len, labels)) + 0.04
+        cell = cell_beside(left)
+    width = left + number * (cell + _GAP)
+    title = _wrap(grid.title, width - left - 0.05, _TITLE_SIZE)
+    columns = [_wrap(label, cell, _LABEL_SIZE) for label in grid.columns]
+    top = len(title) * _TITLE_LINE + 0.08
+    top += _LINE * max(map(len, columns), default=0)
+    legend_columns = _legend_columns(grid.legend, width)
+    bottom = 0.08 + _LINE * 1.2 * math.ceil(len(grid.legend) / legend_columns)
+    height = top + len(labels) * (cell + _GAP) - _GAP + bottom
+    return _Layout(cell, left, top, (width, height), title, labels, columns, legend_columns)
+
+
+def _draw_grid(grid: Grid) -> Figure:
+    layout = _lay_out(grid)
+    figure = Figure(figsize=layout.size, dpi=_DPI)
+    width, height = layout.size
+    pitch = layout.cell + _GAP
+    for i, places in enumerate(grid.rows.values()):
+        y = 1 - (layout.top + i * pitch + layout.cell) / height
+        text_y = y + layout.cell / 2 / height
+        label = "\n".join(layout.rows[i])
+        _text(figure, (layout.left - 0.04) / width, text_y, label, "right", "center", rotation=90)
+        for j, place in enumerate(places):
+            x = (layout.left + j * pitch) / width
+            center = x + layout.cell / 2 / width
+            if isinstance(place, Panel):
+                axes = figure.add_axes((x, y, layout.cell / width, layout.cell / height))
+                _draw_panel(axes, place, layout.cell, grid.ring)
+            elif place:
+                words = "\n".join(_wrap(place, layout.cell, _LABEL_SIZE))
+                _text(figure, center, y + 0.02 / height, words, "center", "bottom")
+            if i == 0 and layout.columns:
+                top = y + (layout.cell + 0.03) / height
+                _text(figure, center, top, "\n".join(layout.columns[j]), "center", "bottom")
+    middle = (width + layout.left) / 2 / width
+    title = "\n".join(layout.title)
+    _text(figure, middle, 1 - 0.04 / height, title, "center", "top", size=_TITLE_SIZE)
+    if grid.legend:
+        _legend(figure, _ring_handles(grid.legend), layout.legend_columns)
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: Panel, cell: float, ring: float) -> None:
+    is_map = panel.image.ndim == 2
+    axes.imshow(
+        panel.image,
+        cmap="magma" if is_map else None,
+        vmin=0 if is_map else None,
+        vmax=1 if is_map else None,
+        interpolation="nearest",
+    )
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.4)
+    if not len(panel.points_yx):
+        return
+    # Open rings, on white ones to stand out: what they are on stays visible.
+    line = max(0.9 * cell, 0.6)
+    for colors, line_width in (("white", 2.2 * line), (panel.colors, line)):
+        axes.scatter(
+            panel.points_yx[:, 1],
+            panel.points_yx[:, 0],
+            s=(ring * cell * 72) ** 2,
+            facecolors="none",
+            edgecolors=colors,
+            linewidths=line_width,
+        )
+
+
+def _text(figure, x, y, text, horizontal, vertical, size=_LABEL_SIZE, **options):
+    figure.text(x, y, text, ha=horizontal, va=vertical, fontsize=size, **options)
+
+
+def _ring_handles(legend):
+    style = {"marker": "o", "linestyle": "none", "markerfacecolor": "none", "markersize": 5}
+    return {
+        label: Line2D([], [], color=color, markeredgewidth=1.3, **style)
+        for label, color in legend.items()
+    }
+
+
+def _legend(figure, handles, columns):
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center" if figure.get_layout_engine() else "lower center",
+        ncols=columns,
+        fontsize=_LABEL_SIZE,
+        frameon=False,
+        borderaxespad=0,
+        borderpad=0.2,
+        handletextpad=0.4,
+        columnspacing=1.2,
+        labelspacing=0.3,
+    )
+
+
+# --------------------------------------------------------------------------------------- curves
+
+
+def _draw_charts(picture: Charts) -> Figure:
+    columns = 1 if len(picture.charts) == 1 else 2
+    rows = math.ceil(len(picture.charts) / columns)
+    legend = {label: Line2D([], [], color=c, lw=1.6) for label, c in picture.legend.items()}
+    legend_columns = _legend_columns(legend, _WIDTH)
+    extra = 0.3 + 1.2 * _LINE * math.ceil(len(legend) / legend_columns)
+    figure = Figure(figsize=(_WIDTH, rows * _CHART_HEIGHT + extra), dpi=_DPI, layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis, (title, curves) in zip(axes, picture.charts.items(), strict=False):
+        _draw_chart(axis, title, curves)
+    for axis in axes[len(picture.charts) :]:
+        axis.remove()
+    key = "thin: training batches; bold, with dots: validation"
+    figure.suptitle(f"{picture.title} ({key})", fontsize=_TITLE_SIZE)
+    _legend(figure, legend, legend_columns)
+    return figure
+
+
+def _draw_chart(axes: Axes, title: str, curves: Sequence[Curve]) -> None:
+    for curve in curves:
+        style = {"lw": 1.4, "marker": "o", "ms": 2.5} if curve.validation else {"lw": 0.6}
+        axes.plot(curve.steps, curve.middle, color=curve.color, **style)
+        if np.any(curve.high > curve.low):
+            axes.fill_between(
+                curve.steps, curve.low, curve.high, color=curve.color, alpha=0.2, lw=0
+            )
+    # Losses fall by orders of magnitude; the negative ELBO alone goes below zero.
+    if min(curve.low.min() for curve in curves) > 0:
+        axes.set_yscale("log")
+    axes.set_title(title, fontsize=_LABEL_SIZE)
+    axes.set_xlabel("training step", fontsize=_LABEL_SIZE)
+    axes.tick_params(labelsize=7, which="both")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.9", lw=0.5)

@@ -7,7 +7,7 @@ from permakey_tf.types import View
 
 # Okabe and Ito's palette without black: told apart with any colour vision.
 _PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-_RADIUS = 0.04  # of a ring, in frame sides
+RING_RADIUS = 0.04  # of a ring, in frame sides
 
 
 def keypoint_colors(num_keypoints: int) -> np.ndarray:
@@ -47,7 +47,7 @@ def draw_keypoints(frames: np.ndarray, centers_yx: np.ndarray, magnify: int = 3)
     _, height, width, _ = frames.shape
     rows, columns = np.mgrid[:height, :width]
     colors = keypoint_colors(centers_yx.shape[1])
-    radius = _RADIUS * height
+    radius = RING_RADIUS * height
     for frame, points in zip(frames, to_pixels(centers_yx, height, width), strict=True):
         for (y, x), color in zip(points, colors, strict=True):
             distance = np.abs(np.hypot(rows - y, columns - x) - radius)

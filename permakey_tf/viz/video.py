@@ -1,0 +1,115 @@
+"""Keypoints of an episode as an animation: rings with fading tails, methods side by side."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import imageio.v2 as imageio
+import numpy as np
+
+from permakey_tf.viz import overlay
+
+FORMATS = ("mp4", "gif")
+_SIDE = 420  # of an enlarged frame, about, in pixels, as all lengths here
+_HEADER = 26
+_GAP = 6
+_TAIL = 12  # past positions that are shown, frames
+_SHIFT = 4  # OpenCV draws at 1 / 2**_SHIFT pixels
+
+
+class Film(NamedTuple):
+    """An episode with one or more sets of keypoints, one panel each.
+
+    frames: uint8 [T, S, S, C], C = 3 or 1.
+    tracks: {label: float [T, K, 2], (y, x) in [-1, 1]}.
+    fps: frames a second.
+    caption: which frames are shown; not drawn.
+    """
+
+    frames: np.ndarray
+    tracks: dict[str, np.ndarray]
+    fps: float
+    caption: str = ""
+
+
+def render(film: Film) -> Iterator[np.ndarray]:
+    """Yields the T pictures, uint8 [H, W, 3], H and W even.
+
+    No two are equal, for they are numbered: GIF writers join equal ones.
+    """
+    size = film.frames.shape[1]
+    magnify = max(round(_SIDE / size), 1)
+    paths = {label: _to_canvas(track, size, magnify) for label, track in film.tracks.items()}
+    for t, frame in enumerate(film.frames):
+        frame = np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame
+        frame = frame.repeat(magnify, axis=0).repeat(magnify, axis=1)
+        panels = []
+        for label, path in paths.items():
+            canvas = _draw(frame, path[max(t - _TAIL, 0) : t + 1])
+            header = _header(label, f"{t + 1}/{len(film.frames)}", canvas.shape[1])
+            panels += [np.concatenate([header, canvas]), np.zeros([1, _GAP, 3], np.uint8)]
+        height = panels[0].shape[0]
+        panels = [np.broadcast_to(p, (height, *p.shape[1:])) for p in panels[:-1]]
+        yield _even(np.concatenate(panels, axis=1))
+
+
+def write(film: Film, path: Path) -> None:
+    """Writes the animation, an MP4 or a GIF by the path's suffix.
+
+    An MP4 is written as it is drawn; a GIF needs 0.6 MB of memory a frame and panel.
+    """
+    if path.suffix == ".gif":
+        options = {"duration": 1000 / film.fps, "loop": 0}
+    else:
+        options = {"format": "FFMPEG", "fps": film.fps, "quality": 8, "macro_block_size": 2}
+    with imageio.get_writer(path, **options) as writer:
+        for picture in render(film):
+            writer.append_data(picture)
+
+
+def _to_canvas(track, size, magnify):
+    """(y, x) in [-1, 1] -> pixels of the enlarged frame, float [T, K, 2]."""
+    return overlay.to_pixels(track, size, size) * magnify + (magnify - 1) / 2
+
+
+def _fixed_point(yx):
+    y, x = np.round(yx * 2**_SHIFT).astype(int)
+    return int(x), int(y)
+
+
+def _draw(frame, path):
+    """Rings at the last positions of `path`, float [<= tail + 1, K, 2], lines behind them."""
+    canvas = frame.copy()
+    colors = [tuple(map(int, color)) for color in overlay.keypoint_colors(path.shape[1])]
+    for position in range(1, len(path)):
+        lines = canvas.copy()
+        for start, end, color in zip(path[position - 1], path[position], colors, strict=True):
+            ends = _fixed_point(start), _fixed_point(end)
+            cv2.line(lines, *ends, color, thickness=2, lineType=cv2.LINE_AA, shift=_SHIFT)
+        age = len(path) - position
+        opacity = 1 - (age - 1) / _TAIL
+        canvas = cv2.addWeighted(lines, opacity, canvas, 1 - opacity, 0)
+    radius = round(overlay.RING_RADIUS * len(frame) * 2**_SHIFT)
+    for point, color in zip(path[-1], colors, strict=True):
+        for ring_color, thickness in (((255, 255, 255), 5), (color, 3)):
+            cv2.circle(
+                canvas, _fixed_point(point), radius, ring_color, thickness, cv2.LINE_AA, _SHIFT
+            )
+    return canvas
+
+
+def _header(left, right, width):
+    """uint8 [header, width, 3]: light words on dark ground."""
+    header = np.full([_HEADER, width, 3], 24, np.uint8)
+    font, scale, light = cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235)
+    (right_width, _), _ = cv2.getTextSize(right, font, scale, 1)
+    for text, x in ((left, 6), (right, width - right_width - 6)):
+        cv2.putText(header, text, (x, _HEADER - 8), font, scale, light, 1, cv2.LINE_AA)
+    return header
+
+
+def _even(picture):
+    """H.264 halves the resolution of the colours: an odd side gets one more row or column."""
+    height, width, _ = picture.shape
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)))

@@ -1,0 +1,42 @@
+"""Draws a figure of the papers from trained runs and frame stores.
+
+  python -m run.figures --figure=10 --runs=runs/mspacman_permakey_quick_seed0 \\
+    --data=data/mspacman_quick
+
+writes figures/figure_10.png and figures/figure_10.pdf. docs/figures.md has the commands for every
+figure, from nothing to the picture.
+"""
+
+from absl import flags
+
+from flags import common
+from flags import figures as figure_flags
+
+
+def main():
+    command = figure_flags.from_flags()
+    # TensorFlow takes seconds to load; wrong flags are refused before.
+    from permakey_tf.evaluation import paper_figures
+    from permakey_tf.evaluation.figure_runs import FrameChoice, open_runs
+
+    runs = open_runs(command.runs, command.data)
+    for run in runs:
+        if run.seen_other_frames:
+            print(f"note: {run} was trained on another store than {run.store.path}")
+    choice = FrameChoice(
+        command.frames, command.frames_seed, command.columns, command.episode, command.fps
+    )
+    picture = paper_figures.make(command.figure, runs, choice)
+    stem = command.out / f"figure_{command.figure}"
+    for path in paper_figures.save(picture, stem, command.format):
+        print(f"figure: {path}")
+    if picture.caption:
+        print(f"shown: {picture.caption}")
+
+
+figure_flags.define()
+flags.adopt_module_key_flags(figure_flags)
+flags.adopt_module_key_flags(common)
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,607 @@
+"""Every figure of the papers from tiny runs: what is drawn is what the detector says."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v2 as imageio
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+from conftest import write_store
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from test_training import make_trainer
+
+from flags import figures as figure_flags
+from permakey_tf.data.frames import FrameStoreWriter
+from permakey_tf.data.noise import BAR_COLOR
+from permakey_tf.errors import UserError
+from permakey_tf.evaluation import paper_figures
+from permakey_tf.evaluation.figure_runs import FrameChoice, open_runs
+from permakey_tf.types import Step
+from permakey_tf.viz import figures, overlay, video
+
+ROOT = Path(__file__).parents[1]
+# TensorFlow says that data pipelines stay graphs where all else runs eagerly.
+pytestmark = pytest.mark.filterwarnings("ignore:Even though:UserWarning")
+
+# Name -> settings that differ from the tiny ones. All are trained; enough for weights to differ.
+TRAINED = {
+    "pk0": {},
+    "pk1": {"seed": 1},
+    "k2": {"num_keypoints": 2},
+    "deep": {"lsp_layers": (2,)},
+    "kernel": {"vae_kernel_sizes": (6, 3, 3, 3)},
+    "tr0": {"method": "transporter"},
+    "tr1": {"method": "transporter", "seed": 1},
+}
+# Name -> (trained run, settings, game): the same weights, but other words in config.json.
+RETOLD = {
+    "pk0_noisy": ("pk0", {"noise": "both"}, "toy"),
+    "tr0_noisy": ("tr0", {"noise": "both"}, "toy"),
+    "pk_frostbite": ("pk1", {}, "frostbite"),
+    "tr_frostbite": ("tr1", {}, "frostbite"),
+    "tr_frostbite_again": ("tr0", {}, "frostbite"),
+    "pk0_again": ("pk1", {"seed": 0}, "toy"),
+    "tr0_again": ("tr1", {"seed": 0}, "toy"),
+}
+STORES = ("toy", "frostbite")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager():
+    """Tracing a graph for each of the many models takes most of the time otherwise."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Run folders of TRAINED and RETOLD, stores "toy" and "frostbite"."""
+    root = tmp_path_factory.mktemp("figures")
+    stores = {name: write_store(root / name, seed=i, game=name) for i, name in enumerate(STORES)}
+    settings = {"max_steps": 2, "learning_rate": 5e-3, "soft_argmax": "joint", "logit_scale": 30.0}
+    for name, changes in TRAINED.items():
+        make_trainer(stores["toy"], root / name, **settings, **changes).train()
+    for name, (trained, changes, game) in RETOLD.items():
+        shutil.copytree(root / trained, root / name)
+        config = json.loads((root / name / "config.json").read_text())
+        config["settings"]["training"] |= changes
+        config["frames"] |= {"game": game, "content_hash": stores[game].content_hash}
+        (root / name / "config.json").write_text(json.dumps(config))
+    return root
+
+
+@pytest.fixture(scope="module")
+def shown(folder):
+    """{name: ShownRun}, opened once for all tests: models take their time to load."""
+    names = [*TRAINED, *RETOLD]
+    runs = open_runs([str(folder / name) for name in names], [str(folder / s) for s in STORES])
+    shown = dict(zip(names, runs, strict=True))
+    for name, (trained, _, _) in RETOLD.items():
+        shown[name].model = shown[trained].model
+    return shown
+
+
+# Figure -> runs that it can be drawn from.
+RUNS = {
+    "2a": ["pk0", "tr0", "tr_frostbite", "pk_frostbite"],
+    "2b": ["tr0_noisy", "pk0_noisy"],
+    "4": ["pk0"],
+    "5": ["pk0", "pk1"],
+    "6": ["pk0", "k2"],
+    "7": ["pk0", "deep"],
+    "8": ["pk0", "pk1"],
+    "9": ["tr0", "tr1"],
+    "10": ["tr1"],
+    "kernel": ["kernel", "pk0"],
+    "transporter": ["tr0"],
+    "curves": ["pk0", "pk1", "tr0"],
+    "video": ["pk0", "tr0"],
+}
+
+
+def make(shown, figure, names=None, **choice):
+    runs = [shown[name] for name in (names or RUNS[figure])]
+    return paper_figures.make(figure, runs, FrameChoice(**choice))
+
+
+def refused(shown, figure, names, *words, **choice):
+    with pytest.raises(UserError) as caught:
+        make(shown, figure, names, **choice)
+    assert "\n" not in str(caught.value)
+    assert f"figure {figure}: " in str(caught.value)
+    for word in words:
+        assert word in str(caught.value), caught.value
+
+
+def panels(picture):
+    """[(image, offsets (x, y) of the rings)] of a drawn grid, in drawing order."""
+    found = []
+    for axes in figures.draw(picture).axes:
+        rings = [np.asarray(scatter.get_offsets()) for scatter in axes.collections]
+        for other in rings[1:]:  # the rims are where the rings are
+            np.testing.assert_array_equal(other, rings[0])
+        found.append((axes.images[0].get_array().data, rings[0] if rings else None))
+    return found
+
+
+def expected_rings(shown, name, frame):
+    """(x, y) of a run's keypoints on one frame, in pixels."""
+    centers = shown[name].detector.detect(frame)
+    return overlay.to_pixels(centers, 20, 20)[:, ::-1]
+
+
+def held_out(folder, positions, store="toy"):
+    frames = np.load(folder / store / "frames.npy")
+    return frames[54:][list(positions)]  # the last tenth of 60 frames
+
+
+def test_every_figure_has_a_recipe():
+    assert tuple(paper_figures.RECIPES) == figure_flags.FIGURES == tuple(RUNS)
+
+
+class TestMarkersAreWhereTheDetectorSays:
+    """Rings against `detect` on the frames of the test split, panel by panel."""
+
+    def check(self, shown, panel, name, frame):
+        image, rings = panel
+        np.testing.assert_array_equal(image, frame)
+        np.testing.assert_allclose(rings, expected_rings(shown, name, frame), atol=1e-3)
+
+    def test_2a(self, folder, shown):
+        drawn = panels(make(shown, "2a"))
+        frames = [held_out(folder, [3], store)[0] for store in STORES]  # the middle of six
+        for column, (frame, runs) in enumerate(
+            zip(frames, [("tr0", "pk0"), ("tr_frostbite", "pk_frostbite")], strict=True)
+        ):
+            np.testing.assert_array_equal(drawn[column][0], frame)
+            assert drawn[column][1] is None
+            for row, run in enumerate(runs, start=1):
+                self.check(shown, drawn[2 * row + column], run, frame)
+            maps = shown[runs[1]].detector.error_maps(frame)
+            for layer in (0, 1):
+                image, rings = drawn[2 * (3 + layer) + column]
+                np.testing.assert_allclose(image, maps[..., layer], atol=1e-5)
+                assert rings is None
+
+    def test_2b_shows_both_methods_the_same_bars(self, folder, shown):
+        drawn = panels(make(shown, "2b"))
+        clean = held_out(folder, [3])[0]
+        noisy = drawn[0][0]
+        bar = np.all(noisy == BAR_COLOR, axis=-1)
+        rows, columns = bar.all(axis=1), bar.all(axis=0)
+        assert rows.sum() == columns.sum() == 5
+        np.testing.assert_array_equal(bar, rows[:, None] | columns[None, :])
+        np.testing.assert_array_equal(noisy[~bar], clean[~bar])
+        for panel, run in zip(drawn[1:3], ("tr0", "pk0"), strict=True):
+            self.check(shown, panel, run, noisy)
+        moved = panels(make(shown, "2b", seed=1, positions=(3,)))[0][0]
+        assert np.any(moved != noisy)
+
+    def test_4_and_10(self, folder, shown):
+        frames = held_out(folder, [1, 4])
+        windows = shown["tr1"].detector.windows(frames)
+        seen = 1 - np.prod(1 - windows, axis=-1)
+        for figure, rows in (("4", 2), ("10", 3)):
+            drawn = panels(make(shown, figure, ["tr1"], positions=(1, 4)))
+            assert len(drawn) == 2 * rows
+            for i, frame in enumerate(frames):
+                np.testing.assert_array_equal(drawn[i][0], frame)
+                dark = drawn[-2 + i][0].astype(float)
+                np.testing.assert_allclose(
+                    dark, frame * (0.2 + 0.8 * seen[i, ..., None]), atol=0.51
+                )
+                if figure == "10":
+                    self.check(shown, drawn[2 + i], "tr1", frame)
+
+    @pytest.mark.parametrize("figure", ["5", "8", "9"])
+    def test_seeds(self, folder, shown, figure):
+        frames = held_out(folder, [0, 5])
+        drawn = panels(make(shown, figure, positions=(0, 5)))
+        plain, marked = (drawn[::2], drawn[1::2]) if figure == "5" else (drawn[:2], drawn[2:])
+        for frame, (image, rings), (marked_image, marks) in zip(frames, plain, marked, strict=True):
+            np.testing.assert_array_equal(image, frame)
+            np.testing.assert_array_equal(marked_image, frame)
+            assert rings is None
+            both = [expected_rings(shown, name, frame) for name in RUNS[figure]]
+            np.testing.assert_allclose(marks, np.concatenate(both), atol=1e-3)
+
+    def test_a_seed_has_one_colour_whatever_the_order_of_the_runs(self, shown):
+        picture = make(shown, "8", ["pk1", "pk0"])
+        assert list(picture.legend) == ["seed 0", "seed 1"]
+        panel = picture.rows["keypoints"][0]
+        colors = list(picture.legend.values())
+        np.testing.assert_array_equal(panel.colors, [colors[0]] * 3 + [colors[1]] * 3)
+        expected = expected_rings(shown, "pk0", panel.image)[:, ::-1]
+        np.testing.assert_allclose(panel.points_yx[:3], expected, atol=1e-3)
+
+    def test_6_is_sorted_by_the_number_of_keypoints(self, folder, shown):
+        picture = make(shown, "6", positions=(2, 3))
+        assert list(picture.rows) == ["frame", "K = 2", "K = 3"]
+        drawn = panels(picture)
+        for row, name in enumerate(["k2", "pk0"], start=1):
+            for i, frame in enumerate(held_out(folder, [2, 3])):
+                self.check(shown, drawn[2 * row + i], name, frame)
+
+    @pytest.mark.parametrize(
+        ("figure", "labels"),
+        [("7", ["layers 0,1", "layers 2"]), ("kernel", ["kernels 6,3,3,3", "kernels 4,3,3,3"])],
+    )
+    def test_ablations(self, folder, shown, figure, labels):
+        picture = make(shown, figure, positions=(2, 3))
+        assert list(picture.rows) == ["frame", *labels]
+        frames = held_out(folder, [2, 3])
+        for label, name in zip(labels, RUNS[figure], strict=True):
+            drawn = picture.rows[label]
+            detector = shown[name].detector
+            maps, layers = detector.error_maps(frames[0]), detector.config.lspn.lsp_layers
+            for panel, frame in zip(drawn, frames, strict=False):
+                self.check(shown, (panel.image, panel.points_yx[:, ::-1]), name, frame)
+            for words, panel in zip(picture.rows["frame"][2:], drawn[2:], strict=True):
+                layer = int(re.fullmatch(r"error map, layer (\d)", words)[1])
+                if layer in layers:
+                    expected = maps[..., layers.index(layer)]
+                    np.testing.assert_allclose(panel.image, expected, atol=1e-5)
+                else:
+                    assert panel is None
+
+    def test_transporter(self, folder, shown):
+        picture = make(shown, "transporter")
+        numbers = re.findall(r"(\d+) and (\d+)", picture.caption)
+        drawn = panels(picture)
+        assert len(drawn) == 5 * 4
+        model = shown["tr0"].model
+        for i, (a, b) in enumerate(numbers):
+            first, second = held_out(folder, [int(a), int(b)])
+            assert int(a) < int(b)
+            self.check(shown, drawn[i], "tr0", first)
+            self.check(shown, drawn[8 + i], "tr0", second)
+            windows = shown["tr0"].detector.windows(np.stack([first, second]))
+            for row, window in zip((1, 3), windows, strict=True):
+                union = 1 - np.prod(1 - window, axis=-1)
+                np.testing.assert_allclose(drawn[4 * row + i][0], union, atol=1e-5)
+            pair = np.stack([first, second])[None].astype(np.float32) / 255
+            view = model.view(pair)
+            reconstruction = np.asarray(view.panels["reconstruction"])[0] * 255
+            np.testing.assert_allclose(drawn[16 + i][0], reconstruction, atol=0.6)
+
+
+def test_the_two_frames_of_a_noisy_pair_have_bars_of_their_own(shown):
+    picture = make(shown, "transporter", ["tr0_noisy"])
+    for first, second in zip(
+        picture.rows["first frame"], picture.rows["second frame"], strict=True
+    ):
+        bars = [np.all(panel.image == BAR_COLOR, axis=-1) for panel in (first, second)]
+        assert all(bar.any() for bar in bars)
+        assert np.any(bars[0] != bars[1])
+
+
+ALL = "all"
+
+
+class TestAnotherRun:
+    """Another run in the place of one changes exactly that run's panels."""
+
+    @pytest.mark.parametrize(
+        ("figure", "old", "new", "changed"),
+        [
+            ("2a", "pk0", "pk1", {"PermaKey keypoints": 0, "error map, layer 0": 0,
+                                  "error map, layer 1": 0}),
+            ("2a", "tr_frostbite", "tr_frostbite_again", {"Transporter keypoints": 1}),
+            ("4", "pk0", "tr0", {"windows": ALL}),
+            ("6", "pk0", "pk0_again", {"K = 3": ALL}),
+            ("7", "pk0", "pk0_again", {"layers 0,1": ALL}),
+            ("8", "pk0", "pk0_again", {"keypoints": ALL}),
+            ("10", "tr1", "pk1", {"keypoints": ALL, "windows": ALL}),
+            ("kernel", "pk0", "pk0_again", {"kernels 4,3,3,3": ALL}),
+            ("transporter", "tr0", "tr0_again", {"first frame": ALL, "first windows": ALL,
+                "second frame": ALL, "second windows": ALL, "second, reconstructed": ALL}),
+        ],
+    )  # fmt: skip
+    def test_changes_its_panels_alone(self, shown, figure, old, new, changed):
+        names = [new if name == old else name for name in RUNS[figure]]
+        before, after = make(shown, figure), make(shown, figure, names)
+        drawn = zip(panels(before), panels(after), strict=True)
+        for label, row in before.rows.items():
+            for column, panel in enumerate(row):
+                if not isinstance(panel, figures.Panel):
+                    assert after.rows[label][column] == panel
+                    continue
+                one, two = next(drawn)
+                same = all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+                assert same == (changed.get(label) not in (ALL, column)), (label, column)
+
+    def test_of_one_seed_moves_its_rings_alone(self, shown):
+        before, after = make(shown, "8"), make(shown, "8", ["pk0_again", "pk1"])
+        for one, two in zip(before.rows["keypoints"], after.rows["keypoints"], strict=True):
+            assert np.all(np.any(one.points_yx[:3] != two.points_yx[:3], axis=1))
+            np.testing.assert_array_equal(one.points_yx[3:], two.points_yx[3:])
+
+
+class TestFrames:
+    def test_are_spread_over_the_test_split_or_chosen_or_drawn(self, shown):
+        store = shown["pk0"].store
+        assert FrameChoice().pick(store, 1).tolist() == [3]
+        assert FrameChoice().pick(store, 3).tolist() == [1, 3, 5]
+        assert FrameChoice(positions=(5, 0)).pick(store, 3).tolist() == [5, 0]
+        drawn = FrameChoice(seed=3).pick(store, 4)
+        assert sorted(set(drawn)) == drawn.tolist()
+        np.testing.assert_array_equal(FrameChoice(seed=3).pick(store, 4), drawn)
+        assert any(FrameChoice(seed=s).pick(store, 4).tolist() != drawn.tolist() for s in range(9))
+
+    def test_columns(self, shown):
+        assert len(make(shown, "10", columns=2).rows["frame"]) == 2
+
+    @pytest.mark.parametrize(
+        ("figure", "choice", "word"),
+        [
+            ("10", {"positions": (6,)}, "has frames 0 to 5"),
+            ("10", {"positions": (-1,)}, "has frames 0 to 5"),
+            ("10", {"columns": 7}, "lower --columns"),
+            ("2a", {"columns": 2}, "leave --columns out"),
+            ("2a", {"positions": (1,)}, "one frame a game, 2 in all"),
+            ("curves", {"positions": (1,)}, "leave --frames out"),
+            ("video", {"positions": (1,)}, "leave --frames out"),
+            ("video", {"episode": 1}, "has episodes 0 to 0"),
+        ],
+    )
+    def test_that_are_not_there_are_refused(self, shown, figure, choice, word):
+        refused(shown, figure, None, word, **choice)
+
+
+class TestWrongCombinations:
+    @pytest.mark.parametrize(
+        ("figure", "runs", "words"),
+        [
+            ("2a", ["pk0"], ["no transporter run of toy", "pk0", "--method=transporter"]),
+            ("2a", ["pk0", "tr0", "pk1"], ["pk0", "pk1", "both permakey runs of toy"]),
+            ("2a", ["pk0_noisy", "tr0_noisy"], ["pk0_noisy", "--noise=both", "figure 2b"]),
+            ("2b", ["pk0", "tr0"], ["pk0", "without noise", "figure 2a"]),
+            ("2a", ["k2", "tr0"], ["num_keypoints is 3 and 2"]),
+            ("2a", ["deep", "tr0", "pk_frostbite", "tr_frostbite"], ["lsp_layers is 2 and 0,1"]),
+            ("4", ["pk0", "pk1"], ["shows one run", "names 2"]),
+            ("5", ["pk0"], ["pk0 alone", "differ in seed"]),
+            ("5", ["pk0", "k2"], ["pk0", "k2", "both have seed=0"]),
+            ("8", ["k2", "pk1"], ["num_keypoints is 2 and 3"]),
+            ("9", ["pk0", "tr1"], ["method is permakey and transporter"]),
+            ("6", ["k2", "pk_frostbite"], ["game is toy and frostbite"]),
+            ("6", ["pk0", "pk0_again"], ["both have num_keypoints=3"]),
+            ("7", ["pk0", "tr0"], ["tr0 is a transporter run"]),
+            ("7", ["deep", "k2"], ["num_keypoints is 3 and 2"]),
+            (
+                "kernel",
+                ["pk0", "deep"],
+                ["both have vae_kernel_sizes=4,3,3,3, vae_strides=1,2,2,1"],
+            ),
+            ("transporter", ["pk0"], ["pk0 is a permakey run"]),
+            ("video", ["pk0", "tr0_noisy"], ["noise is none and both"]),
+            ("video", ["pk0", "pk_frostbite"], ["game is toy and frostbite"]),
+        ],
+    )
+    def test_are_refused_in_one_line(self, shown, figure, runs, words):
+        refused(shown, figure, runs, *words)
+
+    def test_frames_that_do_not_belong_to_the_run(self, folder, tmp_path):
+        run, store = str(folder / "pk0"), str(folder / "toy")
+        larger = str(write_store(tmp_path / "larger", size=24).path)
+        for stores, words in (
+            ([larger], [run, "20x20", larger, "24x24", "--image_size=20"]),
+            ([store, larger], [store, larger, "both hold toy"]),
+        ):
+            with pytest.raises(UserError) as caught:
+                open_runs([run], stores)
+            for word in words:
+                assert word in str(caught.value)
+        with pytest.raises(UserError, match=r"pk0 was trained on toy.*--data.*run\.data"):
+            paper_figures.make("4", open_runs([run], [str(folder / "frostbite")]), FrameChoice())
+        with pytest.raises(UserError, match=r"names .*pk0 twice"):
+            open_runs([run, run + "/"], [store])
+        other = write_store(tmp_path / "other", seed=9)
+        assert open_runs([run], [str(other.path)])[0].seen_other_frames
+        assert not open_runs([run], [store])[0].seen_other_frames
+
+
+class TestCurves:
+    def test_seeds_are_one_line_with_its_range(self, folder, shown):
+        charts = make(shown, "curves").charts
+        assert [title.split(":")[0] for title in charts] == [
+            "VAE", "LSPN", "PointNet", "Transporter",
+        ]  # fmt: skip
+        tables = [metrics(folder / name) for name in ("pk0", "pk1")]
+        for title, module in zip(charts, ("vae", "lspn", "pointnet"), strict=False):
+            for curve, stage in zip(charts[title], ("train", "validation"), strict=True):
+                values = np.array([table[f"{stage}/loss_{module}"] for table in tables])
+                assert curve.steps.tolist() == {"train": [1, 2], "validation": [2]}[stage]
+                np.testing.assert_allclose(curve.middle, values.mean(axis=0))
+                np.testing.assert_allclose(curve.low, values.min(axis=0))
+                np.testing.assert_allclose(curve.high, values.max(axis=0))
+                assert curve.validation == (stage == "validation")
+
+    def test_what_differs_beside_the_seed_is_a_line_of_its_own_and_named(self, folder, shown):
+        picture = make(shown, "curves", ["pk0", "k2", "pk1", "tr0", "pk_frostbite"])
+        assert list(picture.legend) == [
+            "Toy, PermaKey, num_keypoints=3 (2 seeds: mean and range)",
+            "Toy, PermaKey, num_keypoints=2",
+            "Toy, Transporter",
+            "Frostbite, PermaKey",
+        ]
+        drawn = figures.draw(picture).axes
+        lines = drawn[0].get_lines()
+        assert len(lines) == 2 * 3
+        np.testing.assert_allclose(
+            lines[0].get_ydata(),
+            np.mean([metrics(folder / n)["train/loss_vae"] for n in ("pk0", "pk1")], axis=0),
+        )
+
+    def test_only_steps_that_all_seeds_have_are_drawn(self, folder, shown, tmp_path):
+        shutil.copytree(folder / "pk1", tmp_path / "short")
+        path = tmp_path / "short" / "metrics.csv"
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(lines[:2]) + lines[2][:9])  # killed within the second row
+        runs = open_runs([str(folder / "pk0"), str(tmp_path / "short")], [])
+        charts = paper_figures.make("curves", runs, FrameChoice()).charts
+        assert all(curve.steps.tolist() == [1] for curves in charts.values() for curve in curves)
+        path.unlink()
+        with pytest.raises(UserError, match=r"metrics\.csv is missing"):
+            paper_figures.make("curves", runs, FrameChoice())
+
+
+def metrics(run):
+    """{column: list of values} of a run's metrics.csv."""
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows if row[name]] for name in rows[0]}
+
+
+class TestVideo:
+    def test_tracks_are_those_of_the_whole_episode(self, folder, shown, tmp_path):
+        with FrameStoreWriter(tmp_path / "store", 20, 3) as writer:
+            rng = np.random.default_rng(0)
+            lengths = {"train": [3], "validation": [3], "test": [4, 7]}
+            for split, episodes in lengths.items():
+                for length in episodes:
+                    for i in range(length):
+                        frame = rng.integers(0, 256, [20, 20, 3], np.uint8)
+                        writer.append(Step(frame, first=i == 0), split)
+            frames = writer.finish({"game": "toy", "source": "test"}).frames
+        runs = open_runs([str(folder / name) for name in ("pk0", "tr0")], [str(tmp_path / "store")])
+        film = paper_figures.make("video", runs, FrameChoice(episode=1))
+        np.testing.assert_array_equal(film.frames, frames[10:17])
+        assert list(film.tracks) == ["PermaKey", "Transporter"]
+        for track, name in zip(film.tracks.values(), ("pk0", "tr0"), strict=True):
+            expected = shown[name].detector.detect(frames[10:17])
+            np.testing.assert_allclose(track, expected, atol=1e-4)
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+    def test_a_picture_for_each_frame_even_where_nothing_moves(self, tmp_path, suffix):
+        track = np.zeros([30, 2, 2])  # longer than the tails: without its number, frames are equal
+        film = video.Film(np.full([30, 20, 20, 1], 99, np.uint8), {"one": track, "two": track}, 20)
+        pictures = list(video.render(film))
+        path = tmp_path / f"film{suffix}"
+        video.write(film, path)
+        with imageio.get_reader(path) as reader:
+            read = [np.asarray(picture)[..., :3] for picture in reader]
+        assert len(read) == len(pictures) == 30
+        for picture, back in zip(pictures, read, strict=True):
+            assert picture.shape == back.shape
+            assert all(side % 2 == 0 for side in picture.shape[:2])
+            assert np.abs(picture.astype(int) - back).mean() < 4  # lossy colours
+
+    def test_rings_and_fading_tails_are_where_the_keypoint_is_and_was(self):
+        xs = np.linspace(-0.8, 0.8, 9)
+        track = np.stack([np.zeros(9), xs], axis=-1)[:, None]  # to the right, one keypoint
+        film = video.Film(np.zeros([9, 21, 21, 3], np.uint8), {"a": track}, 15)
+        *_, last = video.render(film)
+        picture = last[26:, :420]  # below the header; 420 = 20 * 21
+        ring = np.all(picture == overlay.keypoint_colors(1)[0], axis=-1)
+        rows, columns = np.nonzero(ring[:, 340:])
+        top = columns[rows == rows.min()]
+        # Pixel 10 of 21, enlarged 20 times, has its middle at 209.5; x = 0.8 is pixel 18.
+        assert (rows.min() + rows.max()) / 2 == pytest.approx(209.5, abs=1)
+        assert 340 + top.mean() == pytest.approx(18.5 * 20 - 0.5, abs=1)
+        middles = np.round((xs[1:] + xs[:-1]) / 2 * 200 + 209.5).astype(int)
+        brightness = picture[205:215, middles].max(axis=(0, 2))
+        opacity = 1 - np.arange(7, -1, -1) / 12  # of the segments, oldest first
+        full = overlay.keypoint_colors(1).max()
+        np.testing.assert_allclose(brightness[:-1], full * opacity[:-1], atol=3)
+        assert picture[:200, :330].max() == 0
+
+
+class TestDrawing:
+    @pytest.mark.parametrize("figure", [name for name in RUNS if name != "video"])
+    def test_fits_a_column_and_can_be_read(self, shown, figure):
+        drawn = figures.draw(make(shown, figure))
+        assert drawn.get_figwidth() <= 5.5 + 1e-9
+        renderer = FigureCanvasAgg(drawn).get_renderer()
+        drawn.draw_without_rendering()
+        texts = drawn.findobj(match=is_text)
+        assert texts
+        assert all(text.get_fontsize() >= 7 for text in texts)
+        page = drawn.bbox.padded(3)  # pixels, 0.01 inches
+        boxes = [axes.get_tightbbox(renderer) for axes in drawn.axes]  # with their tick labels
+        for text in [*drawn.texts, *(t for legend in drawn.legends for t in legend.texts)]:
+            box = text.get_window_extent(renderer)
+            assert not any(box.overlaps(other) for other in boxes), text.get_text()
+            boxes.append(box)
+        for box in boxes:
+            assert page.containsx(box.x0) and page.containsx(box.x1)
+            assert page.containsy(box.y0) and page.containsy(box.y1)
+
+    def test_long_labels_and_many_columns(self):
+        image = figures.Panel(np.zeros([8, 8, 3], np.uint8))
+        rows = {f"a row with a long label {i}": [image] * 9 for i in range(2)}
+        grid = figures.Grid("A title " * 20, rows, ["two words"] * 9, {"x" * 30: np.zeros(3)})
+        drawn = figures.draw(grid)
+        renderer = FigureCanvasAgg(drawn).get_renderer()
+        for text in drawn.findobj(match=is_text):
+            box = text.get_window_extent(renderer)
+            assert drawn.bbox.x0 - 3 <= box.x0 <= box.x1 <= drawn.bbox.x1 + 3
+
+    def test_png_has_300_dpi_and_pdf_true_type_fonts(self, folder, shown, tmp_path):
+        paths = paper_figures.save(make(shown, "8"), tmp_path / "new" / "figure_8", "gif")
+        assert [path.name for path in paths] == ["figure_8.png", "figure_8.pdf"]
+        width = imageio.imread(paths[0]).shape[1]
+        assert width == pytest.approx(5.5 * 300, abs=1)
+        pdf = paths[1].read_bytes()
+        assert pdf.startswith(b"%PDF")
+        assert b"/Type3" not in pdf
+        assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+            "figure_8.pdf", "figure_8.png",
+        ]  # fmt: skip
+        with pytest.raises(UserError, match="is no folder"):
+            paper_figures.save(make(shown, "8"), paths[0] / "figure_8", "gif")
+
+
+def is_text(artist):
+    return isinstance(artist, Text) and artist.get_text().strip()
+
+
+class TestCommandLine:
+    def run(self, *arguments):
+        command = [sys.executable, "-m", "run.figures", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    def test_from_folders_to_a_figure(self, folder, tmp_path):
+        stores = ",".join(str(folder / name) for name in STORES)
+        result = self.run("--figure=10", f"--runs={folder / 'tr0'}", f"--data={stores}",
+                          f"--out={tmp_path}", "--frames=4,0")  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        for name in ("figure_10.png", "figure_10.pdf"):
+            assert (tmp_path / name).stat().st_size > 1000
+            assert f"figure: {tmp_path / name}" in result.stdout
+        assert "shown: toy: test frames 4,0" in result.stdout
+        assert "pruned" not in result.stderr  # the font library's chatter
+
+    def test_a_mistake_is_one_line(self, folder, tmp_path):
+        runs = f"{folder / 'k2'},{folder / 'pk_frostbite'}"
+        result = self.run("--figure=6", f"--runs={runs}", f"--out={tmp_path / 'out'}")
+        assert result.returncode == 1
+        assert "Traceback" not in result.stderr
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert "figure 6" in line
+        assert "game is toy and frostbite" in line
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "word"),
+        [
+            ([], "--figure is needed"),
+            (["--figure=4"], "--runs is needed"),
+            (["--figure=4", "--runs=a", "--frames=1,x"], "--frames=1,x"),
+            (["--figure=4", "--runs=a", "--frames=1", "--columns=2"], "give one"),
+        ],
+    )
+    def test_wrong_flags(self, arguments, word):
+        values = flags.FlagValues()
+        figure_flags.define(values)
+        values(["figures", *arguments])
+        with pytest.raises(UserError, match=word):
+            figure_flags.from_flags(values)
