@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation import training_curves
+from permakey_tf.evaluation import loss_curves
 from permakey_tf.evaluation.figure_runs import (
     FrameChoice,
     ShownRun,
@@ -250,7 +250,7 @@ def transporter_pairs(runs, choice, columns) -> Grid:
 def training_curves(runs, choice, columns) -> Charts:
     """Training and validation losses of every module, of any runs."""
     _refuse_positions(choice)
-    return training_curves.build(runs)
+    return loss_curves.build(runs)
 
 
 def episode(runs, choice, columns) -> Film:
