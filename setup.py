@@ -32,6 +32,8 @@ setup(
         "matplotlib>=3.9",
         "tqdm>=4.66",
         "tensorboard>=2.20",
+        "scipy>=1.14",
+        "imageio[ffmpeg]>=2.37",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],

@@ -126,9 +126,12 @@ def test_each_game_of_the_papers_has_a_flag_file():
 
 @pytest.mark.parametrize("file", GAMES, ids=lambda file: file.stem)
 def test_flag_files_fit_run_data_and_run_keypoints(file):
-    """Both read them, so --seed, which means different things to them, must not occur."""
+    """Both read them, so --seed, which means different things to them, must not occur. The agent
+    reads them too, and knows no settings of collecting: those must be under --undefok."""
     lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
     settings = dict(line.removeprefix("--").split("=") for line in lines)
+    unknown_to_the_agent = set(filter(None, settings.pop("undefok", "").split(",")))
+    assert unknown_to_the_agent == {name for name in settings if name.startswith("lookahead")}
     assert canonical_game(settings["game"]) == file.stem and find_rom(settings["game"])
     assert set(settings) <= {field.name for field in dataclasses.fields(CollectionConfig)}
     arguments = {name: int(v) if v.isdigit() else v for name, v in settings.items()}

@@ -58,7 +58,7 @@ def play_episode(
     yield Step(frame, first=True, boxes=boxes())
     for _ in range(max_steps):
         action = policy.action(game, frame)
-        frame, reward, terminal, _ = game.step(action)
+        frame, reward, terminal, *_ = game.step(action)
         yield Step(frame, False, action, reward, boxes())
         if terminal:
             return

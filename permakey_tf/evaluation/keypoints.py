@@ -26,10 +26,10 @@ def evaluate_run(trainer: KeypointTrainer) -> dict[str, Path]:
         "best_validation_selection": progress.best_loss,
         "losses": trainer.evaluate("test"),
     }
-    evaluation = folder.path / "evaluation.json"
-    write_text(evaluation, json.dumps(content, indent=2) + "\n")
     figure = folder.path / "figures" / "test_frames.png"
     title = f"{folder.frames.game}: {folder.config.method}, step {progress.best_step}"
     view = trainer.model.view(trainer.examples("test", _NUM_FIGURE_FRAMES))
     figures.keypoint_grid(view, title, figure)
+    evaluation = folder.path / "evaluation.json"  # last: a run that has it is finished
+    write_text(evaluation, json.dumps(content, indent=2) + "\n")
     return {"test losses": evaluation, "figure": figure}

@@ -10,7 +10,7 @@ import numpy as np
 from permakey_tf.configs import KeypointConfig
 from permakey_tf.errors import UserError
 from permakey_tf.training import checkpoint
-from permakey_tf.training.runs import FrameSpec, RunFolder, _left_by_an_early_death
+from permakey_tf.training.runs import FrameSpec, RunFolder, left_by_an_early_death
 
 
 @dataclasses.dataclass
@@ -62,7 +62,7 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
       UserError: the folder is no run's, or has other settings or frames, or is damaged.
     """
     path = Path(path)
-    if not path.exists() or _left_by_an_early_death(path):
+    if not path.exists() or left_by_an_early_death(path):
         return Status(0, False, False)
     if not frames.content_hash:
         made_with = RunFolder.open(path).frames.content_hash

@@ -51,7 +51,7 @@ def build_model(config: KeypointConfig, frames: FrameSpec):
     return methods[config.method](config, frames.image_size, frames.channels)
 
 
-def _left_by_an_early_death(path: Path) -> bool:
+def left_by_an_early_death(path: Path) -> bool:
     """Whether a folder holds no more than a run leaves that was killed before it began."""
     return path.is_dir() and all(
         file.name in (".lock", "config.json.partial") for file in path.iterdir()
@@ -123,7 +123,7 @@ class Folder:
                     "resume with the same ones or choose another --logdir"
                 )
             return
-        if self.path.exists() and not _left_by_an_early_death(self.path):
+        if self.path.exists() and not left_by_an_early_death(self.path):
             raise UserError(f"{self.path} exists and is no run folder; choose another --logdir")
         content = {"format_version": _FORMAT_VERSION, "kind": self.kind, **self.content}
         try:
