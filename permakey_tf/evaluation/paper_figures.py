@@ -247,7 +247,7 @@ def transporter_pairs(runs, choice, columns) -> Grid:
     return Grid(title, rows, caption=f"{run.game}: test frames {shown}")
 
 
-def training_curves(runs, choice, columns) -> Charts:
+def losses(runs, choice, columns) -> Charts:
     """Training and validation losses of every module, of any runs."""
     _refuse_positions(choice)
     return loss_curves.build(runs)
@@ -312,6 +312,6 @@ RECIPES = {
     "10": Recipe(functools.partial(highlight, with_keypoints=True), 5),
     "kernel": Recipe(_KERNELS, 3),
     "transporter": Recipe(transporter_pairs, 4),
-    "curves": Recipe(training_curves, None),
+    "curves": Recipe(losses, None),
     "video": Recipe(episode, None),
 }
