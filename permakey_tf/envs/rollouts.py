@@ -10,6 +10,7 @@ import numpy as np
 from permakey_tf.configs import CollectionConfig
 from permakey_tf.envs.atari import AtariGame, episode_seed
 from permakey_tf.envs.search import SearchPool, Sequence, available_cores
+from permakey_tf.envs.visibility import VisibilityTest, boxes_of_one_frame
 from permakey_tf.types import Step
 
 MAX_HOLD = 8  # agent steps; single random actions would keep a character trembling on one spot
@@ -31,6 +32,7 @@ def play_episode(
     seed: np.random.SeedSequence,
     max_steps: int,
     reader=None,
+    visibility=None,
 ) -> Iterator[Step]:
     """Plays one episode, which depends on its arguments alone.
 
@@ -40,6 +42,7 @@ def play_episode(
       seed: seed of the start and of the policy, from `atari.episode_seed`.
       max_steps: the episode is cut after this many actions.
       reader: `objects.ObjectReader` where ground-truth boxes are wanted.
+      visibility: `visibility.VisibilityTest`, with the reader only.
 
     Yields:
       Steps with frames uint8 [210, 160, 3], the start first.
@@ -52,14 +55,17 @@ def play_episode(
     if reader is not None:
         reader.reset()
 
-    def boxes():
-        return None if reader is None else reader.read(game.ram)
+    def truth(frame):
+        if reader is None:
+            return {}
+        boxes = reader.read(game.ram)
+        return {"boxes": boxes, "visible": visibility(frame[None], boxes_of_one_frame(boxes))}
 
-    yield Step(frame, first=True, boxes=boxes())
+    yield Step(frame, first=True, **truth(frame))
     for _ in range(max_steps):
         action = policy.action(game, frame)
         frame, reward, terminal, _ = game.step(action)
-        yield Step(frame, False, action, reward, boxes())
+        yield Step(frame, False, action, reward, **truth(frame))
         if terminal:
             return
 
@@ -152,15 +158,18 @@ def collect_episodes(
     Raises:
       UserError: boxes are asked for where they cannot be had.
     """
-    reader = None
+    truth = {}
     if config.objects:
         from permakey_tf.envs.objects import ObjectReader  # needs an optional package
 
-        reader = ObjectReader(config.game)
-    return _episodes(game, reader, config, processes)
+        truth = {
+            "reader": ObjectReader(config.game),
+            "visibility": VisibilityTest(config.game),
+        }
+    return _episodes(game, truth, config, processes)
 
 
-def _episodes(game, reader, config, processes) -> Iterator[Iterator[Step]]:
+def _episodes(game, truth, config, processes) -> Iterator[Iterator[Step]]:
     with contextlib.ExitStack() as stack:
         policy: Policy = RandomPolicy(game.num_actions)
         if config.policy == "lookahead":
@@ -169,4 +178,4 @@ def _episodes(game, reader, config, processes) -> Iterator[Iterator[Step]]:
             policy = LookaheadPolicy(pool, game.num_actions, config)
         for episode in itertools.count():
             seed = episode_seed("collect", config.collect_seed, episode)
-            yield play_episode(game, policy, seed, config.max_episode_steps, reader)
+            yield play_episode(game, policy, seed, config.max_episode_steps, **truth)
