@@ -476,6 +476,14 @@ def test_the_probe_is_for_objects_that_are_alone_in_their_category_and_for_held_
     assert "probe_r2" not in probe_of(centers, pair)["A"]
     hidden = pair._replace(visible=pair.frame != 150)  # the pair is not drawn
     assert "probe_r2" in probe_of(centers, hidden)["A"]
+    # A box that is not drawn is nothing to fit either.
+    twins = objects_of(
+        [(3, "A", 1, 1, 8, 10)] + [(t, "A", *p, 8, 10) for t, p in enumerate(places)]
+    )
+    drawn = np.ones(201, bool)
+    drawn[3 if twins.xywh[3, 0] == 1 else 4] = False
+    fitted = probe_of(centers, twins._replace(visible=drawn))["A"]
+    assert fitted["probe_error"] == probe_of(centers, objects)["A"]["probe_error"]
     assert "probe_r2" not in probe_of(centers, objects, held_out=np.zeros(100, bool))["A"]
     assert "probe_r2" not in score(centers, objects)["A"]
 
@@ -666,6 +674,21 @@ def test_sets_and_regions_of_a_game():
     assert scores["Ghost outside the pen"]["boxes"] == 1
     assert scores["scenery"]["precision"][4] == 1 / 2
     assert scores["all"]["recall"][4] == 2 / 5
+
+
+def test_links_across_the_edge_of_a_region_are_not_in_it():
+    # The ghost leaves the pen at the top: its middle is at row 63 in frame 0, at 60 in frame 1.
+    places = [(75, 58), (75, 55), (75, 52)]
+    objects = objects_of([(t, "Ghost", *place, 9, 10) for t, place in enumerate(places)])
+    centers = centers_at(*[[middle((*place, 9, 10))] for place in places])
+    config = QualityConfig(windows=(1,))
+    scores = evaluate_keypoints(centers, objects, np.zeros(3, int), "mspacman", config=config)
+    assert scores["Ghost"]["consistency"] == 1
+    region = scores["Ghost outside the pen"]
+    assert (region["boxes"], region["consistency"]) == (2, 1)
+    two = select_frames(objects, range(2))
+    scores = evaluate_keypoints(centers[:2], two, np.zeros(2, int), "mspacman", config=config)
+    assert np.isnan(scores["Ghost outside the pen"]["consistency"])
 
 
 def test_boxes_that_cannot_be_trusted_do_not_count():

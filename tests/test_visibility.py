@@ -133,6 +133,12 @@ def test_a_ghost_drawn_in_one_of_the_two_frames_that_were_joined():
     assert drawn("mspacman", frames, *boxes) == [False] * 4
 
 
+def test_a_colour_that_only_shares_a_channel_is_another_one():
+    frames = maze()
+    paint(frames[0], 70, 80, 8, 10, (180, 60, 200))  # as red as the orange ghost, less green
+    assert drawn("mspacman", frames, *ghosts(0, *[(70, 80)] * 4)) == [False] * 4
+
+
 def test_edible_ghosts_share_a_colour_so_more_of_it_must_show():
     frames = maze()
     paint(frames[0], 70, 80, 8, 10, EDIBLE)
