@@ -13,8 +13,8 @@ from flags import common
 from flags import quality as quality_flags
 from permakey_tf.evaluation.benchmark import run_benchmark
 from permakey_tf.evaluation.footage import open_footage
-from permakey_tf.evaluation.report import write_report
-from permakey_tf.evaluation.tables import as_text, summary
+from permakey_tf.evaluation.quality_report import write_report
+from permakey_tf.evaluation.quality_tables import as_text, summary
 
 
 def main():

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation import tables
+from permakey_tf.evaluation import quality_tables as tables
 from permakey_tf.evaluation.benchmark import Result, Row
 from permakey_tf.training.files import replaced
 from permakey_tf.viz import quality as plots
