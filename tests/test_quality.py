@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from permakey_tf.configs import QualityConfig
 from permakey_tf.data.noise import Bars, bar_positions
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import baselines, metrics, seeds
 from permakey_tf.evaluation.quality import GroundTruth, Probing, evaluate_keypoints, select_frames
 from permakey_tf.evaluation.tracks import link_boxes
+from permakey_tf.quality_config import QualityConfig
 from permakey_tf.types import Objects
 
 BOX = np.array([[40, 100, 8, 12]], np.int16)  # columns 40..48, rows 100..112

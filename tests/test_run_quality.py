@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from conftest import moving_square, tiny_config, write_store
 
-from permakey_tf.configs import QualityConfig
 from permakey_tf.data.frames import FrameStoreWriter
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import quality_tables as tables
 from permakey_tf.evaluation.benchmark import run_benchmark
 from permakey_tf.evaluation.footage import open_footage
 from permakey_tf.evaluation.quality_report import write_report
+from permakey_tf.quality_config import QualityConfig
 from permakey_tf.training import checkpoint
 from permakey_tf.training.runs import FrameSpec, RunFolder, build_model
 from permakey_tf.types import Step

@@ -13,7 +13,7 @@ from permakey_tf.configs import CollectionConfig
 from permakey_tf.data.frames import FrameStore
 from permakey_tf.data.sources import build_store
 from permakey_tf.envs.atari import AtariGame
-from permakey_tf.envs.games import GAMES, reliability_warning
+from permakey_tf.envs.categories import GAMES, reliability_warning
 from permakey_tf.envs.objects import INSTALL_COMMAND
 from permakey_tf.envs.rollouts import collect_episodes, game_settings
 from permakey_tf.envs.visibility import VisibilityTest

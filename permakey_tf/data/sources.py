@@ -202,7 +202,7 @@ def _played(
 
 def _open_ale(config: CollectionConfig) -> Play:
     from permakey_tf.envs.atari import AtariGame
-    from permakey_tf.envs.games import reliability_warning
+    from permakey_tf.envs.categories import reliability_warning
     from permakey_tf.envs.rollouts import collect_episodes, game_settings
 
     game = AtariGame(**game_settings(config))

@@ -21,7 +21,7 @@ import types
 import numpy as np
 
 from permakey_tf.configs import canonical_game
-from permakey_tf.envs.games import GAMES
+from permakey_tf.envs.categories import GAMES
 from permakey_tf.errors import UserError
 
 OCATARI_VERSION = "2.2.1"
@@ -44,7 +44,7 @@ class ObjectReader:
 
     Attributes:
       game: canonical name of the game.
-      reliability: how far the boxes can be trusted; see `games.GameObjects`.
+      reliability: how far the boxes can be trusted; see `categories.GameObjects`.
       categories: every category name that `read` can give.
     """
 

@@ -32,7 +32,6 @@ def play_episode(
     seed: np.random.SeedSequence,
     max_steps: int,
     reader=None,
-    visibility=None,
 ) -> Iterator[Step]:
     """Plays one episode, which depends on its arguments alone.
 
@@ -42,7 +41,6 @@ def play_episode(
       seed: seed of the start and of the policy, from `atari.episode_seed`.
       max_steps: the episode is cut after this many actions.
       reader: `objects.ObjectReader` where ground-truth boxes are wanted.
-      visibility: `visibility.VisibilityTest`, with the reader only.
 
     Yields:
       Steps with frames uint8 [210, 160, 3], the start first.
@@ -55,17 +53,14 @@ def play_episode(
     if reader is not None:
         reader.reset()
 
-    def truth(frame):
-        if reader is None:
-            return {}
-        boxes = reader.read(game.ram)
-        return {"boxes": boxes, "visible": visibility(frame[None], boxes_of_one_frame(boxes))}
+    def boxes():
+        return None if reader is None else reader.read(game.ram)
 
-    yield Step(frame, first=True, **truth(frame))
+    yield Step(frame, first=True, boxes=boxes())
     for _ in range(max_steps):
         action = policy.action(game, frame)
         frame, reward, terminal, _ = game.step(action)
-        yield Step(frame, False, action, reward, **truth(frame))
+        yield Step(frame, False, action, reward, boxes())
         if terminal:
             return
 
@@ -158,24 +153,30 @@ def collect_episodes(
     Raises:
       UserError: boxes are asked for where they cannot be had.
     """
-    truth = {}
+    reader = None
     if config.objects:
         from permakey_tf.envs.objects import ObjectReader  # needs an optional package
 
-        truth = {
-            "reader": ObjectReader(config.game),
-            "visibility": VisibilityTest(config.game),
-        }
-    return _episodes(game, truth, config, processes)
+        reader = ObjectReader(config.game)
+    return _episodes(game, reader, config, processes)
 
 
-def _episodes(game, truth, config, processes) -> Iterator[Iterator[Step]]:
+def _episodes(game, reader, config, processes) -> Iterator[Iterator[Step]]:
     with contextlib.ExitStack() as stack:
         policy: Policy = RandomPolicy(game.num_actions)
+        visibility = VisibilityTest(config.game)
         if config.policy == "lookahead":
             workers = min(processes or available_cores(), config.lookahead_sequences)
             pool = stack.enter_context(SearchPool(workers, **game_settings(config)))
             policy = LookaheadPolicy(pool, game.num_actions, config)
         for episode in itertools.count():
             seed = episode_seed("collect", config.collect_seed, episode)
-            yield play_episode(game, policy, seed, config.max_episode_steps, **truth)
+            steps = play_episode(game, policy, seed, config.max_episode_steps, reader)
+            yield steps if reader is None else _tell_visible(steps, visibility)
+
+
+def _tell_visible(steps: Iterator[Step], visibility: VisibilityTest) -> Iterator[Step]:
+    """Adds to steps with boxes which of them are drawn: decided on the full-size frame."""
+    for step in steps:
+        boxes = boxes_of_one_frame(step.boxes)
+        yield step._replace(visible=visibility(step.frame[None], boxes))

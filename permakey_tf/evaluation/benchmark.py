@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from permakey_tf.configs import QualityConfig
-from permakey_tf.envs.games import GAMES, reliability_warning
+from permakey_tf.envs.categories import GAMES, reliability_warning
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import metrics, seeds
 from permakey_tf.evaluation.candidates import Candidate, CandidateMaker
 from permakey_tf.evaluation.footage import Footage
 from permakey_tf.evaluation.quality import GroundTruth, Probing, Scores
+from permakey_tf.quality_config import QualityConfig
 
 
 class Row(NamedTuple):
@@ -138,11 +138,11 @@ class _Judge:
         if candidate.fit is not None:
             probing = Probing(candidate.fit, self._fit_boxes, self._held_out)
         scores = self.truth.scores(candidate.score, probing)
-        if candidate.view.noise != "none":
-            bars = maker.bars(candidate.view, maker.score)
-            share, chance = metrics.on_bars(candidate.score, bars, candidate.view.size)
+        if candidate.spec.noise != "none":
+            bars = maker.bars(candidate.spec, maker.score)
+            share, chance = metrics.on_bars(candidate.score, bars, candidate.spec.size)
             scores["bars"] = {"share": share, "chance": chance}
-        about = {"noise": candidate.view.noise} | candidate.about
+        about = {"noise": candidate.spec.noise} | candidate.about
         shared = (candidate.name, candidate.variant, candidate.kind, candidate.family)
         return Row(*shared, candidate.num_keypoints, scores, None, about)
 

@@ -6,20 +6,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from permakey_tf.configs import QualityConfig
 from permakey_tf.data.noise import Bars, bar_positions, draw_bars_at
 from permakey_tf.data.npz import NpzFile
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import baselines
 from permakey_tf.evaluation.footage import Footage
 from permakey_tf.evaluation.quality import check_centers, groups_of, select_boxes
+from permakey_tf.quality_config import QualityConfig
 
 _CHUNK = 256  # frames whose maps are in memory together
 # Independent random streams of one seed.
 _SHUFFLE, _RANDOM, _SCORE_BARS, _FIT_BARS = range(4)
 
 
-class View(NamedTuple):
+class InputSpec(NamedTuple):
     """How a model sees the frames: side in pixels, channels, noise (see data/noise.py)."""
 
     size: int = 84
@@ -35,7 +35,7 @@ class Candidate(NamedTuple):
     kind: "run", "keypoints" (a file), "control" or "baseline".
     family: the same for runs of equal settings on equal frames, which differ in their training
       seed; "" for all that is no run's.
-    view: how their maker saw the frames.
+    spec: how their maker saw the frames.
     score: float [N, K, 2], centres in the scored frames.
     fit: float [F, K, 2], centres in the probe's frames; None where there are none.
     about: JSON-compatible description.
@@ -45,7 +45,7 @@ class Candidate(NamedTuple):
     variant: str
     kind: str
     family: str
-    view: View
+    spec: InputSpec
     score: np.ndarray
     fit: np.ndarray | None
     about: dict[str, Any]
@@ -93,13 +93,13 @@ class CandidateMaker:
         score, fit = centers, None
         if len(centers) == everything:
             score, fit = (centers[rows.start : rows.stop] for rows in (self.score, self.fit))
-        view = self._view_of_anyone()
-        return Candidate(name, "", "keypoints", "", view, score, fit, {"file": str(path)})
+        spec = self._spec_of_anyone()
+        return Candidate(name, "", "keypoints", "", spec, score, fit, {"file": str(path)})
 
-    def _view_of_anyone(self) -> View:
+    def _spec_of_anyone(self) -> InputSpec:
         """For the baselines beside centres from a file: the store's frames, or 84x84 in colour."""
         height, width, channels = self._footage.frames.shape[1:]
-        return View(height, channels) if height == width else View()
+        return InputSpec(height, channels) if height == width else InputSpec()
 
     def from_run(self, path: Path, name: str) -> list[Candidate]:
         """A run's centres, then the peaks of its error maps where its method has such maps.
@@ -114,12 +114,12 @@ class CandidateMaker:
         folder = RunFolder.open(path)
         self._check_game(folder)
         detector, config = KeypointDetector.load(path), folder.config
-        view = View(folder.frames.image_size, folder.frames.channels, config.training.noise)
-        score, fit = self._frames(view, self.score), self._frames(view, self.fit)
+        spec = InputSpec(folder.frames.image_size, folder.frames.channels, config.training.noise)
+        score, fit = self._frames(spec, self.score), self._frames(spec, self.fit)
         settings = config.to_dict()
         without_seed = settings | {"training": settings["training"] | {"seed": None}}
-        family = repr((without_seed, view, folder.frames.content_hash))
-        shared = {"name": name, "family": family, "view": view}
+        family = repr((without_seed, spec, folder.frames.content_hash))
+        shared = {"name": name, "family": family, "spec": spec}
         run = Candidate(
             **shared,
             kind="run",
@@ -177,17 +177,19 @@ class CandidateMaker:
         )
 
     def baselines(self, candidates: list[Candidate]) -> Iterator[Candidate]:
-        """One of each kind for every number of keypoints and view among the candidates."""
-        wanted = list(dict.fromkeys((c.num_keypoints, c.view) for c in candidates))
-        several_numbers, several_views = (len(set(column)) > 1 for column in zip(*wanted))  # noqa: B905
-        for number, view in wanted:
+        """One of each kind for every number of keypoints and spec of the candidates."""
+        wanted = list(dict.fromkeys((c.num_keypoints, c.spec) for c in candidates))
+        several_numbers, several_specs = (
+            len(set(column)) > 1 for column in zip(*wanted, strict=True)
+        )
+        for number, spec in wanted:
             notes = [f"K={number}"] if several_numbers else []
-            notes += [f"{view.size} pixels, noise {view.noise}"] if several_views else []
+            notes += [f"{spec.size} pixels, noise {spec.noise}"] if several_specs else []
             suffix = f" ({', '.join(notes)})" if notes else ""
-            for name, score, fit in self._points(number, view):
-                yield Candidate(name + suffix, "", "baseline", "", view, score, fit, {})
+            for name, score, fit in self._points(number, spec):
+                yield Candidate(name + suffix, "", "baseline", "", spec, score, fit, {})
 
-    def _points(self, number: int, view: View):
+    def _points(self, number: int, spec: InputSpec):
         """Yields (name, centres in the scored frames, centres in the probe's frames)."""
         lengths = len(self.score), len(self.fit)
         rng = self._rng(_RANDOM)
@@ -196,7 +198,7 @@ class CandidateMaker:
         for name, points in fixed.items():
             yield name, *(np.broadcast_to(points, (n, number, 2)) for n in lengths)
         rows = self.score, self.fit
-        yield "frame difference", *(self._difference_peaks(number, view, r) for r in rows)
+        yield "frame difference", *(self._difference_peaks(number, spec, r) for r in rows)
 
     def _constants(self, number: int) -> np.ndarray:
         """The best constant points for the first set that has boxes, on all frames that fit."""
@@ -208,24 +210,24 @@ class CandidateMaker:
         chosen = select_boxes(boxes, first_set)
         return baselines.best_constants(number, chosen, self._config.epsilon)
 
-    def _difference_peaks(self, number: int, view: View, rows: range) -> np.ndarray:
+    def _difference_peaks(self, number: int, spec: InputSpec, rows: range) -> np.ndarray:
         episodes = self._footage.episodes[rows.start : rows.stop]
-        differences = baselines.frame_differences(self._frames(view, rows), episodes)
+        differences = baselines.frame_differences(self._frames(spec, rows), episodes)
         return self._peaks(lambda start: differences[start : start + _CHUNK], len(rows), number)
 
     # ----------------------------------------------------------------------------------- frames
 
-    def _frames(self, view: View, rows: range) -> np.ndarray:
-        """uint8 [len(rows), S, S, C], with bars where the view has noise."""
-        key = (rows, view.size, view.channels)
+    def _frames(self, spec: InputSpec, rows: range) -> np.ndarray:
+        """uint8 [len(rows), S, S, C], with bars where the spec has noise."""
+        key = (rows, spec.size, spec.channels)
         if key not in self._prepared:
             self._prepared[key] = self._footage.prepared(*key)
-        return draw_bars_at(self._prepared[key], self.bars(view, rows))
+        return draw_bars_at(self._prepared[key], self.bars(spec, rows))
 
-    def bars(self, view: View, rows: range) -> Bars:
-        """The same for all runs with this view, so that seeds can be compared."""
+    def bars(self, spec: InputSpec, rows: range) -> Bars:
+        """The same for all runs that see the frames like this, so that seeds can be compared."""
         rng = self._rng(_SCORE_BARS if rows == self.score else _FIT_BARS)
-        return bar_positions(len(rows), view.size, view.size, view.noise, rng)
+        return bar_positions(len(rows), spec.size, spec.size, spec.noise, rng)
 
     def _rng(self, stream: int) -> np.random.Generator:
         return np.random.default_rng([self._config.quality_seed, stream])

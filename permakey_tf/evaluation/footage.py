@@ -8,7 +8,7 @@ import numpy as np
 from permakey_tf.configs import canonical_game
 from permakey_tf.data.frames import FrameStore, prepare_frame
 from permakey_tf.data.npz import NpzFile
-from permakey_tf.envs.games import GAMES
+from permakey_tf.envs.categories import GAMES
 from permakey_tf.envs.visibility import FRAME_SHAPE, VisibilityTest
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation.quality import select_frames

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from permakey_tf.configs import QualityConfig, canonical_game
-from permakey_tf.envs.games import GAMES
+from permakey_tf.configs import canonical_game
+from permakey_tf.envs.categories import GAMES
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import metrics
 from permakey_tf.evaluation.tracks import link_boxes
+from permakey_tf.quality_config import QualityConfig
 from permakey_tf.types import Objects
 
 # {group: {measure: value, or {distance or length of a window: value}}}; NaN: not defined.
