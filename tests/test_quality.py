@@ -646,6 +646,8 @@ def test_stability_of_equal_and_of_unlike_models():
     [
         (["mspacman_quick_seed0", "mspacman_quick_seed1"], "mspacman_quick (2 seeds)"),
         (["run_seed10", "run_seed11", "run_seed2"], "run (3 seeds)"),
+        (["noise-both_seed-0", "noise-both_seed-1"], "noise-both (2 seeds)"),
+        (["seed-0_noise-both", "seed-10_noise-both"], "noise-both (2 seeds)"),
         (["a", "b"], "runs (2 seeds)"),
     ],
 )

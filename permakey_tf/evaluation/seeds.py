@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import string
 
 import numpy as np
 from scipy.special import stdtrit
@@ -9,6 +10,7 @@ from scipy.special import stdtrit
 from permakey_tf.evaluation.metrics import matched_distance
 
 CONFIDENCE = 0.95
+_JOINTS = "_-.=, "  # between the words of a folder's name
 
 
 def mean_and_interval(values: list[float]) -> tuple[float, tuple[float, float]]:
@@ -63,8 +65,15 @@ def stability(centers: list[np.ndarray], rng: np.random.Generator) -> dict[str, 
 
 
 def common_name(names: list[str]) -> str:
-    """What all names begin with: run_seed0 and run_seed1 give "run (2 seeds)"."""
+    """What all names begin and end with: run_seed0 and run_seed1 give "run (2 seeds)"."""
+    start = _common_start(names).rstrip(string.digits).rstrip(_JOINTS)
+    start = start.removesuffix("seed").rstrip(_JOINTS)
+    end = _common_start([name[::-1] for name in names])[::-1]
+    end = end.lstrip(string.digits).strip(_JOINTS)
+    whole = "_".join(part for part in (start, end) if part)
+    return f"{whole or 'runs'} ({len(names)} seeds)"
+
+
+def _common_start(names: list[str]) -> str:
     alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    start = "".join(letters[0] for letters in alike)
-    start = start.rstrip("0123456789").rstrip("_-. ").removesuffix("seed").rstrip("_-. ")
-    return f"{start or 'runs'} ({len(names)} seeds)"
+    return "".join(letters[0] for letters in alike)
