@@ -12,12 +12,15 @@ class Objects(NamedTuple):
     category: uint8 [M], index into `categories`.
     xywh: int16 [M, 4], left, top, width, height: the box is pixels x..x+w, y..y+h.
     categories: tuple of str, names of the object kinds.
+    visible: bool [M], True where the object is drawn in the frame (envs/visibility.py); None where
+      that is not known.
     """
 
     frame: np.ndarray
     category: np.ndarray
     xywh: np.ndarray
     categories: tuple[str, ...]
+    visible: np.ndarray | None = None
 
 
 class Step(NamedTuple):
@@ -28,6 +31,7 @@ class Step(NamedTuple):
     action: int, index of the action that led to the frame; -1 where there is none.
     reward: float, true reward of the step.
     boxes: list of (category name, x, y, w, h), or None where ground truth is not asked for.
+    visible: bool [number of boxes], whether each is drawn; None where that is not known.
     """
 
     frame: np.ndarray
@@ -35,6 +39,7 @@ class Step(NamedTuple):
     action: int = -1
     reward: float = 0.0
     boxes: list[tuple[str, int, int, int, int]] | None = None
+    visible: np.ndarray | None = None
 
 
 class Keypoints(NamedTuple):

@@ -93,6 +93,36 @@ def test_boxes_come_back_with_their_frame_and_name(pristine):
     assert (objects.frame.dtype, objects.category.dtype, objects.xywh.dtype) == ("i4", "u1", "i2")
 
 
+def with_visibility(steps, flip=-1):
+    """The same steps that also say which boxes are drawn: every other one, but for box `flip`."""
+    changed, count = [], 0
+    for step in steps:
+        numbers = np.arange(count, count + len(step.boxes))
+        changed.append(step._replace(visible=(numbers % 2 == 0) ^ (numbers == flip)))
+        count += len(step.boxes)
+    return changed
+
+
+def test_which_boxes_are_drawn_comes_back_and_counts_for_the_hash(tmp_path, pristine):
+    assert FrameStore.open(pristine).objects().visible is None
+    store = write_store(tmp_path / "store", with_visibility(make_steps()))
+    visible = FrameStore.open(store.path).objects().visible
+    assert visible.dtype == bool
+    np.testing.assert_array_equal(visible, np.arange(len(visible)) % 2 == 0)
+    other = write_store(tmp_path / "other", with_visibility(make_steps(), flip=3))
+    hashes = {s.content_hash for s in (store, other, FrameStore.open(pristine))}
+    assert len(hashes) == 3
+
+
+def test_visibility_of_some_frames_only_is_not_kept(tmp_path):
+    steps = with_visibility(make_steps())
+    steps[4] = steps[4]._replace(visible=None)
+    assert write_store(tmp_path / "store", steps).objects().visible is None
+    steps[4] = steps[4]._replace(visible=np.ones(9, bool))
+    with pytest.raises(ValueError, match="1 boxes, but visibility of 9"):
+        write_store(tmp_path / "other", steps)
+
+
 def test_frames_without_any_box(tmp_path):
     store = write_store(tmp_path / "store", [step._replace(boxes=[]) for step in make_steps()])
     objects = store.objects()
@@ -266,6 +296,9 @@ def objects_file(store, **changes):
     [
         ({"frame": np.array([99], np.int32)}, "'category' should be uint8 \\[1\\]"),
         ({"xywh": np.zeros((8, 4), np.float32)}, "'xywh' should be int16"),
+        ({"visible": np.ones(10, np.uint8)}, "'visible' should be bool"),
+        ({"visible": np.ones(9, bool)}, "'visible' should be bool"),
+        ({"visible": np.ones(10, bool)}, "changed since"),
         ({"category": np.full(10, 7, np.uint8)}, "out of range"),
         ({"frame": np.full(10, len(ROWS), np.int32)}, "out of range"),
         ({"frame": np.arange(10, dtype=np.int32)[::-1]}, "out of range"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from permakey_tf.data.noise import BAR_COLOR, draw_bars
+from permakey_tf.data.noise import BAR_COLOR, Bars, bar_positions, draw_bars, draw_bars_at
 
 BLACK = np.zeros([400, 84, 84, 3], np.uint8)
 
@@ -72,3 +72,25 @@ def test_grey_bars_have_the_luma_of_the_colour(noise):
     noisy = draw_bars(np.zeros([3, 20, 20, 1], np.uint8), noise, rng())
     # 0.299 * 128 + 0.114 * 255 = 67.3
     assert set(np.unique(noisy)) == {0, 67}
+
+
+@pytest.mark.parametrize("noise", ["none", "vertical", "horizontal", "both"])
+def test_bars_lie_where_their_positions_say(noise):
+    bars = bar_positions(400, 84, 84, noise, rng(3))
+    assert (bars.left is not None) == (noise in ("vertical", "both"))
+    assert (bars.top is not None) == (noise in ("horizontal", "both"))
+    frames = draw_bars(BLACK, noise, rng(3))
+    np.testing.assert_array_equal(frames, draw_bars_at(BLACK, bars))
+    mask = covered(frames)
+    if bars.left is not None:
+        np.testing.assert_array_equal(mask.all(axis=1).argmax(1), bars.left)
+    if bars.top is not None:
+        np.testing.assert_array_equal(mask.all(axis=2).argmax(1), bars.top)
+
+
+def test_the_random_stream_of_the_bars_stays_as_it_is():
+    """A resumed run and a run scored again must see the same bars as before."""
+    bars = bar_positions(3, 84, 84, "both", rng(0))
+    np.testing.assert_array_equal(bars.left, [68, 50, 40])
+    np.testing.assert_array_equal(bars.top, [21, 24, 3])
+    assert bar_positions(3, 84, 84, "none", rng(0)) == Bars(None, None)

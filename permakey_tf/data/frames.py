@@ -37,7 +37,7 @@ SPLITS = ("train", "validation", "test")
 FORMAT = "permakey-frames"
 FORMAT_VERSION = 1
 _COLUMNS = {"episodes": np.int32, "actions": np.int16, "rewards": np.float32}
-_OBJECTS = {"frame": np.int32, "category": np.uint8, "xywh": np.int16}
+_OBJECTS = {"frame": np.int32, "category": np.uint8, "xywh": np.int16, "visible": np.bool_}
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCK = ".lock"
 
@@ -228,11 +228,13 @@ def _check_episodes(store: FrameStore) -> None:
 
 def _read_objects(file: Path, num_frames: int) -> Objects:
     with NpzFile(file) as npz:
-        arrays = {name: npz.read(name) for name in (*_OBJECTS, "categories")}
+        # Stores of earlier versions do not say which objects are drawn.
+        names = [name for name in _OBJECTS if name != "visible" or name in npz.arrays]
+        arrays = {name: npz.read(name) for name in (*names, "categories")}
     length = len(arrays["frame"])
-    shapes = {"frame": (length,), "category": (length,), "xywh": (length, 4)}
-    for name, dtype in _OBJECTS.items():
-        array = arrays[name]
+    shapes = dict.fromkeys(names, (length,)) | {"xywh": (length, 4)}
+    for name in names:
+        array, dtype = arrays[name], _OBJECTS[name]
         if array.dtype != dtype or array.shape != shapes[name]:
             raise UserError(
                 f"{file}: array {name!r} should be {np.dtype(dtype)} {list(shapes[name])}, "
@@ -246,7 +248,7 @@ def _read_objects(file: Path, num_frames: int) -> Objects:
     )
     if not ascending or (length and arrays["category"].max() >= len(categories)):
         raise UserError(f"{file}: frame numbers or categories are out of range")
-    return Objects(frame, arrays["category"], arrays["xywh"], tuple(map(str, categories)))
+    return Objects(**arrays | {"categories": tuple(map(str, categories))})
 
 
 def _hash_frames(frames: np.ndarray) -> str:
@@ -258,8 +260,9 @@ def _hash_frames(frames: np.ndarray) -> str:
 
 def _hash_objects(objects: Objects) -> str:
     digest = hashlib.sha256(json.dumps(list(objects.categories)).encode())
-    for column in (objects.frame, objects.category, objects.xywh):
-        digest.update(np.ascontiguousarray(column))
+    for column in (objects.frame, objects.category, objects.xywh, objects.visible):
+        if column is not None:
+            digest.update(np.ascontiguousarray(column))
     return digest.hexdigest()
 
 
@@ -369,7 +372,7 @@ class FrameStoreWriter:
             self._split = split
         self._episode += starts
         if step.boxes is not None:
-            self._boxes.append(len(self), step.boxes)
+            self._boxes.append(len(self), step.boxes, step.visible)
         self._values["episodes"].append(self._episode)
         self._values["actions"].append(-1 if starts else step.action)
         self._values["rewards"].append(0.0 if starts else step.reward)
@@ -429,6 +432,7 @@ class FrameStoreWriter:
             objects = self._boxes.finish()
             with (self._partial / "objects.npz").open("wb") as file:
                 arrays = objects._asdict() | {"categories": np.array(objects.categories, "U")}
+                arrays = {name: array for name, array in arrays.items() if array is not None}
                 np.savez_compressed(file, allow_pickle=False, **arrays)
                 _sync(file)
             hashes["objects"] = _hash_objects(objects)
@@ -483,16 +487,26 @@ class _Boxes:
 
     def __init__(self):
         self._frames, self._categories, self._xywh = array("i"), array("B"), array("h")
+        self._visible = array("B")
         self._names: dict[str, int] = {}
 
-    def append(self, frame: int, boxes: list[tuple[str, int, int, int, int]]) -> None:
+    def append(
+        self,
+        frame: int,
+        boxes: list[tuple[str, int, int, int, int]],
+        visible: np.ndarray | None,
+    ) -> None:
+        if visible is not None:
+            if len(visible) != len(boxes):
+                raise ValueError(f"{len(boxes)} boxes, but visibility of {len(visible)}")
+            self._visible.extend(visible.tolist())
         for name, *xywh in boxes:
             self._frames.append(frame)
             self._categories.append(self._names.setdefault(name, len(self._names)))
             self._xywh.extend(xywh)
 
     def finish(self) -> Objects:
-        """All boxes; categories in alphabetical order."""
+        """All boxes; categories in alphabetical order. Visibility where all frames gave it."""
         categories = tuple(sorted(self._names))
         renumbered = np.zeros(256, np.uint8)
         renumbered[list(self._names.values())] = [categories.index(name) for name in self._names]
@@ -501,6 +515,7 @@ class _Boxes:
             renumbered[np.array(self._categories, np.uint8)],
             np.array(self._xywh, np.int16).reshape(-1, 4),
             categories,
+            np.array(self._visible, bool) if len(self._visible) == len(self._frames) else None,
         )
 
 

@@ -27,12 +27,13 @@ class Play(NamedTuple):
     """Frames that are played on demand.
 
     episodes: endless; each episode may be left before its end.
-    columns, origin: as in `Recording`.
+    columns, origin, notes: as in `Recording`.
     """
 
     episodes: Iterator[Iterator[Step]]
     columns: frozenset[str]
     origin: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 class Block(NamedTuple):
@@ -62,7 +63,7 @@ def build_store(config: CollectionConfig, path: str | Path, progress: bool = Tru
         counts = share(
             config.num_frames or PLAYED_FRAMES, dict(zip(SPLITS, config.split, strict=True))
         )
-        frames, notes = _played(source.episodes, counts), []
+        frames, notes = _played(source.episodes, counts), list(source.notes)
     else:
         blocks, notes = plan_recording(source, config)
         counts = {name: sum(b.stop - b.start for b in blocks if b.split == name) for name in SPLITS}
@@ -201,12 +202,15 @@ def _played(
 
 def _open_ale(config: CollectionConfig) -> Play:
     from permakey_tf.envs.atari import AtariGame
+    from permakey_tf.envs.categories import reliability_warning
     from permakey_tf.envs.rollouts import collect_episodes, game_settings
 
     game = AtariGame(**game_settings(config))
     columns = {"actions", "rewards"} | ({"objects"} if config.objects else set())
     origin = {"rom": game.rom, "policy": config.policy, "actions": list(game.action_names)}
-    return Play(collect_episodes(game, config), frozenset(columns), origin)
+    warning = reliability_warning(config.game) if config.objects else None
+    notes = (warning,) if warning else ()
+    return Play(collect_episodes(game, config), frozenset(columns), origin, notes)
 
 
 def _open_gymnasium(config: CollectionConfig) -> Play:

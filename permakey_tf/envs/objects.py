@@ -17,11 +17,11 @@ import importlib.util
 import pathlib
 import sys
 import types
-from typing import NamedTuple
 
 import numpy as np
 
 from permakey_tf.configs import canonical_game
+from permakey_tf.envs.categories import GAMES
 from permakey_tf.errors import UserError
 
 OCATARI_VERSION = "2.2.1"
@@ -31,50 +31,6 @@ INSTALL_COMMAND = f"pip install --no-deps ocatari=={OCATARI_VERSION}"
 RAM_SIZE = 128  # bytes, the whole memory of an Atari 2600
 
 Box = tuple[str, int, int, int, int]
-
-
-class GameObjects(NamedTuple):
-    """What is known of one game's boxes.
-
-    reliability: judged by eye, with the boxes drawn over the frames:
-      "exact"        every box is where the object is;
-      "good"         small faults, such as a head that a box cuts off;
-      "player only"  only the player's box can be trusted;
-      "poor"         no measurement should rest on these boxes.
-    categories: every category name that a box can have, the player first.
-    """
-
-    reliability: str
-    categories: tuple[str, ...]
-
-
-def _game(reliability: str, categories: str) -> GameObjects:
-    return GameObjects(reliability, tuple(categories.split()))
-
-
-# By canonical name, which is the name of OCAtari's module too.
-GAMES = types.MappingProxyType(
-    {
-        "mspacman": _game("exact", "Player Ghost Fruit PowerPill Pill"),
-        "seaquest": _game(
-            "good",
-            "Player Shark Submarine Diver EnemyMissile SurfaceSubmarine PlayerMissile OxygenBar"
-            " CollectedDiver",
-        ),
-        "frostbite": _game("good", "Player Bear House Door Bird Crab Clam GreenFish FloatingBlock"),
-        "spaceinvaders": _game("good", "Player Shield Bullet Satellite Alien"),
-        "montezumarevenge": _game(
-            "good",
-            "Player Key Amulet Sword Torch Ruby Skull Spider Snake Barrier Beam Rope Wall Ladder"
-            " Platform Disappearing_Platform Conveyer_Belt Key_HUD Amulet_HUD Torch_HUD Sword_HUD",
-        ),
-        "enduro": _game("player only", "Player Car"),
-        "battlezone": _game(
-            "poor",
-            "Player Crosshair Radar Radar_Content Blue_Tank Yellow_Blue_Tank Red_Thing Boss",
-        ),
-    }
-)
 
 
 class ObjectReader:
@@ -88,7 +44,7 @@ class ObjectReader:
 
     Attributes:
       game: canonical name of the game.
-      reliability: how far the boxes can be trusted; see `GameObjects`.
+      reliability: how far the boxes can be trusted; see `categories.GameObjects`.
       categories: every category name that `read` can give.
     """
 
@@ -107,7 +63,8 @@ class ObjectReader:
             raise UserError(
                 f"no ground-truth boxes for the game {game!r}: they exist for {', '.join(GAMES)}"
             )
-        self.reliability, self.categories = GAMES[self.game]
+        self.reliability = GAMES[self.game].reliability
+        self.categories = GAMES[self.game].categories
         self._reader = _load_reader(self.game)
         self.reset()
 

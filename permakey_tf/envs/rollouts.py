@@ -10,6 +10,7 @@ import numpy as np
 from permakey_tf.configs import CollectionConfig
 from permakey_tf.envs.atari import AtariGame, episode_seed
 from permakey_tf.envs.search import SearchPool, Sequence, available_cores
+from permakey_tf.envs.visibility import VisibilityTest, boxes_of_one_frame
 from permakey_tf.types import Step
 
 MAX_HOLD = 8  # agent steps; single random actions would keep a character trembling on one spot
@@ -163,10 +164,19 @@ def collect_episodes(
 def _episodes(game, reader, config, processes) -> Iterator[Iterator[Step]]:
     with contextlib.ExitStack() as stack:
         policy: Policy = RandomPolicy(game.num_actions)
+        visibility = VisibilityTest(config.game)
         if config.policy == "lookahead":
             workers = min(processes or available_cores(), config.lookahead_sequences)
             pool = stack.enter_context(SearchPool(workers, **game_settings(config)))
             policy = LookaheadPolicy(pool, game.num_actions, config)
         for episode in itertools.count():
             seed = episode_seed("collect", config.collect_seed, episode)
-            yield play_episode(game, policy, seed, config.max_episode_steps, reader)
+            steps = play_episode(game, policy, seed, config.max_episode_steps, reader)
+            yield steps if reader is None else _tell_visible(steps, visibility)
+
+
+def _tell_visible(steps: Iterator[Step], visibility: VisibilityTest) -> Iterator[Step]:
+    """Adds to steps with boxes which of them are drawn: decided on the full-size frame."""
+    for step in steps:
+        boxes = boxes_of_one_frame(step.boxes)
+        yield step._replace(visible=visibility(step.frame[None], boxes))

@@ -1,0 +1,116 @@
+"""Writes the benchmark's results: JSON, CSV, Markdown and plots."""
+
+import json
+from pathlib import Path
+
+from permakey_tf.errors import UserError
+from permakey_tf.evaluation import quality_tables as tables
+from permakey_tf.evaluation.benchmark import Result, Row
+from permakey_tf.training.files import replaced
+from permakey_tf.viz import quality as plots
+
+
+def write_report(result: Result, folder: str | Path) -> dict[str, Path]:
+    """Writes everything into a folder; files of an earlier report are replaced.
+
+    Returns:
+      {what: path} of the files.
+
+    Raises:
+      UserError: the folder cannot be made.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out={folder}: cannot be made ({error.strerror})") from error
+    values = json.dumps(tables.as_json(result), indent=1, allow_nan=False) + "\n"
+    texts = {
+        "all values": ("quality.json", values),
+        "the same as a table": ("quality.csv", tables.as_csv(result)),
+        "tables": ("quality.md", tables.as_markdown(result)),
+    }
+    for name, text in texts.values():
+        with replaced(folder / name) as file:
+            file.write(text.encode())
+    written = {what: folder / name for what, (name, _) in texts.items()}
+    return written | _write_plots(result, folder)
+
+
+def _write_plots(result: Result, folder: Path) -> dict[str, Path]:
+    config, first = result.config, result.sets[0]
+    about = f"{result.data['game']}, {result.data['frames']:,} frames"
+    paths = {
+        "recall over distance": folder / "recall_curve.png",
+        "recall by category": folder / "recall_by_category.png",
+        "tracking": folder / "tracking.png",
+    }
+    epsilons = range(config.max_epsilon + 1)
+    near, over = {}, {}
+    for measure, share in (("recall", "tracks found"), ("precision", "keypoints that track")):
+        near[measure] = _series(result, [(first, measure, at) for at in epsilons])
+        places = [(first, f"tracking_{measure}", at) for at in config.windows]
+        over[f"{share} ({measure})"] = _series(result, places)
+    plots.curves(
+        near,
+        epsilons,
+        f"{first} within a distance: {about}",
+        "distance, pixels",
+        paths["recall over distance"],
+    )
+    plots.curves(
+        over,
+        config.windows,
+        f"tracking of {first} within {config.epsilon} pixels: {about}",
+        "window, frames",
+        paths["tracking"],
+    )
+    names = [name for name in result.groups if name not in result.sets]
+    plots.dots(
+        _series(result, [(name, "recall", config.epsilon) for name in names]),
+        names,
+        f"recall within {config.epsilon} pixels (lines: range over seeds): {about}",
+        "recall",
+        paths["recall by category"],
+    )
+    return paths
+
+
+def _series(result: Result, places: list[tuple]) -> list[plots.Series]:
+    """A line for every row that is drawn; `places` are (group, measure, at).
+
+    Where there is a mean over seeds, it has the label and their range. Single seeds are drawn as
+    thin lines, but not those of controls, which would only crowd the plot.
+    """
+    members: dict[tuple[str, str], list[Row]] = {}
+    for row in result.rows:
+        if row.family and row.kind != "seeds":
+            members.setdefault((row.family, row.variant), []).append(row)
+    numbers: dict[str, int] = {}
+    variants: dict[str, int] = {}
+    lines: list[plots.Series] = []
+    for row in result.rows:
+        if row.kind == "baseline":
+            number = sum(line.kind == "baseline" for line in lines)
+            lines.append(plots.Series(row.label, "baseline", number, 0, _values(row, places)))
+            continue
+        number = numbers.setdefault(row.family or row.name, len(numbers))
+        variant = variants.setdefault(row.variant, len(variants))
+        family = members.get((row.family, row.variant), [])
+        is_member = row.kind != "seeds" and len(family) > 1
+        if is_member and row.variant:
+            continue
+        kind = "member" if is_member else "control" if row.variant else "model"
+        bounds = _range(family, places) if row.kind == "seeds" else ()
+        label = "" if is_member else row.label
+        lines.append(plots.Series(label, kind, number, variant, _values(row, places), *bounds))
+    return lines
+
+
+def _values(row: Row, places: list[tuple]) -> list[float]:
+    return [tables.Column("", *place).find(row.scores) for place in places]
+
+
+def _range(rows: list[Row], places: list[tuple]) -> tuple[list[float], list[float]]:
+    columns = list(zip(*(_values(row, places) for row in rows), strict=True))
+    return [min(column) for column in columns], [max(column) for column in columns]

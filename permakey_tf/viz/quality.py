@@ -1,0 +1,102 @@
+"""Plots of keypoint quality, told apart by colour, line and marker: readable without colours."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours that show on white, for models; what is no model is grey.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_GREYS = ("#000000", "#333333", "#666666", "#888888")
+_MODEL_MARKERS = "osD^vP"
+_CONTROLS = (((0, (5, 2)), "<"), ((0, (1, 1)), ">"), ((0, (5, 1, 1, 1)), "p"))  # line, marker
+_BASELINE_MARKERS = "x+*1"
+
+
+class Series(NamedTuple):
+    """One line of a plot.
+
+    label: for the legend; "" leaves it out.
+    kind: "model", "member" (one of the seeds that a model's line is the mean of), "control" or
+      "baseline".
+    number: of the model that it is, or belongs to; of baselines, of the baseline.
+    variant: number of the kind of control.
+    values: one per place on the axis; NaN where there is none.
+    low, high: a range around the values; empty where there is none.
+    """
+
+    label: str
+    kind: str
+    number: int
+    variant: int
+    values: Sequence[float] = ()
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
+def curves(
+    panels: dict[str, list[Series]], places: Sequence[int], title: str, x_label: str, path: Path
+) -> None:
+    """Lines over numbers, one panel per measure, one legend below.
+
+    Args:
+      panels: {name of the measure: its lines}.
+      places: the numbers, evenly spaced on the axis.
+      path: of the PNG file.
+    """
+    figure = Figure(figsize=(4.5 * len(panels), 5.0), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    every = range(len(places))
+    for axis, (name, lines) in zip(axes, panels.items(), strict=True):
+        for line in lines:
+            axis.plot(every, line.values, label=line.label or None, **_style(line))
+        axis.set(xlabel=x_label, ylabel=name, ylim=(0, 1))
+        shown = every[:: -(-len(places) // 9)]
+        axis.set_xticks(shown, [str(places[index]) for index in shown])
+        axis.grid(alpha=0.3)
+    _finish(figure, axes[0], title, path)
+
+
+def dots(lines: list[Series], names: Sequence[str], title: str, x_label: str, path: Path) -> None:
+    """One row of dots per name, with ranges where there are some."""
+    shown = [line for line in lines if line.kind != "member"]
+    height = 1.6 + (0.25 + 0.09 * len(shown)) * len(names) + 0.1 * len(shown)
+    figure = Figure(figsize=(7.5, height), layout="constrained")
+    axis = figure.subplots()
+    for number, line in enumerate(shown):
+        offset = 0.8 * ((number + 0.5) / len(shown) - 0.5)
+        rows = [index + offset for index in range(len(names))]
+        style = _style(line) | {"linestyle": "none", "markersize": 6}
+        axis.plot(line.values, rows, label=line.label, **style)
+        if line.low:
+            axis.hlines(rows, line.low, line.high, color=style["color"], lw=1.2)
+    for edge in range(1, len(names)):
+        axis.axhline(edge - 0.5, color="#dddddd", lw=0.8)
+    axis.set(xlabel=x_label, xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5))
+    axis.set_yticks(range(len(names)), names)
+    axis.grid(axis="x", alpha=0.3)
+    _finish(figure, axis, title, path)
+
+
+def _finish(figure: Figure, axis, title: str, path: Path) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=11)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def _style(line: Series) -> dict:
+    colors = _GREYS if line.kind == "baseline" else _COLORS
+    style = {"color": colors[line.number % len(colors)], "linewidth": 1.3, "markersize": 5}
+    if line.kind == "model":
+        marker = _MODEL_MARKERS[line.number % len(_MODEL_MARKERS)]
+        return style | {"linewidth": 2.2, "marker": marker}
+    if line.kind == "member":
+        return style | {"linewidth": 0.7, "alpha": 0.6}
+    if line.kind == "control":
+        dashes, marker = _CONTROLS[line.variant % len(_CONTROLS)]
+        return style | {"linestyle": dashes, "marker": marker, "markerfacecolor": "white"}
+    marker = _BASELINE_MARKERS[line.number % len(_BASELINE_MARKERS)]
+    return style | {"linestyle": "dotted", "marker": marker}

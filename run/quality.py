@@ -1,0 +1,40 @@
+"""Scores keypoints against the true boxes of a game's objects, beside baselines and controls.
+
+  python -m run.data --game=mspacman --objects --num_frames=6000 --split=8,1,1 --out=data/truth
+  python -m run.quality --runs=RUN,RUN,... --data=data/truth --out=quality
+  python -m run.quality --keypoints_npz=FILE --data=MsPacman.npz --out=quality
+
+See docs/quality.md for every measure.
+"""
+
+from absl import flags
+
+from flags import common
+from flags import quality as quality_flags
+from permakey_tf.evaluation.benchmark import run_benchmark
+from permakey_tf.evaluation.footage import open_footage
+from permakey_tf.evaluation.quality_report import write_report
+from permakey_tf.evaluation.quality_tables import as_text, summary
+
+
+def main():
+    command = quality_flags.from_flags()
+    footage = open_footage(command.data, command.game, command.visible_only)
+    result = run_benchmark(
+        footage, command.runs, command.keypoint_files, command.quality, progress=True
+    )
+    written = write_report(result, command.out)
+    for table in summary(result):
+        print(as_text(table))
+    for note in result.notes:
+        print(f"note: {note}")
+    for what, path in written.items():
+        print(f"{what}: {path}")
+
+
+quality_flags.define()
+flags.adopt_module_key_flags(quality_flags)
+flags.adopt_module_key_flags(common)
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,405 @@
+"""`python -m run.quality` from frames with boxes to tables, and what it refuses."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import moving_square, tiny_config, write_store
+
+from permakey_tf.data.frames import FrameStoreWriter
+from permakey_tf.errors import UserError
+from permakey_tf.evaluation import quality_tables as tables
+from permakey_tf.evaluation.benchmark import run_benchmark
+from permakey_tf.evaluation.footage import open_footage
+from permakey_tf.evaluation.quality_report import write_report
+from permakey_tf.quality_config import QualityConfig
+from permakey_tf.training import checkpoint
+from permakey_tf.training.runs import FrameSpec, RunFolder, build_model
+from permakey_tf.types import Step
+
+ROOT = Path(__file__).parents[1]
+SIZE, COUNTS = 20, {"train": 60, "validation": 10, "test": 40}
+CONFIG = QualityConfig(windows=(1, 5, 10))
+FLAGS = ["--windows=1,5,10"]
+
+
+def square_box(frame):
+    """Box (x, y, w, h), in pixels of the 210x160 frame, of the bright square in a small frame."""
+    rows, columns = np.nonzero(frame[..., 0] > 200)
+    y, x = rows.min() * 209 / (SIZE - 1), columns.min() * 159 / (SIZE - 1)
+    return round(x), round(y), round(3 * 159 / (SIZE - 1)), round(3 * 209 / (SIZE - 1))
+
+
+def make_store(path, boxes=True, visible=True, game="mspacman", channels=3):
+    """A store of squares that jump about; each has a box, and a ghost's that is not drawn."""
+    frames = moving_square(sum(COUNTS.values()), SIZE, channels, seed=0)
+    splits = [name for name, count in COUNTS.items() for _ in range(count)]
+    with FrameStoreWriter(path, SIZE, channels, {"objects"} if boxes else set()) as writer:
+        for row, (frame, split) in enumerate(zip(frames, splits, strict=True)):
+            step = Step(frame, first=row % 20 == 0 or row == 70)
+            if boxes:
+                ghost = ("Ghost", 0, 0, 9, 10)
+                step = step._replace(boxes=[("Player", *square_box(frame)), ghost])
+                step = step._replace(visible=np.array([True, False]) if visible else None)
+            writer.append(step, split)
+        return writer.finish({"game": game, "source": "test"})
+
+
+def make_run(path, store, seed, **changes):
+    """A run folder whose model is as it was drawn from the seed: training would take time."""
+    config, frames = tiny_config(seed=seed, **changes), FrameSpec.of(store)
+    folder = RunFolder.create_or_resume(path, config, frames)
+    variables = checkpoint.named_variables({"model": build_model(config, frames).variables})
+    checkpoint.save(folder.best_checkpoint, {name: v.numpy() for name, v in variables.items()})
+    return path
+
+
+def perfect_centers(store):
+    """float [N, 2, 2]: one keypoint on the square, one in the corner at the bottom right."""
+    objects = store.objects()
+    x, y, w, h = objects.xywh[objects.category == objects.categories.index("Player")].T
+    on = np.stack([(y + h / 2) / 209 * 2 - 1, (x + w / 2) / 159 * 2 - 1], -1)
+    return np.stack([on, np.ones_like(on)], axis=1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A store, two noisy runs that differ in their seed, and a file of perfect keypoints."""
+    folder = tmp_path_factory.mktemp("quality")
+    store = make_store(folder / "store")
+    for seed in (0, 1):
+        make_run(folder / f"tiny_seed{seed}", store, seed, noise="both")
+    np.savez(folder / "perfect.npz", centers=perfect_centers(store))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    runs = [folder / "tiny_seed0", folder / "tiny_seed1"]
+    return run_benchmark(open_footage(folder / "store"), runs, [folder / "perfect.npz"], CONFIG)
+
+
+def row_of(result, label):
+    (row,) = [row for row in result.rows if row.label == label]
+    return row
+
+
+class TestResult:
+    def test_rows_and_their_kinds(self, result):
+        several = ["(K=2, 20 pixels, noise none)", "(K=3, 20 pixels, noise both)"]
+        baselines = ["random", "grid", "best constants", "frame difference"]
+        assert [(row.label, row.kind) for row in result.rows] == [
+            ("perfect", "keypoints"),
+            ("tiny_seed0", "run"),
+            ("tiny_seed1", "run"),
+            ("tiny (2 seeds)", "seeds"),
+            ("tiny_seed0, peaks of the error maps", "control"),
+            ("tiny_seed1, peaks of the error maps", "control"),
+            ("tiny (2 seeds), peaks of the error maps", "seeds"),
+            ("perfect, shuffled", "control"),
+            ("tiny_seed0, shuffled", "control"),
+            ("tiny_seed1, shuffled", "control"),
+            ("tiny (2 seeds), shuffled", "seeds"),
+            *((f"{name} {suffix}", "baseline") for suffix in several for name in baselines),
+        ]
+
+    def test_perfect_keypoints_and_their_control(self, result):
+        scores = row_of(result, "perfect").scores["characters"]
+        assert scores["recall"][4] == 1 and scores["precision"][4] == 0.5
+        assert scores["boxes"] == 40  # the ghost is not drawn
+        control = row_of(result, "perfect, shuffled").scores["characters"]
+        assert control["recall"][4] < 0.3
+        probe = row_of(result, "perfect").scores["Player"]
+        # The penalty shrinks the weights a little: the fit has 60 frames.
+        assert probe["probe_r2"] > 0.98 and probe["probe_error"] < 6
+
+    def test_the_mean_over_seeds(self, result):
+        of_seeds = [row_of(result, f"tiny_seed{seed}").scores for seed in (0, 1)]
+        row = row_of(result, "tiny (2 seeds)")
+        values = [scores["characters"]["recall"][16] for scores in of_seeds]
+        assert row.scores["characters"]["recall"][16] == pytest.approx(np.mean(values))
+        low, high = row.interval["characters"]["recall"][16]
+        assert low <= np.mean(values) <= high
+        assert row.scores["stability"]["distance"] > 0
+        assert row.about["members"] == ["tiny_seed0", "tiny_seed1"]
+
+    def test_keypoints_on_the_bars_are_counted_where_there_are_bars(self, result):
+        assert "bars" not in row_of(result, "perfect").scores
+        scores = row_of(result, "random (K=3, 20 pixels, noise both)").scores["bars"]
+        # A bar covers 5 of 20 pixels: 1 - (3/4)^2 of the frame, less along its edges.
+        assert scores["share"] == pytest.approx(scores["chance"], abs=0.15)
+        assert 0.3 < scores["chance"] < 0.5
+        assert 0 <= row_of(result, "tiny_seed0").scores["bars"]["share"] <= 1
+
+    def test_frame_differences_find_a_square_that_jumps(self, result):
+        scores = row_of(result, "frame difference (K=2, 20 pixels, noise none)").scores
+        assert scores["Player"]["recall"][16] > 0.9
+
+    def test_all_seeds_see_the_same_bars_and_a_second_time_gives_the_same(self, folder, result):
+        runs = [folder / "tiny_seed1"]
+        again = run_benchmark(open_footage(folder / "store"), runs, config=CONFIG)
+        for label in ("tiny_seed1", "tiny_seed1, shuffled", "tiny_seed1, peaks of the error maps"):
+            one, two = (json.dumps(row_of(r, label).scores) for r in (again, result))
+            assert one == two
+
+
+@pytest.fixture(scope="module")
+def written(folder):
+    """The real command, with everything on."""
+    runs = ",".join(str(folder / f"tiny_seed{seed}") for seed in (0, 1))
+    arguments = [f"--runs={runs}", f"--keypoints_npz={folder / 'perfect.npz'}", *FLAGS]
+    arguments += [f"--data={folder / 'store'}", f"--out={folder / 'new' / 'out'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "run.quality", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "new" / "out", done.stdout
+
+
+class TestCommand:
+    def test_the_terminal_shows_the_first_set_and_says_where_everything_is(self, written):
+        out, text = written
+        assert "characters, within 4 pixels" in text and "recall by category" in text
+        assert "tiny (2 seeds), peaks of the error maps" in text
+        for name in ("quality.json", "quality.csv", "quality.md", "recall_curve.png",
+                     "recall_by_category.png", "tracking.png"):  # fmt: skip
+            assert str(out / name) in text and (out / name).stat().st_size > 0
+
+    def test_json_holds_what_another_process_found(self, written, result):
+        content = json.loads((written[0] / "quality.json").read_text())
+        assert content["format"] == "permakey-quality"
+        assert content["data"]["frames"] == 40 and content["data"]["episodes"] == 3
+        assert content["data"]["boxes"]["Player"] == 40
+        assert content["settings"]["windows"] == [1, 5, 10]
+        expected = json.loads(json.dumps(tables.as_json(result)))
+        assert [row["name"] for row in content["rows"]] == [row.name for row in result.rows]
+        for found, row in zip(content["rows"], expected["rows"], strict=True):
+            assert_close(found["scores"], row["scores"])
+        run = next(row for row in content["rows"] if row["name"] == "tiny_seed1")
+        assert run["about"]["settings"]["training"]["seed"] == 1
+        assert run["about"]["noise"] == "both"
+
+    def test_csv_and_markdown_hold_the_same_values(self, written, result):
+        with (written[0] / "quality.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        scores = row_of(result, "tiny (2 seeds)")
+        (found,) = [
+            row for row in rows
+            if (row["row"], row["variant"], row["group"], row["measure"], row["at"])
+            == ("tiny (2 seeds)", "", "characters", "recall", "16")
+        ]  # fmt: skip
+        value = scores.scores["characters"]["recall"][16]
+        low, high = scores.interval["characters"]["recall"][16]
+        assert [float(found[k]) for k in ("value", "low", "high")] == pytest.approx(
+            [value, low, high], rel=1e-4, abs=1e-5
+        )
+        text = (written[0] / "quality.md").read_text()
+        assert "| perfect | 2 | 1.00 | 0.50 | 0.67 |" in text
+        for title in ("tracking of characters", "probe", "share of keypoints on the bars",
+                      "distance between the keypoints of two seeds"):  # fmt: skip
+            assert f"## {title}" in text
+
+    def test_plots_are_pictures_with_something_on_them(self, written):
+        for path in written[0].glob("*.png"):
+            image = cv2.imread(str(path))
+            assert image.shape[0] > 300 and image.shape[1] > 600
+            assert 100 < image.mean() < 254.5 and image.std() > 5
+
+    def test_an_earlier_report_is_replaced(self, folder, result, tmp_path):
+        write_report(result, tmp_path)
+        first = (tmp_path / "quality.json").read_text()
+        write_report(result, tmp_path)
+        assert (tmp_path / "quality.json").read_text() == first
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match="--out="):
+            write_report(result, tmp_path / "file")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--data=x", "--runs=a"], "--out must be given"),
+            (["--data=x", "--out=x"], "give --runs or --keypoints_npz"),
+            (["--data=nowhere", "--out=x", "--runs=a"], "--data=nowhere: no frame store"),
+            (["--data=x", "--out=x", "--runs=a", "--epsilon=17"], "epsilon=17 must not exceed"),
+        ],
+    )
+    def test_mistakes_are_one_line(self, arguments, message):
+        done = subprocess.run(
+            [sys.executable, "-m", "run.quality", *arguments],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ") and message in line
+
+
+def assert_close(one, two):
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for key in one:
+            assert_close(one[key], two[key])
+    elif one is None or two is None:
+        assert one is two
+    else:
+        assert math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-9)
+
+
+# ----------------------------------------------------------------------------- what does not fit
+
+
+class TestRefusals:
+    def test_stores_without_what_is_needed(self, tmp_path):
+        make_store(tmp_path / "bare", boxes=False)
+        with pytest.raises(UserError, match=r"no ground-truth boxes.*run\.data.*--objects"):
+            open_footage(tmp_path / "bare")
+        make_store(tmp_path / "old", visible=False)
+        with pytest.raises(UserError, match=r"which objects are drawn.*--novisible_only"):
+            open_footage(tmp_path / "old")
+        footage = open_footage(tmp_path / "old", visible_only=False)
+        assert footage.objects.visible is None
+        with pytest.raises(UserError, match="holds frames of mspacman"):
+            open_footage(tmp_path / "old", game="Seaquest")
+
+    def test_all_boxes_count_where_asked(self, folder):
+        footage = open_footage(folder / "store", visible_only=False)
+        found = run_benchmark(footage, [], [folder / "perfect.npz"], CONFIG)
+        assert row_of(found, "perfect").scores["characters"]["recall"][4] == 0.5
+        assert found.data["boxes"]["Ghost"] == 40 and not found.data["visible_only"]
+
+    def test_runs_of_another_game_or_of_colour(self, folder, tmp_path):
+        run = folder / "tiny_seed0"
+        make_store(tmp_path / "other", game="seaquest")
+        with pytest.raises(UserError, match=r"trained on mspacman.*has frames of seaquest"):
+            run_benchmark(open_footage(tmp_path / "other"), [run], config=CONFIG)
+        make_store(tmp_path / "grey", channels=1)
+        with pytest.raises(UserError, match="needs colour"):
+            run_benchmark(open_footage(tmp_path / "grey"), [run], config=CONFIG)
+        with pytest.raises(UserError, match="no run folder"):
+            run_benchmark(open_footage(folder / "store"), [tmp_path], config=CONFIG)
+        with pytest.raises(UserError, match="nothing to score"):
+            run_benchmark(open_footage(folder / "store"))
+        with pytest.raises(UserError, match="tiny_seed0 is given twice"):
+            run_benchmark(open_footage(folder / "store"), [run, run], config=CONFIG)
+
+    def test_frames_in_which_nothing_is_drawn(self, folder):
+        footage = open_footage(folder / "store")
+        nothing = np.zeros(len(footage.objects.frame), bool)
+        hidden = footage._replace(objects=footage.objects._replace(visible=nothing))
+        with pytest.raises(UserError, match="no object that counts is drawn"):
+            run_benchmark(hidden, [], [folder / "perfect.npz"], CONFIG)
+
+    def test_files_of_one_name_are_told_apart_by_their_folders(self, folder, tmp_path):
+        other = tmp_path / "perfect.npz"
+        other.write_bytes((folder / "perfect.npz").read_bytes())
+        files = [folder / "perfect.npz", other]
+        found = run_benchmark(open_footage(folder / "store"), [], files, CONFIG)
+        assert [row.label for row in found.rows[:2]] == [str(file) for file in files]
+
+    @pytest.mark.parametrize(
+        ("arrays", "message"),
+        [
+            ({"centers": np.zeros((50, 2, 2))}, "50 frames.*has 110, of which 40.*rows 70 to 109"),
+            ({"points": np.zeros((110, 2, 2))}, "no array 'centers'"),
+            ({"centers": np.zeros((110, 4))}, "must be floating-point"),
+            ({"centers": np.full((40, 2, 2), np.inf)}, "finite"),
+        ],
+    )
+    def test_keypoints_that_do_not_fit(self, folder, tmp_path, arrays, message):
+        np.savez(tmp_path / "file.npz", **arrays)
+        with pytest.raises(UserError, match=f"file.npz.*{message}"):
+            run_benchmark(open_footage(folder / "store"), [], [tmp_path / "file.npz"], CONFIG)
+
+    def test_keypoints_for_the_scored_frames_only_have_no_probe(self, folder, tmp_path):
+        with np.load(folder / "perfect.npz") as file:
+            np.savez(tmp_path / "scored.npz", centers=file["centers"][70:])
+        found = run_benchmark(open_footage(folder / "store"), [], [tmp_path / "scored.npz"], CONFIG)
+        scores = row_of(found, "scored").scores
+        assert scores["characters"]["recall"][4] == 1
+        assert "probe_r2" not in scores["Player"]
+        assert "probe_r2" in row_of(found, "random").scores["Player"]
+
+
+# ---------------------------------------------------------------------------------- rollout files
+
+
+def write_rollout(path, num_frames=40, starts=(0, 15, 30), **changes):
+    """A player that walks on a dark frame; in every fourth frame it is not drawn."""
+    frames = np.full((num_frames, 210, 160, 3), 20, np.uint8)
+    for row, frame in enumerate(frames):
+        if row % 4:
+            frame[50:60, row : row + 9] = (210, 164, 74)
+    arrays = {
+        "frames": frames,
+        "episode_start": np.isin(np.arange(num_frames), starts),
+        "box_frame": np.arange(num_frames, dtype=np.int32),
+        "box_cat": np.zeros(num_frames, np.uint8),
+        "box_xywh": np.array([(row, 50, 9, 10) for row in range(num_frames)], np.int16),
+        "categories": np.array(["Player"]),
+    } | changes
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return path
+
+
+def test_of_a_rollout_file_the_second_half_is_scored(tmp_path):
+    path = write_rollout(tmp_path / "MsPacman.npz")
+    footage = open_footage(path)
+    assert footage.game == "mspacman" and footage.content_hash == ""
+    assert (footage.fit, footage.score) == (range(20), range(20, 40))
+    assert footage.episodes.tolist() == [0] * 15 + [1] * 15 + [2] * 10
+    assert footage.objects.visible.tolist() == [row % 4 != 0 for row in range(40)]
+    y, x = (55 / 209 * 2 - 1), (np.arange(40) + 4.5) / 159 * 2 - 1
+    centers = np.stack([np.broadcast_to(y, 40), x], -1)[:, None]
+    np.savez(tmp_path / "mine.npz", centers=centers)
+    found = run_benchmark(footage, [], [tmp_path / "mine.npz"], CONFIG)
+    scores = row_of(found, "mine").scores["characters"]
+    assert scores["boxes"] == 15
+    assert (scores["recall"][0], scores["precision"][0]) == (1, 15 / 20)
+    # Only the episode that begins in the second half is held out from the probe's fit.
+    assert found.data["probe_held_out_frames"] == 10
+    assert found.data["first_row"] == 20 and found.notes == []
+
+
+def test_a_rollout_of_one_episode_has_no_probe_and_says_so(tmp_path):
+    path = write_rollout(tmp_path / "rollout.npz", episode_start=None)
+    np.savez(tmp_path / "mine.npz", centers=np.zeros((40, 1, 2)))
+    found = run_benchmark(open_footage(path), [], [tmp_path / "mine.npz"], CONFIG)
+    assert any("no probe" in note for note in found.notes)
+    assert any("no sets of objects are known for 'rollout'" in note for note in found.notes)
+    assert found.sets == ("all",)
+    assert open_footage(path, game="Ms-Pacman").game == "mspacman"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"frames": np.zeros((40, 84, 84, 3), np.uint8)}, "210x160 pixels, not 84x84"),
+        ({"frames": np.zeros((40, 210, 160), np.uint8)}, "'frames' must be uint8"),
+        ({"categories": None}, "no array 'categories'"),
+        ({"box_xywh": np.zeros((40, 3), np.int16)}, "'box_xywh' has type int16"),
+        ({"box_frame": np.arange(40, dtype=np.int32)[::-1]}, "not ascending"),
+        ({"box_frame": np.arange(1, 41, dtype=np.int32)}, "out of range"),
+        ({"box_cat": np.ones(40, np.uint8)}, "out of range"),
+        ({"episode_start": np.zeros(3, bool)}, "'episode_start' must be bool"),
+    ],
+)
+def test_broken_rollouts_are_refused(tmp_path, changes, message):
+    path = write_rollout(tmp_path / "MsPacman.npz", **changes)
+    with pytest.raises(UserError, match=f"MsPacman.npz.*{message}"):
+        open_footage(path)
+
+
+def test_other_games_and_files_are_refused(tmp_path):
+    path = write_rollout(tmp_path / "rollout.npz")
+    with pytest.raises(UserError, match="--game=tetris"):
+        open_footage(path, game="tetris")
+    with pytest.raises(UserError, match="no frame store"):
+        open_footage(tmp_path / "movie.mp4")
+    write_store(tmp_path / "toy")
+    with pytest.raises(UserError, match="no ground-truth boxes"):
+        open_footage(tmp_path / "toy")
