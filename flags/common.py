@@ -104,6 +104,16 @@ def fail(message: str, code: int = 1) -> typing.NoReturn:
     sys.exit(code)
 
 
+def leave_if_interrupted(interruption, step: int) -> None:
+    """Leaves as a signal asks for, where a training was interrupted by one and has saved."""
+    if interruption.signal:
+        fail(
+            f"interrupted by {interruption.signal.name}; saved at step {step}; the same command "
+            "continues from there",
+            code=128 + interruption.signal,
+        )
+
+
 def parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
     """Parses a command line, its first word the program's name; returns that word.
 

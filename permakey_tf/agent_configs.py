@@ -2,46 +2,19 @@
 
 import dataclasses
 
-from permakey_tf.configs import Config, Stack, check_stack, setting
+from permakey_tf.configs import Config, GameConfig, Stack, check_stack, setting
 from permakey_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class EnvironmentConfig(Config):
+class EnvironmentConfig(GameConfig):
     """The game that the agent plays."""
 
-    game: str = setting(
-        "mspacman",
-        "Atari game, any of ale-py's; case and underscores do not matter.",
-        origin="paper",
-    )
     env_id: str = setting(
         "",
         "Plays this Gymnasium environment instead of an Atari game: it must render RGB and have "
         "discrete actions. module:id imports the module first.",
         origin="ours",
-    )
-    frame_skip: int = setting(
-        4,
-        "Emulator frames per action; the last two are joined by their maximum.",
-        origin="paper",
-        unit="emulator frames",
-        low=1,
-        high=60,
-    )
-    noop_max: int = setting(
-        30, "Up to this many no-ops open an episode.", origin="paper", unit="emulator steps", low=0
-    )
-    sticky_actions: float = setting(
-        0.0,
-        "Probability that the emulator repeats the last action; 0.25 is the stricter protocol of "
-        "Machado et al. 2018.",
-        origin="paper",
-        low=0,
-        below=1,
-    )
-    max_episode_steps: int = setting(
-        4000, "A game is cut after this many actions.", origin="code", unit="agent steps", low=1
     )
     noise: str = setting(
         "as-trained",

@@ -139,15 +139,42 @@ def flatten(config: Config) -> dict[str, Any]:
 
 
 @dataclasses.dataclass(frozen=True)
-class CollectionConfig(Config):
-    """Where frames come from and how a frame store is filled (the store: data/frames.py)."""
+class GameConfig(Config):
+    """A game and how it is played, for collecting frames and for the agent alike."""
 
     game: str = setting(
         "mspacman",
-        "Atari game, any of ale-py's; case and underscores do not matter. For sources other than "
-        "ale and npz just the store's label.",
+        "Atari game, any of ale-py's; case and underscores do not matter. Where frames are not an "
+        "Atari game's, just their label.",
         origin="paper",
     )
+    frame_skip: int = setting(
+        4,
+        "Emulator frames per action; the last two are joined by their maximum.",
+        origin="paper",
+        unit="emulator frames",
+        low=1,
+        high=60,
+    )
+    noop_max: int = setting(
+        30, "Up to this many no-ops open an episode.", origin="paper", unit="emulator steps", low=0
+    )
+    sticky_actions: float = setting(
+        0.0,
+        "Probability that the emulator repeats the last action.",
+        origin="paper",
+        low=0,
+        below=1,
+    )
+    max_episode_steps: int = setting(
+        4000, "An episode is cut after this many actions.", origin="code", unit="agent steps", low=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectionConfig(GameConfig):
+    """Where frames come from and how a frame store is filled (the store: data/frames.py)."""
+
     source: str = setting(
         "ale",
         "Where frames come from: ale plays the game; npz reads the authors' data files; minari a "
@@ -190,27 +217,6 @@ class CollectionConfig(Config):
         3, "3 keeps colour, 1 stores greyscale.", origin="paper", choices=(1, 3)
     )
     collect_seed: int = setting(0, "Seed of the emulator and of the policy.", origin="ours", low=0)
-    frame_skip: int = setting(
-        4,
-        "Emulator frames per action; the last two are joined by their maximum.",
-        origin="paper",
-        unit="emulator frames",
-        low=1,
-        high=60,
-    )
-    noop_max: int = setting(
-        30, "Up to this many no-ops open an episode.", origin="paper", unit="emulator steps", low=0
-    )
-    sticky_actions: float = setting(
-        0.0,
-        "Probability that the emulator repeats the last action.",
-        origin="paper",
-        low=0,
-        below=1,
-    )
-    max_episode_steps: int = setting(
-        4000, "An episode is cut after this many actions.", origin="code", unit="agent steps", low=1
-    )
     lookahead_sequences: int = setting(
         16, "Lookahead: random action sequences tried at each decision.", origin="ours", low=1
     )

@@ -28,12 +28,7 @@ def main():
         done = f"step {trainer.progress.step} of {trainer.num_steps}"
         print(f"run folder: {folder.path} (at {done})", flush=True)
         interruption = trainer.train()
-        if interruption.signal:
-            common.fail(
-                f"interrupted by {interruption.signal.name}; saved at step "
-                f"{trainer.progress.step}; the same command continues from there",
-                code=128 + interruption.signal,
-            )
+        common.leave_if_interrupted(interruption, trainer.progress.step)
         for what, path in evaluate_run(trainer).items():
             print(f"{what}: {path}")
         print(f"TensorBoard: tensorboard --logdir={folder.path}")

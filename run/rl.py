@@ -22,12 +22,7 @@ def train(command):
         done = f"step {trainer.progress.step} of {command.agent.learning.num_steps}"
         print(f"run folder: {folder.path} (at {done})", flush=True)
         interruption = trainer.train()
-        if interruption.signal:
-            common.fail(
-                f"interrupted by {interruption.signal.name}; saved at step "
-                f"{trainer.progress.step}; the same command continues from there",
-                code=128 + interruption.signal,
-            )
+        common.leave_if_interrupted(interruption, trainer.progress.step)
         progress = trainer.progress
         print(f"best validation score: {progress.best_score:.1f} at step {progress.best_step}")
         print(f"test it: python -m run.rl --mode=evaluate --runs={folder.path}")

@@ -71,3 +71,13 @@ def tiny_config(**changes) -> KeypointConfig:
             part.update({name: values.pop(name) for name in list(values) if name in part})
     plain.update(values)
     return resolve(KeypointConfig.from_dict(plain), "toy")
+
+
+def refused(result, *words):
+    """Of a process that ended: one line on stderr with all words, no traceback, a non-zero code."""
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]

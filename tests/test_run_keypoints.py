@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import TINY_FLAGS
+from conftest import TINY_FLAGS, refused
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from permakey_tf import KeypointDetector
@@ -64,16 +64,6 @@ def finished(tmp_path_factory):
     result = run(folder)
     assert result.returncode == 0, result.stderr
     return folder, result
-
-
-def refused(result, *words):
-    """One line on stderr that holds all words, no traceback, a non-zero code."""
-    assert result.returncode != 0
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    for word in words:
-        assert word in lines[0], lines[0]
 
 
 class TestFinishedRun:

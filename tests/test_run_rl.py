@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import tiny_config, write_store
+from conftest import refused, tiny_config, write_store
 
 from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig
 from permakey_tf.configs import LoggingConfig
@@ -69,15 +69,6 @@ def run(**flags):
     return subprocess.run(
         command(**flags), cwd=ROOT, capture_output=True, text=True, env=environment
     )
-
-
-def refused(result, *words):
-    assert result.returncode != 0
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    for word in words:
-        assert word in lines[0], lines[0]
 
 
 def checkpoint(folder, name="latest"):

@@ -214,18 +214,11 @@ def _open_ale(config: CollectionConfig) -> Play:
 
 
 def _open_gymnasium(config: CollectionConfig) -> Play:
-    try:
-        import gymnasium
-    except ModuleNotFoundError as error:
-        raise UserError("--source=gymnasium needs a package: pip install gymnasium") from error
-    try:
-        env = gymnasium.make(config.env_id, render_mode="rgb_array", disable_env_checker=True)
-        env.reset(seed=config.collect_seed)
-        frame = env.render()
-    except (gymnasium.error.Error, ModuleNotFoundError, NotImplementedError) as error:
-        raise UserError(f"--env_id={config.env_id}: {error}") from error
-    if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.dtype != np.uint8:
-        raise UserError(f"--env_id={config.env_id}: does not render RGB frames (uint8 [H, W, 3])")
+    import gymnasium
+
+    from permakey_tf.envs.games import open_gymnasium
+
+    env = open_gymnasium(config.env_id)
     discrete = isinstance(env.action_space, gymnasium.spaces.Discrete)
     columns = frozenset({"actions", "rewards"} if discrete else {"rewards"})
     origin = {"env_id": config.env_id, "policy": "random"}

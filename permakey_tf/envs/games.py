@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import gymnasium
 import numpy as np
 
 from permakey_tf.agent_configs import EnvironmentConfig
@@ -27,6 +28,19 @@ class Game(Protocol):
         """Plays one action."""
 
 
+def open_gymnasium(env_id: str) -> gymnasium.Env:
+    """A Gymnasium environment that renders RGB. Raises UserError where there is none."""
+    try:
+        env = gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True)
+        env.reset(seed=0)
+        frame = env.render()
+    except (gymnasium.error.Error, ModuleNotFoundError, NotImplementedError) as error:
+        raise UserError(f"--env_id={env_id}: {error}") from error
+    if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.dtype != np.uint8:
+        raise UserError(f"--env_id={env_id}: does not render RGB frames (uint8 [H, W, 3])")
+    return env
+
+
 class GymnasiumGame:
     """Any Gymnasium environment that renders RGB and has discrete actions.
 
@@ -35,16 +49,7 @@ class GymnasiumGame:
     """
 
     def __init__(self, env_id: str):
-        import gymnasium
-
-        try:
-            self._env = gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True)
-            self._env.reset(seed=0)
-            frame = self._env.render()
-        except (gymnasium.error.Error, ModuleNotFoundError, NotImplementedError) as error:
-            raise UserError(f"--env_id={env_id}: {error}") from error
-        if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.dtype != np.uint8:
-            raise UserError(f"--env_id={env_id} does not render RGB frames (uint8 [H, W, 3])")
+        self._env = open_gymnasium(env_id)
         space = self._env.action_space
         if not isinstance(space, gymnasium.spaces.Discrete):
             raise UserError(f"--env_id={env_id} has actions {space}: discrete ones are needed")
