@@ -46,7 +46,7 @@ _COLUMNS = (
 
 
 @dataclasses.dataclass
-class Progress:
+class Progress(checkpoint.ProgressRecord):
     """Where a run stands; saved with every checkpoint.
 
     step, update: agent steps and updates done. rows: of the replay. episode: number of the current
@@ -269,31 +269,25 @@ class AgentTrainer:
         log.image(progress.step, "validation_episode", overlay.film_strip(*episodes.film))
         if score > progress.best_score:
             progress.best_score, progress.best_step = score, progress.step
-            checkpoint.save(self.folder.best_checkpoint, _arrays(self.weights))
+            checkpoint.save(self.folder.best_checkpoint, checkpoint.to_arrays(self.weights))
 
     # ------------------------------------------------------------------------------ checkpoints
 
     def _save(self):
         self.replay.flush()
-        arrays = _arrays(self.variables)
-        for name, array in arrays.items():
-            if not np.all(np.isfinite(array)):
-                raise UserError(f"{name} is not finite at step {self.progress.step}; not saved")
+        arrays = checkpoint.finite_arrays(self.variables, self.progress.step)
         arrays |= {f"state/{i}": part.numpy() for i, part in enumerate(self.state)}
-        for name, value in dataclasses.asdict(self.progress).items():
-            arrays[f"progress/{name}"] = np.asarray(value)
-        checkpoint.save(self.folder.latest_checkpoint, arrays)
+        checkpoint.save(self.folder.latest_checkpoint, arrays | self.progress.to_arrays())
 
     def _restore(self):
         path = self.folder.latest_checkpoint
         arrays = checkpoint.load(path)
-        fields = {field.name for field in dataclasses.fields(Progress)}
-        saved = {name: arrays.pop(f"progress/{name}", None) for name in fields}
+        progress = Progress.pop_from(arrays, path)
         state = [arrays.pop(f"state/{i}", None) for i in range(2)]
-        if any(value is None for value in [*saved.values(), *state]):
-            raise UserError(f"{path} does not say where the run stands; start a new --logdir")
+        if any(part is None for part in state):
+            raise UserError(f"{path} does not hold the LSTM's state; start a new --logdir")
         checkpoint.assign(self.variables, arrays, path)
-        self.progress = Progress(**{name: value.item() for name, value in saved.items()})
+        self.progress = progress
         self.state = LSTMState(*map(tf.constant, state))
 
 
@@ -328,7 +322,3 @@ class Report:
         """What the progress bar shows."""
         names = {"train/episode_return": "return", "train/loss": "loss", "train/epsilon": "eps"}
         return {short: f"{values[name]:.3g}" for name, short in names.items() if name in values}
-
-
-def _arrays(variables):
-    return {name: np.asarray(variable) for name, variable in variables.items()}

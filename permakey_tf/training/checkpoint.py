@@ -4,6 +4,7 @@ A checkpoint is an explicit name -> array table in NumPy's npz format, so nothin
 silently and nothing but NumPy is needed to look into it.
 """
 
+import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -63,3 +64,35 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path: Path) -> None:
         if tuple(variable.shape) != arrays[name].shape:
             raise UserError(f"{path} does not fit the model: {name} has another shape")
         variable.assign(arrays[name])
+
+
+def to_arrays(variables: dict) -> dict[str, np.ndarray]:
+    """The values of named variables."""
+    return {name: np.asarray(variable) for name, variable in variables.items()}
+
+
+def finite_arrays(variables: dict, step: int) -> dict[str, np.ndarray]:
+    """As `to_arrays`. Raises UserError that names a variable which is not finite."""
+    arrays = to_arrays(variables)
+    for name, array in arrays.items():
+        if not np.all(np.isfinite(array)):
+            raise UserError(f"{name} is not finite at step {step}; not saved")
+    return arrays
+
+
+@dataclasses.dataclass
+class ProgressRecord:
+    """Base of the records of where a run stands: numbers that are saved with every checkpoint."""
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The entries of a checkpoint."""
+        return {f"progress/{k}": np.asarray(v) for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def pop_from(cls, arrays: dict[str, np.ndarray], path: Path):
+        """Takes the entries out of the checkpoint of `path`. Raises UserError if one is missing."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        saved = {name: arrays.pop(f"progress/{name}", None) for name in names}
+        if any(value is None for value in saved.values()):
+            raise UserError(f"{path} does not say where the run stands; delete it to start afresh")
+        return cls(**{name: value.item() for name, value in saved.items()})

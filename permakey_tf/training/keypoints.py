@@ -4,7 +4,6 @@ import math
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -184,7 +183,7 @@ class KeypointTrainer:
         if values["selection"] < progress.best_loss:
             progress.best_loss, progress.best_step = values["selection"], progress.step
             progress.validations_since_best = 0
-            checkpoint.save(self.folder.best_checkpoint, _arrays(self.weights))
+            checkpoint.save(self.folder.best_checkpoint, checkpoint.to_arrays(self.weights))
         else:
             progress.validations_since_best += 1
         return progress.validations_since_best >= self.config.training.patience
@@ -219,10 +218,7 @@ class KeypointTrainer:
         }
 
     def _save(self):
-        arrays = _arrays(self.variables)
-        for name, array in arrays.items():
-            if not np.all(np.isfinite(array)):
-                raise UserError(f"{name} is not finite at step {self.progress.step}; not saved")
+        arrays = checkpoint.finite_arrays(self.variables, self.progress.step)
         checkpoint.save(self.folder.latest_checkpoint, arrays | self.progress.to_arrays())
 
     def _restore(self):
@@ -236,10 +232,6 @@ class KeypointTrainer:
         """Puts the weights with the best validation loss into the model."""
         path = self.folder.best_checkpoint
         checkpoint.assign(self.weights, checkpoint.load(path), path)
-
-
-def _arrays(variables):
-    return {name: np.asarray(variable) for name, variable in variables.items()}
 
 
 def _short(losses):

@@ -5,8 +5,6 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from permakey_tf.configs import KeypointConfig
 from permakey_tf.errors import UserError
 from permakey_tf.training import checkpoint
@@ -14,7 +12,7 @@ from permakey_tf.training.runs import FrameSpec, RunFolder, left_by_an_early_dea
 
 
 @dataclasses.dataclass
-class Progress:
+class Progress(checkpoint.ProgressRecord):
     """Where a run stands; saved with every checkpoint."""
 
     step: int = 0
@@ -22,19 +20,6 @@ class Progress:
     best_step: int = 0
     validations_since_best: int = 0
     finished: bool = False
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """The entries of a checkpoint."""
-        return {f"progress/{k}": np.asarray(v) for k, v in dataclasses.asdict(self).items()}
-
-    @classmethod
-    def pop_from(cls, arrays: dict[str, np.ndarray], path: Path) -> "Progress":
-        """Takes the entries out of the checkpoint of `path`. Raises UserError if one is missing."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        saved = {name: arrays.pop(f"progress/{name}", None) for name in names}
-        if any(value is None for value in saved.values()):
-            raise UserError(f"{path} does not say where the run stands; delete it to start afresh")
-        return cls(**{name: value.item() for name, value in saved.items()})
 
 
 class Status(NamedTuple):
