@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from benchmarks.keypoints import Stopwatch, matrix_product
+from benchmarks.timing import Stopwatch, matrix_product
 from flags import common
 from permakey_tf.agent_configs import (
     AgentConfig,

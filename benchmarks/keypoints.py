@@ -10,7 +10,6 @@ bests and of the medians.
 
 import dataclasses
 import itertools
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks import flops
+from benchmarks.timing import MATRIX, Stopwatch, matrix_product
 from flags import common
 from permakey_tf.configs import CollectionConfig, KeypointConfig, resolve
 
@@ -26,7 +26,6 @@ _ROUNDS = flags.DEFINE_integer("rounds", 5, "Measurements of each quantity.", lo
 _BATCH = flags.DEFINE_integer("batch_size", 32, "Frames or pairs per step.", lower_bound=2)
 _FLOPS = flags.DEFINE_boolean("flops", False, "Print how the operations are counted, and stop.")
 _SIZE, _CHANNELS = 84, 3
-_MATRIX = 2048
 
 
 # Everything that is measured: name, method, depth of the LSPN.
@@ -47,31 +46,6 @@ def paper_config(depth="3-layer", precision="float32", method="permakey") -> Key
         training=replace(config.training, precision=precision),
     )
     return resolve(config, "mspacman")
-
-
-class Stopwatch:
-    """Best and median of repeated timings of named functions."""
-
-    def __init__(self, functions):
-        self.functions = functions
-        self.seconds = {name: [] for name in functions}
-
-    def measure(self, rounds):
-        """Calls every function twice to warm up, then once a round, in turn."""
-        for function in self.functions.values():
-            function()
-            function()
-        for _ in range(rounds):
-            for name, function in self.functions.items():
-                start = time.perf_counter()
-                function()
-                self.seconds[name].append(time.perf_counter() - start)
-
-    def best(self, name):
-        return min(self.seconds[name])
-
-    def median(self, name):
-        return statistics.median(self.seconds[name])
 
 
 def model_functions(config, folder, batch_size):
@@ -99,15 +73,6 @@ def model_functions(config, folder, batch_size):
     return {"inference": lambda: detector.detect(frames), "training": train}
 
 
-def matrix_product(precision):
-    """A function that multiplies two square matrices and waits."""
-    import tensorflow as tf
-
-    matrix = tf.cast(tf.random.stateless_normal([_MATRIX, _MATRIX], [0, 0]), precision)
-    product = tf.function(lambda: tf.matmul(matrix, matrix))
-    return lambda: product().numpy()
-
-
 def report_model(name, config, folder, rounds, batch_size):
     """Prints one model's rates and ratios; returns its best time of a training step."""
     precision = config.training.precision
@@ -117,7 +82,7 @@ def report_model(name, config, folder, rounds, batch_size):
     watch.measure(rounds)
     costs = flops.layer_costs(config, _SIZE, _CHANNELS)
     useful = {
-        "matmul": 2 * _MATRIX**3,
+        "matmul": 2 * MATRIX**3,
         "inference": flops.inference_flops(costs) * batch_size,
         "training": flops.training_flops(costs) * batch_size,
     }

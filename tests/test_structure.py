@@ -1,6 +1,8 @@
 """Imports go one way, and every layer can be imported alone."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,21 @@ def test_ops_are_free_of_models_and_files():
 @pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "run"], ids=str)
 def test_entry_points_are_wiring(path):
     assert len((ROOT / path).read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        p
+        for p in FILES
+        if p.parts[0] in ("run", "benchmarks") and "__main__" in (ROOT / p).read_text()
+    ],
+    ids=str,
+)
+def test_commands_explain_themselves(path):
+    """In a process of its own: flags that two modules define clash only there."""
+    module = ".".join(path.with_suffix("").parts)
+    command = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f"python -m {module}" in done.stdout, done.stderr
+    assert done.returncode == 1  # absl's code for --help
