@@ -71,6 +71,7 @@ def _stack(name, stack: Stack, side, inputs):
 
 
 def _keypointer(config, name, stack, side, inputs):
+    inputs += 2 * config.pointnet.pointnet_coordinates
     sides, encoder = _stack(f"{name}/encoder", stack, side, inputs)
     number = config.pointnet.num_keypoints
     return [*encoder, _conv(f"{name}/regressor", sides[-1], 1, stack.filters[-1], number)]

@@ -379,8 +379,8 @@ class LSPNConfig(Config):
 class PointNetConfig(Config):
     """The keypoint bottleneck (ICLR eq. 3; Jakab et al. 2018).
 
-    Both methods use the number of keypoints, the windows' width and the form of the soft-argmax;
-    the sizes of the convolutions and the reconstruction of maps are PermaKey's.
+    Both methods use the number of keypoints, the windows' width, the coordinates and the form of
+    the soft-argmax; the sizes of the convolutions and the reconstruction of maps are PermaKey's.
     """
 
     num_keypoints: int | None = setting(
@@ -409,6 +409,12 @@ class PointNetConfig(Config):
     )
     pointnet_strides: tuple[int, ...] = setting(
         (1, 2, 2, 1), "Strides of PointNet's convolutions.", origin="paper", choices=(1, 2)
+    )
+    pointnet_coordinates: bool = setting(
+        False,
+        "PointNet also sees the coordinates of every pixel, as two more channels (CoordConv). "
+        "Convolutions alone cannot give objects that look the same to different keypoints.",
+        origin="ours",
     )
     soft_argmax: str = setting(
         "marginal",

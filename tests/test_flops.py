@@ -20,7 +20,11 @@ def test_lspn_macs_are_the_known_ones(depth, expected):
 
 @pytest.mark.parametrize(
     ("model", "changes"),
-    [(PermaKey, {"lspn": {"lsp_layers": (0, 1, 2)}}), (Transporter, {"method": "transporter"})],
+    [
+        (PermaKey, {"lspn": {"lsp_layers": (0, 1, 2)}}),
+        (PermaKey, {"pointnet": {"pointnet_coordinates": True}}),
+        (Transporter, {"method": "transporter"}),
+    ],
 )
 def test_every_kernel_is_counted_once_per_position(model, changes):
     config = paper_config()

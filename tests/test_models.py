@@ -35,8 +35,8 @@ def make_lspn(**changes):
     return LSPNs(tiny_config(**changes).lspn, (4, 8, 8, 8))
 
 
-def make_pointnet():
-    config = tiny_config().pointnet
+def make_pointnet(**changes):
+    config = tiny_config(**changes).pointnet
     return PointNet(config, config.stack)
 
 
@@ -140,6 +140,15 @@ def test_each_loss_reaches_its_module_and_no_other(module):
     gradients = tape.gradient(loss, {n: m.trainable_variables for n, m in model.modules.items()})
     reached = {n for n, group in gradients.items() if any(g is not None for g in group)}
     assert reached == {module}
+
+
+def test_only_coordinates_tell_two_equal_objects_apart():
+    image = np.zeros([1, 64, 64, 2], np.float32)
+    image[0, 20:24, 16:20] = image[0, 40:44, 36:40] = 1.0  # 20 pixels apart: 5 cells of the logits
+    for coordinates in (False, True):
+        logits = make_pointnet(pointnet_coordinates=coordinates)(image).logits[0].numpy()
+        equal = np.allclose(logits[4:7, 3:6], logits[9:12, 8:11], atol=1e-6)
+        assert equal is not coordinates
 
 
 class TestTransporter:

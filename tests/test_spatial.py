@@ -7,6 +7,15 @@ import tensorflow as tf
 from permakey_tf.ops import spatial
 
 
+def test_coordinates_are_the_last_two_channels():
+    images = tf.random.stateless_uniform([2, 3, 5, 4], [0, 0])
+    both = spatial.append_coordinates(images).numpy()
+    np.testing.assert_array_equal(both[..., :4], images)
+    np.testing.assert_array_equal(both[1, :, 2, 4], [-1, 0, 1])  # y of the rows
+    np.testing.assert_array_equal(both[1, 0, :, 5], [-1, -0.5, 0, 0.5, 1])  # x of the columns
+    assert spatial.append_coordinates(tf.cast(images, tf.bfloat16)).dtype == tf.bfloat16
+
+
 @pytest.mark.parametrize("mode", ["marginal", "joint"])
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (20, 20), (0, 20), (10, 5), (3, 17)])
 def test_a_lit_pixel_gives_its_coordinate(mode, row, column):

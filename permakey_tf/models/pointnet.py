@@ -10,10 +10,10 @@ from permakey_tf.types import Keypoints
 
 
 class PointNet(keras.Model):
-    """Maps or frames -> ConvStack -> 1x1 conv to K maps -> soft-argmax -> K centres.
+    """Maps or frames (and coordinates) -> ConvStack -> 1x1 conv to K maps -> soft-argmax -> centres.
 
     Args:
-      config: K, form of the soft-argmax.
+      config: K, whether coordinates are appended, form of the soft-argmax.
       stack: sizes of the convolutions.
       momentum: of the batch normalisation.
       dtype: Keras dtype policy of the convolutions; centres are computed in float32.
@@ -22,11 +22,14 @@ class PointNet(keras.Model):
     def __init__(self, config: PointNetConfig, stack: Stack, momentum=0.99, dtype=None):
         super().__init__(name="pointnet", dtype=dtype)
         self.mode, self.scale = config.soft_argmax, config.logit_scale
+        self.coordinates = config.pointnet_coordinates
         self.encoder = ConvStack(stack, momentum, dtype=dtype, name="encoder")
         self.regressor = keras.layers.Conv2D(config.num_keypoints, 1, dtype=dtype, name="regressor")
 
     def call(self, images, training=False) -> Keypoints:
         """float [B, S, S, C] -> centres float32 [B, K, 2] and logits float32 [B, h, w, K]."""
+        if self.coordinates:
+            images = spatial.append_coordinates(images)
         features = self.encoder(images, training=training)[-1]
         logits = tf.cast(self.regressor(features), tf.float32)
         return Keypoints(spatial.soft_argmax(logits, self.mode, self.scale), logits)

@@ -13,6 +13,17 @@ def coordinate_grid(size: int) -> tf.Tensor:
     return tf.linspace(-1.0, 1.0, size)
 
 
+def append_coordinates(images: tf.Tensor) -> tf.Tensor:
+    """[B, h, w, C] -> [B, h, w, C + 2]: the (y, x) of every pixel as two more channels.
+
+    Source: Liu et al. 2018, "An intriguing failing of convolutional neural networks".
+    """
+    _, height, width, _ = images.shape
+    grid = tf.meshgrid(coordinate_grid(height), coordinate_grid(width), indexing="ij")
+    grid = tf.cast(tf.stack(grid, axis=-1), images.dtype)
+    return tf.concat([images, tf.repeat(grid[None], tf.shape(images)[0], axis=0)], axis=-1)
+
+
 def soft_argmax(logits: tf.Tensor, mode: str = "marginal", scale: float = 1.0) -> tf.Tensor:
     """Expected position under a softmax of each map (ICLR eq. 3; Jakab et al. 2018, eq. 1).
 

@@ -20,7 +20,7 @@ from permakey_tf.data.replay import SequenceReplay
 from permakey_tf.envs.atari import episode_seed
 from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
-from permakey_tf.models.q_network import LSTMState, build_q_network
+from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork, build_q_network
 from permakey_tf.models.vision import build_vision
 from permakey_tf.training import checkpoint
 from permakey_tf.training.acting import GREEDY, Actor, FramePreparation, play_episodes
@@ -79,16 +79,24 @@ def build_player(folder: AgentFolder) -> Player:
     trained = folder.keypoints.config.training
     model = folder.keypoints.load_model(config.learning.precision)
     vision = build_vision(model, config.encoder)
-    tf.keras.utils.set_random_seed(config.learning.seed)
     num_actions = make_game(config.environment).num_actions
-    network = build_q_network(config, model.config.pointnet.num_keypoints, num_actions)
-    shape = (frames.image_size, frames.image_size, frames.channels)
-    blank = vision.prepare(vision.observe(tf.zeros([1, *shape], tf.uint8)))
-    network(blank, network.initial_state(1))
+    network = build_network(folder, vision, num_actions)
     noise = config.environment.noise
     noise = trained.noise if noise == "as-trained" else noise
     prepare = FramePreparation(frames.image_size, frames.channels, noise)
+    shape = (frames.image_size, frames.image_size, frames.channels)
     return Player(Actor(network, vision, shape), prepare, num_actions)
+
+
+def build_network(folder: AgentFolder, vision, num_actions: int) -> RecurrentQNetwork:
+    """An untrained network with its variables made, from the run's seed."""
+    config, frames = folder.config, folder.keypoints.frames
+    tf.keras.utils.set_random_seed(config.learning.seed)
+    num_keypoints = folder.keypoints.config.pointnet.num_keypoints
+    network = build_q_network(config, num_keypoints, num_actions)
+    blank = tf.zeros([1, frames.image_size, frames.image_size, frames.channels], tf.uint8)
+    network(vision.prepare(vision.observe(blank)), network.initial_state(1))
+    return network
 
 
 class AgentTrainer:
@@ -104,7 +112,7 @@ class AgentTrainer:
         self.learning: LearningConfig = folder.config.learning
         self.player = build_player(folder)
         self.actor, vision = self.player.actor, self.player.actor.vision
-        target = build_player(folder).actor.network
+        target = build_network(folder, vision, self.player.num_actions)
         self.learner = Learner(self.actor.network, target, vision.prepare, self.learning)
         self.weights = checkpoint.named_variables({"online": self.actor.network.weights})
         self.variables = self.weights | checkpoint.named_variables(
