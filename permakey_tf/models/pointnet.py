@@ -10,7 +10,7 @@ from permakey_tf.types import Keypoints
 
 
 class PointNet(keras.Model):
-    """Maps or frames (and coordinates) -> ConvStack -> 1x1 conv to K maps -> soft-argmax -> centres.
+    """Maps or frames (and coordinates) -> ConvStack -> 1x1 conv -> soft-argmax -> K centres.
 
     Args:
       config: K, whether coordinates are appended, form of the soft-argmax.
