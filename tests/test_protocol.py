@@ -11,6 +11,7 @@ from permakey_tf.evaluation.protocol import (
     AgentSpec,
     Evaluation,
     PolicySpec,
+    advantage,
     aggregate,
     find_median_seed,
     read_evaluation,
@@ -81,6 +82,14 @@ def test_aggregates_over_runs():
     assert aggregate(four, SEEDS).iqm.value == pytest.approx(34)
 
 
+def test_the_advantage_over_random_play_by_hand():
+    # Games 1, 3, 5, 7: mean 4, variance 20/3. At random 0, 2: mean 1, variance 2.
+    better = advantage(np.array([[[1.0, 3], [5, 7]]]), np.array([[0.0], [2]]))
+    assert better.difference == 3.0
+    assert better.standard_error == pytest.approx(np.sqrt(20 / 3 / 4 + 2 / 2))
+    assert np.isnan(advantage(np.ones([1, 1, 1]), np.ones([1, 1])).standard_error)
+
+
 # --------------------------------------------------------------------------------------- the file
 
 
@@ -94,6 +103,7 @@ def evaluation(**changes) -> Evaluation:
         "seeds": SEEDS,
         "scores": SCORES,
         "lengths": np.arange(SCORES.size).reshape(SCORES.shape) + 1,
+        "random_scores": SCORES[0] / 2,
     }
     return Evaluation(**values | changes)
 
@@ -127,6 +137,8 @@ def test_the_file_gives_back_what_was_written(tmp_path):
         ({"lengths": np.ones([3, 5, 1], int)}, "lengths"),
         ({"lengths": np.zeros(SCORES.shape, int)}, "no counts"),
         ({"lengths": np.full(SCORES.shape, 1.5)}, "no counts"),
+        ({"random_scores": SCORES[0, :4]}, "random_scores"),
+        ({"random_scores": np.full([5, 2], np.inf)}, "not finite"),
         ({"seeds": (11, 12, 13, 14, 14)}, "twice"),
         ({"seeds": (11, 12, 13, 14, "15")}, "whole numbers"),
         ({"policies": (PolicySpec("a", 0, 10, 10),) * 3}, "twice"),

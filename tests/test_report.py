@@ -54,6 +54,7 @@ def evaluation(
         seeds=tuple(range(1000, 1000 + shape[1])),
         scores=scores,
         lengths=np.full(shape, 500),
+        random_scores=np.zeros(shape[1:]),
     )
 
 

@@ -135,6 +135,9 @@ class TestFinishedRun:
         assert evaluation.agent.noise == "vertical"
         assert evaluation.policies[0].checkpoint_step in (30, 60)
         assert f"{evaluation.aggregates.median_seed.mean:.1f}" in result.stdout
+        assert (
+            f"random play in the same games: {evaluation.random_scores.mean():.1f}" in result.stdout
+        )
 
 
 @pytest.mark.parametrize(("number", "steps"), [(signal.SIGKILL, 20), (signal.SIGTERM, 40)])

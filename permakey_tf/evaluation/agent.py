@@ -10,7 +10,7 @@ from permakey_tf.configs import canonical_game, flatten
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation.protocol import AgentSpec, Evaluation, PolicySpec, write_evaluation
 from permakey_tf.training import checkpoint
-from permakey_tf.training.acting import play_episodes
+from permakey_tf.training.acting import play_episodes, random_scores
 from permakey_tf.training.agent import build_player
 from permakey_tf.training.runs import AgentFolder
 
@@ -35,18 +35,19 @@ def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Pa
         _refuse_differences(folders[0], folder)
     shape = (len(folders), len(seeds), episodes)
     scores, lengths, policies = np.zeros(shape), np.zeros(shape, int), []
+    environment = folders[0].config.environment
+    at_random = [random_scores(environment, "test", seed, episodes) for seed in seeds]
     with tqdm(total=len(folders) * len(seeds), desc="test", unit="seed") as bar:
         for i, folder in enumerate(folders):
             player, policy = load_policy(folder)
             policies.append(policy)
             for j, seed in enumerate(seeds):
-                environment = folder.config.environment
                 played = play_episodes(
                     player.actor, environment, player.prepare, "test", seed, episodes
                 )
                 scores[i, j], lengths[i, j] = played.scores, played.lengths
                 bar.update()
-    evaluation = _describe(folders[0], policies, seeds, scores, lengths)
+    evaluation = _describe(folders[0], policies, seeds, scores, lengths, np.stack(at_random))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_evaluation(path, evaluation)
     return evaluation
@@ -80,7 +81,7 @@ def _refuse_differences(first: AgentFolder, other: AgentFolder):
         raise UserError(f"--runs: {first.path} and {other.path} have keypoints of two methods")
 
 
-def _describe(folder: AgentFolder, policies, seeds, scores, lengths) -> Evaluation:
+def _describe(folder: AgentFolder, policies, seeds, scores, lengths, at_random) -> Evaluation:
     config: AgentConfig = folder.config
     keypoints = folder.keypoints.config
     return Evaluation(
@@ -98,4 +99,5 @@ def _describe(folder: AgentFolder, policies, seeds, scores, lengths) -> Evaluati
         seeds=tuple(seeds),
         scores=scores,
         lengths=lengths,
+        random_scores=at_random,
     )

@@ -58,6 +58,13 @@ class Aggregates(NamedTuple):
     iqm: Estimate
 
 
+class Advantage(NamedTuple):
+    """What agents score above random play: mean difference, and its standard error."""
+
+    difference: float
+    standard_error: float
+
+
 def find_median_seed(scores: np.ndarray, seeds) -> MedianSeed:
     """The median seed's mean and standard deviation over policies.
 
@@ -82,6 +89,21 @@ def estimate(scores: np.ndarray, statistic) -> Estimate:
     value = float(statistic(scores))
     low, high = (float(bound) for bound in statistics.bootstrap_interval(scores, statistic))
     return Estimate(value, None, None) if np.isnan(low) else Estimate(value, low, high)
+
+
+def advantage(scores: np.ndarray, random_scores: np.ndarray) -> Advantage:
+    """Of these policies over random play, the games being the sample.
+
+    The standard error is sqrt(var(x) / n + var(y) / m) over all games x of the policies and y of
+    random play. It says nothing about what another training run would score.
+
+    Args:
+      scores: float [P, S, E].
+      random_scores: float [S, E].
+    """
+    samples = [np.ravel(games) for games in (scores, random_scores)]
+    variances = [games.var(ddof=1) / len(games) if len(games) > 1 else np.nan for games in samples]
+    return Advantage(float(samples[0].mean() - samples[1].mean()), float(np.sqrt(sum(variances))))
 
 
 def aggregate(scores: np.ndarray, seeds) -> Aggregates:
@@ -156,6 +178,7 @@ class Evaluation:
     agent, policies: who was tested; seeds: tuple of int, length S, none twice.
     scores: float [P, S, E], true returns of full games.
     lengths: int [P, S, E], agent steps of the episodes.
+    random_scores: float [S, E], true returns of uniformly random play in the same games.
 
     Raises:
       ValueError: parts that do not fit together, scores that are not finite.
@@ -169,6 +192,7 @@ class Evaluation:
     seeds: tuple[int, ...]
     scores: np.ndarray
     lengths: np.ndarray
+    random_scores: np.ndarray
 
     def __post_init__(self):
         _check_types(self)
@@ -182,7 +206,10 @@ class Evaluation:
         _check(self.scores.ndim == 3 and self.scores.size > 0, "no scores[policy][seed][episode]")
         _check(self.scores.shape == shape, f"scores {self.scores.shape}, expected {shape}")
         _check(self.lengths.shape == shape, f"lengths {self.lengths.shape}, expected {shape}")
-        _check(np.isfinite(self.scores).all(), "scores that are not finite")
+        at_random = self.random_scores.shape
+        _check(at_random == shape[1:], f"random_scores {at_random}, expected {shape[1:]}")
+        for games in (self.scores, self.random_scores):
+            _check(np.isfinite(games).all(), "scores that are not finite")
         whole = np.issubdtype(self.lengths.dtype, np.integer)
         _check(whole and (self.lengths > 0).all(), "lengths that are no counts of steps")
 
@@ -190,6 +217,11 @@ class Evaluation:
     def aggregates(self) -> Aggregates:
         """Of all scores."""
         return aggregate(self.scores, self.seeds)
+
+    @property
+    def advantage(self) -> Advantage:
+        """Over random play."""
+        return advantage(self.scores, self.random_scores)
 
 
 def _check(condition, problem: str) -> None:
@@ -217,6 +249,7 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
         "seeds": list(evaluation.seeds),
         "scores": evaluation.scores.tolist(),
         "lengths": evaluation.lengths.tolist(),
+        "random_scores": evaluation.random_scores.tolist(),
         "aggregates": _plain(evaluation.aggregates),
     }
     lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items()]
@@ -268,6 +301,7 @@ def _from_content(content: dict) -> Evaluation:
         seeds=tuple(content["seeds"]),
         scores=np.array(content["scores"], float),
         lengths=np.array(content["lengths"]),
+        random_scores=np.array(content["random_scores"], float),
     )
 
 
