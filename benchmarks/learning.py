@@ -29,12 +29,13 @@ _OUT = flags.DEFINE_string("out", "runs/learning", "Folder of all runs.")
 _TESTS = Path(__file__).parents[1] / "tests"
 _GAME = "sprites:Catch-v0"
 _KEYPOINTS = {
-    "source": "gymnasium", "env_id": _GAME, "game": "catch", "image_size": 40,
-    "num_frames": 6000, "split": "10,1,1", "num_keypoints": 3, "vae_filters": "8,16,16,32",
+    "source": "gymnasium", "env_id": _GAME, "game": "catch", "image_size": 48,
+    "num_frames": 6000, "split": "10,1,1", "num_keypoints": 4, "vae_filters": "8,16,16,32",
     "pointnet_filters": "16,32,32,64", "lsp_hidden_sizes": "64,32", "soft_argmax": "joint",
-    "logit_scale": 30, "window_join": "union", "overlap_weight": 0.03, "gauss_std": 0.15,
+    "logit_scale": 30, "pointnet_coordinates": True, "window_join": "union",
+    "overlap_weight": 0.1, "gauss_std": 0.2,
     "batch_size": 16, "learning_rate": 1e-3, "pointnet_learning_rate": 2e-3,
-    "schedule": "cosine", "max_steps": 1500, "validate_every": 500,
+    "schedule": "cosine", "max_steps": 1500, "validate_every": 300,
 }  # fmt: skip
 _AGENT = {
     "env_id": _GAME, "num_steps": 15_000, "learn_start": 500, "epsilon_steps": 7500,

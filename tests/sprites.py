@@ -12,12 +12,13 @@ import numpy as np
 
 COLUMNS = 8
 CELL = 5  # pixels; sprites fill a cell
+MARGIN = 4  # pixels around the cells, so that a sprite has surroundings on every side
 BALLS = 10  # in an episode
 FALL = COLUMNS - 1  # steps of a ball from the top to the paddle's row
 
 
 class Catch(gymnasium.Env):
-    """Observations are the positions; agents here look at the rendered frame, uint8 [40, 40, 3]."""
+    """Observations are the positions; agents here look at the rendered frame, uint8 [48, 48, 3]."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012, Gymnasium's form
     action_space = gymnasium.spaces.Discrete(3)
@@ -25,7 +26,7 @@ class Catch(gymnasium.Env):
 
     def __init__(self, render_mode=None):
         self.render_mode = render_mode
-        side = COLUMNS * CELL
+        side = COLUMNS * CELL + 2 * MARGIN
         rows, columns = np.mgrid[:side, :side]
         # A still, textured background: what never changes is no object.
         self._background = np.zeros([side, side, 3], np.uint8)
@@ -36,10 +37,15 @@ class Catch(gymnasium.Env):
         self.paddle = int(self.np_random.integers(COLUMNS))
         self._caught = self._landed = 0
         self._new_ball()
+        self._recolor()
         return self._positions(), {}
 
     def _new_ball(self):
         self.row, self.column = 0, int(self.np_random.integers(COLUMNS))
+
+    def _recolor(self):
+        """New colours for both sprites: nothing around them tells what is inside."""
+        self._colors = self.np_random.integers(100, 256, [2, 3], np.uint8)
 
     def _positions(self):
         return np.array([self.row, self.column, self.paddle])
@@ -53,16 +59,14 @@ class Catch(gymnasium.Env):
             self._landed += 1
             if self._landed < BALLS:
                 self._new_ball()
+        self._recolor()
         return self._positions(), reward, self._landed == BALLS, False, {}
 
     def render(self):
         frame = self._background.copy()
-        sprites = (
-            (COLUMNS - 1, self.paddle, (240, 240, 240)),
-            (self.row, self.column, (250, 200, 0)),
-        )
-        for row, column, color in sprites:
-            y, x = row * CELL, column * CELL
+        sprites = (COLUMNS - 1, self.paddle), (self.row, self.column)
+        for (row, column), color in zip(sprites, self._colors, strict=True):
+            y, x = MARGIN + row * CELL, MARGIN + column * CELL
             frame[y : y + CELL, x : x + CELL] = color
         return frame
 
