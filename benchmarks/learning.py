@@ -1,6 +1,6 @@
 """Does the whole stack learn to play? Measured on a small game with a known best return.
 
-  python -m benchmarks.learning [--encoders=gnn,cnn] [--seeds=0,1,2] [--out=runs/learning]
+  python -m benchmarks.learning [--encoder=gnn] [--seeds=0,1,2] [--out=runs/learning]
 
 The game (tests/sprites.py) has two moving sprites: a ball that falls and a paddle that catches it.
 Its frames are collected, keypoints are learned from them, and agents trained on these, through the
@@ -23,7 +23,9 @@ from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation.protocol import read_evaluation
 
-_ENCODERS = flags.DEFINE_list("encoders", ["gnn", "cnn"], "Encoders to train.")
+_ENCODERS = flags.DEFINE_multi_enum(
+    "encoder", ["gnn", "cnn"], ["gnn", "cnn"], "Encoders to train; may be given twice."
+)
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Training seeds.")
 _OUT = flags.DEFINE_string("out", "runs/learning", "Folder of all runs.")
 _TESTS = Path(__file__).parents[1] / "tests"
@@ -40,8 +42,9 @@ _KEYPOINTS = {
 _AGENT = {
     "env_id": _GAME, "num_steps": 15_000, "learn_start": 500, "epsilon_steps": 7500,
     "epsilon_end": 0.05, "learning_rate": 1e-3, "gamma": 0.95, "polyak": 0.02,
-    "cnn_filters": "32,32,32,32", "validate_every": 2500, "checkpoint_every": 2500,
+    "validate_every": 2500, "checkpoint_every": 2500,
 }  # fmt: skip
+_OF_ENCODER = {"gnn": {}, "cnn": {"cnn_filters": "16,16,32,32", "cnn_strides": "1,2,2,1"}}
 
 
 def call(module: str, **values) -> None:
@@ -78,7 +81,7 @@ def main():
         for seed in _SEEDS.value:
             runs.append(str(out / f"{encoder}_seed{seed}"))
             call("run.rl", keypoints=out / "keypoints", encoder=encoder, seed=seed,
-                 logdir=runs[-1], **_AGENT)  # fmt: skip
+                 logdir=runs[-1], **_AGENT, **_OF_ENCODER[encoder])  # fmt: skip
         folder = out / f"test_{encoder}"
         call("run.rl", mode="evaluate", runs=",".join(runs), seeds="0,1,2", out=folder)
         results[encoder] = read_evaluation(folder / "evaluation.json").aggregates.run_scores
