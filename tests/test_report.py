@@ -225,13 +225,14 @@ def test_all_games_together():
 # ----------------------------------------------------------------------------------------- curves
 
 
-def write_run(folder, values, seed=0, game="MsPacman", **settings):
+def write_run(folder, values, seed=0, game="MsPacman", keypoints=None, **settings):
     """A run folder of an agent; `values` is {step: validation score}."""
     folder.mkdir(parents=True)
     content = {
         "format_version": 1,
         "kind": "agent",
         "settings": {"game": game, "training": {"seed": seed, "lr": 1e-4}, **settings},
+        "keypoints": {"settings": keypoints or {"method": "permakey", "training": {"seed": seed}}},
     }
     (folder / "config.json").write_text(json.dumps(content))
     lines = ["step,train/episode_return,validation/score", "5,1.5,"]
@@ -267,6 +268,25 @@ def test_runs_that_differ_in_the_seed_alone_make_one_curve(tmp_path):
     # The 8 is drawn three times or more in 5 % of the resamples, four times in 0.4 %.
     assert (iqm.value, iqm.low, iqm.high) == ([0], [0], [8])
     assert (mean.value, mean.low, mean.high) == ([2], [0], [6])
+
+
+def test_keypoints_tell_agents_apart(tmp_path):
+    kinds = {
+        "a": {"method": "permakey", "pointnet": {"num_keypoints": 7}, "training": {"patience": 10}},
+        "b": {"method": "permakey", "pointnet": {"num_keypoints": 5}, "training": {"patience": 10}},
+        "c": {
+            "method": "transporter",
+            "pointnet": {"num_keypoints": 7},
+            "training": {"patience": 5},
+        },
+    }
+    runs = [read(write_run(tmp_path / name, {10: 1}, keypoints=kinds[name])) for name in kinds]
+    drawn = [curves.curve(group) for group in curves.group(runs)]
+    assert curves.labels(drawn[:2]) == ["num_keypoints 7", "num_keypoints 5"]
+    assert curves.labels(drawn[::2]) == ["method permakey", "method transporter"]
+    again = read(write_run(tmp_path / "again", {10: 1}, keypoints=kinds["c"]))
+    with pytest.raises(UserError, match="same settings and seed"):
+        curves.group([*runs, again])
 
 
 def test_runs_that_report_at_other_steps(tmp_path):

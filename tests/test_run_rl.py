@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,6 +204,14 @@ class TestRefusals:
     def test_one_line_that_names_the_flag(self, keypoints, tmp_path, flags, words):
         result = run(**{"keypoints": keypoints, "logdir": tmp_path / "run"} | flags)
         refused(result, *words)
+
+    def test_policies_on_other_keypoints_are_not_tested_together(self, finished, tmp_path):
+        other = tmp_path / "other"
+        shutil.copytree(finished[0], other)
+        file = other / "keypoints" / "config.json"
+        file.write_text(file.read_text().replace('"max_steps": 2', '"max_steps": 3'))
+        result = run(mode="evaluate", runs=f"{finished[0]},{other}", out=tmp_path)
+        refused(result, "--runs: the keypoints' max_steps is 2", "and 3 in")
 
     def test_other_settings_and_other_keypoints_in_the_same_folder(self, finished, tmp_path):
         folder, config = AgentFolder.open(finished[0]), AgentConfig()

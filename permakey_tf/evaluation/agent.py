@@ -14,8 +14,8 @@ from permakey_tf.training.acting import play_episodes, random_scores
 from permakey_tf.training.agent import build_player
 from permakey_tf.training.runs import AgentFolder
 
-# What may differ between the policies of one evaluation: the training seed, nothing else.
-_FREE = ("seed",)
+# What may differ between the policies of one evaluation: the training seeds, nothing else.
+_FREE = ("seed", "the keypoints' seed")
 
 
 def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Path) -> Evaluation:
@@ -69,16 +69,20 @@ def load_policy(folder: AgentFolder):
     return player, policy
 
 
+def _settings(folder: AgentFolder) -> dict:
+    """All settings of the agent and of its keypoints."""
+    keypoints = flatten(folder.keypoints.config).items()
+    return flatten(folder.config) | {f"the keypoints' {name}": value for name, value in keypoints}
+
+
 def _refuse_differences(first: AgentFolder, other: AgentFolder):
-    then, now = (flatten(folder.config) for folder in (first, other))
+    then, now = _settings(first), _settings(other)
     for name, value in then.items():
         if now[name] != value and name not in _FREE:
             raise UserError(
                 f"--runs: {name} is {value} in {first.path} and {now[name]} in {other.path}: only "
                 "policies that differ in their seed are tested together"
             )
-    if first.keypoints.config.method != other.keypoints.config.method:
-        raise UserError(f"--runs: {first.path} and {other.path} have keypoints of two methods")
 
 
 def _describe(folder: AgentFolder, policies, seeds, scores, lengths, at_random) -> Evaluation:

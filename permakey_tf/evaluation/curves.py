@@ -16,6 +16,8 @@ from permakey_tf.errors import UserError
 from permakey_tf.evaluation import statistics
 
 FULL_GAME_SCORE = "validation/score"
+_KEYPOINTS = "keypoints."  # in front of the names of the keypoint run's settings
+_METHOD = _KEYPOINTS + "method"
 STATISTICS = {"iqm": statistics.interquartile_mean, "mean": np.mean}
 
 
@@ -23,7 +25,7 @@ class Run(NamedTuple):
     """One metric of one training run.
 
     game: canonical name. seeds: {dotted name: value} of the settings called "seed".
-    settings: {dotted name: value} of all others.
+    settings: {dotted name: value} of all others, the keypoint run's under "keypoints.".
     steps: float [N], ascending, agent steps of the reports; N is 0 before the first.
     values: float [N].
     """
@@ -66,7 +68,7 @@ def read_run(folder: Path, metric: str) -> Run | None:
         if content["format_version"] != 1:
             version = content["format_version"]
             raise UserError(f"{file} has format version {version}; this program reads 1")
-        flat = _flat(content["settings"])
+        flat = _flat(content["settings"]) | _flat(content["keypoints"]["settings"], _KEYPOINTS)
         game = canonical_game(flat[next(name for name in flat if _leaf(name) == "game")])
         seeds = {name: value for name, value in flat.items() if _leaf(name) == "seed"}
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
@@ -153,15 +155,22 @@ def curve(runs: list[Run], statistic: str = "iqm") -> Curve:
 
 
 def labels(drawn: list[Curve]) -> list[str]:
-    """A name for each curve: the settings in which the curves of one game differ."""
+    """A name for each curve: the settings in which the curves of one game differ.
+
+    Between keypoints of two methods that is the method; its own settings follow from it.
+    """
+
+    def tells_apart(name: str, one: Curve, other: Curve) -> bool:
+        here, there = one.settings, other.settings
+        if one.game != other.game or here.get(name) == there.get(name):
+            return False
+        follows = name.startswith(_KEYPOINTS) and here.get(_METHOD) != there.get(_METHOD)
+        return name == _METHOD or not follows
+
     differing = [
         name
         for name in dict.fromkeys(name for one in drawn for name in one.settings)
-        if any(
-            one.game == other.game and one.settings.get(name) != other.settings.get(name)
-            for one in drawn
-            for other in drawn
-        )
+        if any(tells_apart(name, one, other) for one in drawn for other in drawn)
     ]
     parts = [[f"{_leaf(name)} {one.settings.get(name)}" for name in differing] for one in drawn]
     return [", ".join(part) or "agent" for part in parts]
