@@ -36,11 +36,7 @@ def evaluate(command):
     median = result.aggregates.median_seed
     print(f"median seed {median.seed}: mean score {median.mean:.1f}, std over runs {median.std}")
     print(f"mean over all seeds: {result.aggregates.mean.value:.1f}")
-    better = result.advantage
-    print(
-        f"random play in the same games: {result.random_scores.mean():.1f}; the agent is better by "
-        f"{better.difference:.1f} (standard error {better.standard_error:.1f})"
-    )
+    print(f"random play in the same games: {result.random_scores.mean():.1f}; {result.advantage}")
     print(f"evaluation: {command.path}")
 
 

@@ -85,7 +85,7 @@ def test_aggregates_over_runs():
 def test_the_advantage_over_random_play_by_hand():
     # Games 1, 3, 5, 7: mean 4, variance 20/3. At random 0, 2: mean 1, variance 2.
     better = advantage(np.array([[[1.0, 3], [5, 7]]]), np.array([[0.0], [2]]))
-    assert better.difference == 3.0
+    assert (better.difference, better.distinct) == (3.0, 4)
     assert better.standard_error == pytest.approx(np.sqrt(20 / 3 / 4 + 2 / 2))
     assert np.isnan(advantage(np.ones([1, 1, 1]), np.ones([1, 1])).standard_error)
 

@@ -59,10 +59,22 @@ class Aggregates(NamedTuple):
 
 
 class Advantage(NamedTuple):
-    """What agents score above random play: mean difference, and its standard error."""
+    """What agents score above random play.
+
+    difference: of the mean scores. standard_error: of it, see `advantage`.
+    distinct: different scores among the agents' games. Without sticky actions greedy games repeat
+      each other; where there are few, the standard error is too small.
+    """
 
     difference: float
     standard_error: float
+    distinct: int
+
+    def __str__(self) -> str:
+        return (
+            f"the agent is better by {self.difference:.1f} (standard error "
+            f"{self.standard_error:.1f}, {self.distinct} different scores)"
+        )
 
 
 def find_median_seed(scores: np.ndarray, seeds) -> MedianSeed:
@@ -103,7 +115,8 @@ def advantage(scores: np.ndarray, random_scores: np.ndarray) -> Advantage:
     """
     samples = [np.ravel(games) for games in (scores, random_scores)]
     variances = [games.var(ddof=1) / len(games) if len(games) > 1 else np.nan for games in samples]
-    return Advantage(float(samples[0].mean() - samples[1].mean()), float(np.sqrt(sum(variances))))
+    difference = float(samples[0].mean() - samples[1].mean())
+    return Advantage(difference, float(np.sqrt(sum(variances))), len(np.unique(scores)))
 
 
 def aggregate(scores: np.ndarray, seeds) -> Aggregates:
