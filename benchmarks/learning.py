@@ -37,14 +37,19 @@ _KEYPOINTS = {
     "logit_scale": 30, "pointnet_coordinates": True, "window_join": "union",
     "overlap_weight": 0.1, "gauss_std": 0.2,
     "batch_size": 16, "learning_rate": 1e-3, "pointnet_learning_rate": 2e-3,
-    "schedule": "cosine", "max_steps": 1500, "validate_every": 300,
+    "schedule": "cosine", "max_steps": 1500, "validate_every": 500,
 }  # fmt: skip
 _AGENT = {
-    "env_id": _GAME, "num_steps": 15_000, "learn_start": 500, "epsilon_steps": 7500,
-    "epsilon_end": 0.05, "learning_rate": 1e-3, "gamma": 0.95, "polyak": 0.02,
-    "validate_every": 2500, "checkpoint_every": 2500,
+    "env_id": _GAME, "learn_start": 500, "epsilon_steps": 7500, "epsilon_end": 0.05,
+    "gamma": 0.95, "polyak": 0.02, "validate_every": 2500, "checkpoint_every": 2500,
 }  # fmt: skip
-_OF_ENCODER = {"gnn": {}, "cnn": {"cnn_filters": "16,16,32,32", "cnn_strides": "1,2,2,1"}}
+_OF_ENCODER = {
+    "gnn": {"num_steps": 15_000, "learning_rate": 1e-3},
+    "cnn": {
+        "num_steps": 20_000, "learning_rate": 5e-4,
+        "cnn_filters": "16,16,32,32", "cnn_strides": "1,2,2,1",
+    },
+}  # fmt: skip
 
 
 def call(module: str, **values) -> None:

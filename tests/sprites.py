@@ -2,7 +2,8 @@
 
 A ball falls from a random column, one row a step; the paddle on the bottom row moves left, stays,
 or moves right by one column. Reward 1 for every ball that lands on the paddle. Every ball can be
-reached in time, so the best return is the number of balls; what to do depends on both sprites.
+reached with at least two steps to spare, so the best return is the number of balls; what to do
+depends on both sprites.
 
   gymnasium.make("sprites:Catch-v0", render_mode="rgb_array")   # with this folder on the path
 """
@@ -10,11 +11,12 @@ reached in time, so the best return is the number of balls; what to do depends o
 import gymnasium
 import numpy as np
 
-COLUMNS = 8
+ROWS, COLUMNS = 8, 6
 CELL = 5  # pixels; sprites fill a cell
-MARGIN = 4  # pixels around the cells, so that a sprite has surroundings on every side
+SIDE = 48  # pixels of the frame; around the cells there is room, so that sprites have surroundings
 BALLS = 10  # in an episode
-FALL = COLUMNS - 1  # steps of a ball from the top to the paddle's row
+FALL = ROWS - 1  # steps of a ball from the top to the paddle's row
+_TOP, _LEFT = (SIDE - ROWS * CELL) // 2, (SIDE - COLUMNS * CELL) // 2
 
 
 class Catch(gymnasium.Env):
@@ -22,14 +24,13 @@ class Catch(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012, Gymnasium's form
     action_space = gymnasium.spaces.Discrete(3)
-    observation_space = gymnasium.spaces.MultiDiscrete([COLUMNS] * 3)
+    observation_space = gymnasium.spaces.MultiDiscrete([ROWS, COLUMNS, COLUMNS])
 
     def __init__(self, render_mode=None):
         self.render_mode = render_mode
-        side = COLUMNS * CELL + 2 * MARGIN
-        rows, columns = np.mgrid[:side, :side]
+        rows, columns = np.mgrid[:SIDE, :SIDE]
         # A still, textured background: what never changes is no object.
-        self._background = np.zeros([side, side, 3], np.uint8)
+        self._background = np.zeros([SIDE, SIDE, 3], np.uint8)
         self._background[..., 2] = 40 + 30 * ((rows // 10 + columns // 10) % 2)
 
     def reset(self, *, seed=None, options=None):
@@ -64,9 +65,9 @@ class Catch(gymnasium.Env):
 
     def render(self):
         frame = self._background.copy()
-        sprites = (COLUMNS - 1, self.paddle), (self.row, self.column)
+        sprites = (ROWS - 1, self.paddle), (self.row, self.column)
         for (row, column), color in zip(sprites, self._colors, strict=True):
-            y, x = MARGIN + row * CELL, MARGIN + column * CELL
+            y, x = _TOP + row * CELL, _LEFT + column * CELL
             frame[y : y + CELL, x : x + CELL] = color
         return frame
 
