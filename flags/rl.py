@@ -9,9 +9,9 @@ from absl import flags
 
 from flags import common
 from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig
-from permakey_tf.configs import canonical_game
+from permakey_tf.configs import canonical_game, flatten
 from permakey_tf.errors import UserError
-from permakey_tf.training.runs import RunFolder
+from permakey_tf.training.runs import AgentFolder, RunFolder
 
 _QUICK = "flags/presets/quick.cfg"
 _KEYPOINTS = flags.DEFINE_string(
@@ -81,6 +81,7 @@ def from_flags() -> Training | Test:
     """
     if _MODE.value == "evaluate":
         return _test()
+    _refuse_flags((_RUNS, _SEEDS, _EPISODES, _OUT), "train")
     agent, logging = common.build(AgentConfig), common.build(AgentLoggingConfig)
     folder = _KEYPOINTS.value or _quick_keypoints(agent.environment)
     keypoints = RunFolder.open(folder)
@@ -97,7 +98,28 @@ def from_flags() -> Training | Test:
     return Training(agent, logging, keypoints, logdir)
 
 
+def _refuse_flags(others, mode: str):
+    """Refuses flags that do nothing in a mode, rather than pass over them in silence."""
+    for flag in others:
+        if flag.present:
+            raise UserError(f"--{flag.name} does nothing where --mode={mode}: leave it out")
+
+
+def _refuse_contradictions(folder: AgentFolder):
+    """A policy is tested as it was trained: a setting that is given must be the run's."""
+    asked, trained = flatten(common.build(AgentConfig)), flatten(folder.config)
+    asked["game"] = canonical_game(asked["game"])
+    trained["game"] = canonical_game(trained["game"])
+    for name, value in asked.items():
+        if flags.FLAGS[name].present and value not in (trained[name], "as-trained"):
+            raise UserError(
+                f"--{name}={value}: {folder.path} was trained with {trained[name]}, and is tested "
+                "as it was trained; leave the flag out, or train another run with it"
+            )
+
+
 def _test() -> Test:
+    _refuse_flags((_KEYPOINTS, _LOGDIR), "evaluate")
     if not _RUNS.value:
         raise UserError("--runs is needed where --mode=evaluate: run folders of trained agents")
     try:
@@ -106,6 +128,8 @@ def _test() -> Test:
         raise UserError(f"--seeds={','.join(_SEEDS.value)}: whole numbers are needed") from error
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UserError("--seeds must be different numbers, none below 0")
+    for run in _RUNS.value:
+        _refuse_contradictions(AgentFolder.open(run))
     out = Path(_OUT.value or _RUNS.value[0])
     return Test(_RUNS.value, seeds, _EPISODES.value, out / "evaluation.json")
 

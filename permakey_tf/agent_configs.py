@@ -23,6 +23,16 @@ class EnvironmentConfig(GameConfig):
         choices=("as-trained", "none", "vertical", "horizontal", "both"),
     )
 
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("frame_skip", "noop_max", "sticky_actions") if self.env_id else ():
+            default = GameConfig.__dataclass_fields__[name].default
+            if getattr(self, name) != default:
+                raise UserError(
+                    f"--{name}={getattr(self, name)} does nothing to --env_id={self.env_id}, which "
+                    "has its own rules: leave it out, or register the environment with it"
+                )
+
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig(Config):
@@ -145,7 +155,8 @@ class LearningConfig(Config):
         "Newest steps that are replayed; unset: everything seen.",
         origin="ours",
         unit="agent steps",
-        low=1,
+        # Of two rows one has an action: the other may be a game's final observation.
+        low=2,
     )
     life_is_episode: bool = setting(
         True,

@@ -11,6 +11,7 @@ from permakey_tf.evaluation.protocol import (
     AgentSpec,
     Evaluation,
     PolicySpec,
+    Rules,
     advantage,
     aggregate,
     find_median_seed,
@@ -97,8 +98,8 @@ def evaluation(**changes) -> Evaluation:
     values = {
         "game": "mspacman",
         "env_id": "ALE/MsPacman-v5",
-        "sticky_actions": 0.0,
-        "agent": AgentSpec("permakey", "gnn", 7, "none", 100_000),
+        "rules": Rules(max_episode_steps=500),
+        "agent": AgentSpec("permakey", "gnn", 7, "none", 100_000, 1600),
         "policies": tuple(PolicySpec(f"runs/{s}", s, 100_000, 70_000) for s in range(3)),
         "seeds": SEEDS,
         "scores": SCORES,
@@ -143,7 +144,6 @@ def test_the_file_gives_back_what_was_written(tmp_path):
         ({"seeds": (11, 12, 13, 14, "15")}, "whole numbers"),
         ({"policies": (PolicySpec("a", 0, 10, 10),) * 3}, "twice"),
         ({"game": "MsPacman"}, "game 'MsPacman'"),
-        ({"sticky_actions": 1.0}, "sticky_actions"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes, problem):
@@ -160,6 +160,8 @@ def test_parts_that_do_not_fit_are_refused(changes, problem):
         (lambda c: c["agent"].update(num_keypoints="7"), "damaged.*num_keypoints"),
         (lambda c: c["agent"].update(size=3), "damaged.*size"),
         (lambda c: c["policies"][0].update(checkpoint_step=200_000), "damaged.*checkpoint_step"),
+        (lambda c: c["rules"].update(sticky_actions=1.0), "damaged.*sticky_actions"),
+        (lambda c: c["rules"].update(noop_max="30"), "damaged.*noop_max"),
         (lambda c: c["scores"][1][2].pop(), "damaged"),
         (lambda c: c["scores"][0][0].__setitem__(0, None), "damaged.*not finite"),
         (lambda c: c["scores"][0][0].__setitem__(0, 1e4), "aggregates do not follow"),

@@ -195,15 +195,50 @@ class TestRefusals:
             ({"keypoints": "/nowhere"}, ["/nowhere is no run folder"]),
             ({"polyak": 0}, ["--polyak=0", "> 0"]),
             ({"encoder": "mlp"}, ["--encoder=mlp"]),
-            ({"mode": "evaluate"}, ["--runs is needed"]),
-            ({"mode": "evaluate", "runs": "/nowhere"}, ["/nowhere is no run folder"]),
             ({"env_id": "sprites:Steered-v0"}, ["discrete"]),
             ({"env_id": "sprites:Nowhere-v0"}, ["Nowhere"]),
+            ({"env_id": "a:b:c"}, ["--env_id=a:b:c"]),
+            ({"env_id": "nowhere:Some-v0"}, ["--env_id=nowhere:Some-v0"]),
+            (
+                {"env_id": "sprites:Catch-v0", "sticky_actions": 0.25},
+                ["--sticky_actions=0.25 does nothing to --env_id=sprites:Catch-v0"],
+            ),
+            ({"seeds": "1,2"}, ["--seeds does nothing where --mode=train"]),
         ],
     )
     def test_one_line_that_names_the_flag(self, keypoints, tmp_path, flags, words):
         result = run(**{"keypoints": keypoints, "logdir": tmp_path / "run"} | flags)
         refused(result, *words)
+
+    @pytest.mark.parametrize(
+        ("flags", "words"),
+        [({}, ["--runs is needed"]), ({"runs": "/nowhere"}, ["/nowhere is no run folder"])],
+    )
+    def test_a_test_needs_runs(self, flags, words):
+        refused(run(mode="evaluate", **flags), *words)
+
+    @pytest.mark.parametrize(
+        ("flags", "words"),
+        [
+            ({"sticky_actions": 0.25}, ["--sticky_actions=0.25", "trained with 0.0"]),
+            ({"game": "seaquest"}, ["--game=seaquest", "trained with mspacman"]),
+            ({"logdir": "elsewhere"}, ["--logdir does nothing where --mode=evaluate"]),
+        ],
+    )
+    def test_a_policy_is_tested_as_it_was_trained(self, finished, flags, words):
+        refused(run(mode="evaluate", runs=finished[0], seeds="0", **flags), *words)
+
+    def test_a_policy_is_tested_once(self, finished, tmp_path):
+        copied = tmp_path / "copied"
+        shutil.copytree(finished[0], copied)
+        for other in (f"{finished[0]}/", copied):
+            result = run(mode="evaluate", runs=f"{finished[0]},{other}", out=tmp_path)
+            refused(result, "are one policy (seed 0")
+
+    def test_a_folder_that_cannot_be_made_is_told_before_the_games(self, finished, tmp_path):
+        (tmp_path / "file").touch()
+        result = run(mode="evaluate", runs=finished[0], out=tmp_path / "file" / "out")
+        refused(result, "cannot write", "file/out/evaluation.json")
 
     def test_policies_on_other_keypoints_are_not_tested_together(self, finished, tmp_path):
         other = tmp_path / "other"

@@ -9,6 +9,18 @@ from permakey_tf.agent_configs import EnvironmentConfig
 from permakey_tf.envs.atari import AtariGame, GameStep
 from permakey_tf.errors import UserError
 
+# What Gymnasium and the modules of environments answer to an id that is malformed, unknown, of a
+# package that is not there, or of an environment that cannot render.
+_UNMADE = (
+    gymnasium.error.Error,
+    ImportError,
+    NotImplementedError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
+
 
 class Game(Protocol):
     """A game with discrete actions and RGB frames.
@@ -34,8 +46,8 @@ def open_gymnasium(env_id: str) -> gymnasium.Env:
         env = gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True)
         env.reset(seed=0)
         frame = env.render()
-    except (gymnasium.error.Error, ModuleNotFoundError, NotImplementedError) as error:
-        raise UserError(f"--env_id={env_id}: {error}") from error
+    except _UNMADE as error:
+        raise UserError(f"--env_id={env_id}: {' '.join(str(error).split())}") from error
     if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.dtype != np.uint8:
         raise UserError(f"--env_id={env_id}: does not render RGB frames (uint8 [H, W, 3])")
     return env

@@ -1,5 +1,6 @@
 """Tests trained agents on unseen seeds (ICLR app. A.2.3): the protocol's part that plays."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,13 @@ from tqdm import tqdm
 from permakey_tf.agent_configs import AgentConfig
 from permakey_tf.configs import canonical_game, flatten
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation.protocol import AgentSpec, Evaluation, PolicySpec, write_evaluation
+from permakey_tf.evaluation.protocol import (
+    AgentSpec,
+    Evaluation,
+    PolicySpec,
+    Rules,
+    write_evaluation,
+)
 from permakey_tf.training import checkpoint
 from permakey_tf.training.acting import play_episodes, random_scores
 from permakey_tf.training.agent import build_player
@@ -28,27 +35,33 @@ def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Pa
       path: of evaluation.json.
 
     Raises:
-      UserError: runs that do not belong together or have no best checkpoint yet.
+      UserError: runs that do not belong together or have no best checkpoint yet; a policy that is
+        named twice; a folder that cannot be written. All before the first game.
     """
     folders = [AgentFolder.open(run) for run in runs]
-    for folder in folders[1:]:
-        _refuse_differences(folders[0], folder)
+    for i, folder in enumerate(folders):
+        for earlier in folders[:i]:
+            _refuse_differences(earlier, folder)
+            _refuse_the_same(earlier, folder)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    tested = [load_policy(folder) for folder in folders]
     shape = (len(folders), len(seeds), episodes)
-    scores, lengths, policies = np.zeros(shape), np.zeros(shape, int), []
+    scores, lengths = np.zeros(shape), np.zeros(shape, int)
     environment = folders[0].config.environment
     at_random = [random_scores(environment, "test", seed, episodes) for seed in seeds]
     with tqdm(total=len(folders) * len(seeds), desc="test", unit="seed") as bar:
-        for i, folder in enumerate(folders):
-            player, policy = load_policy(folder)
-            policies.append(policy)
+        for i, (player, _) in enumerate(tested):
             for j, seed in enumerate(seeds):
                 played = play_episodes(
                     player.actor, environment, player.prepare, "test", seed, episodes
                 )
                 scores[i, j], lengths[i, j] = played.scores, played.lengths
                 bar.update()
+    policies = [policy for _, policy in tested]
     evaluation = _describe(folders[0], policies, seeds, scores, lengths, np.stack(at_random))
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_evaluation(path, evaluation)
     return evaluation
 
@@ -85,19 +98,33 @@ def _refuse_differences(first: AgentFolder, other: AgentFolder):
             )
 
 
+def _refuse_the_same(first: AgentFolder, other: AgentFolder):
+    """Training is exactly repeatable: the same seed on the same keypoints is the same policy."""
+
+    def identity(folder):
+        return folder.config.learning.seed, folder.content["keypoints"]["weights"]
+
+    if identity(first) == identity(other):
+        raise UserError(
+            f"--runs: {first.path} and {other.path} are one policy (seed "
+            f"{other.config.learning.seed} on the same keypoints): name each policy once"
+        )
+
+
 def _describe(folder: AgentFolder, policies, seeds, scores, lengths, at_random) -> Evaluation:
     config: AgentConfig = folder.config
     keypoints = folder.keypoints.config
     return Evaluation(
         game=canonical_game(config.environment.game),
         env_id=config.environment.env_id,
-        sticky_actions=config.environment.sticky_actions,
+        rules=Rules(*(getattr(config.environment, f.name) for f in dataclasses.fields(Rules))),
         agent=AgentSpec(
             keypoints=keypoints.method,
             encoder=config.encoder.encoder,
             num_keypoints=keypoints.pointnet.num_keypoints,
             noise=config.environment.noise,
             num_steps=config.learning.num_steps,
+            keypoint_steps=keypoints.training.max_steps,
         ),
         policies=tuple(policies),
         seeds=tuple(seeds),

@@ -138,12 +138,33 @@ def aggregate(scores: np.ndarray, seeds) -> Aggregates:
 
 
 @dataclasses.dataclass(frozen=True)
+class Rules:
+    """How the games were played; the defaults are the paper's. Fields as in configs.GameConfig.
+
+    Where a Gymnasium environment was played, it has its own frame skip, no-ops and sticky actions,
+    and these fields say nothing.
+    """
+
+    frame_skip: int = 4
+    noop_max: int = 30
+    sticky_actions: float = 0.0
+    max_episode_steps: int = 4000
+
+    def __post_init__(self):
+        _check_types(self)
+        _check(0 <= self.sticky_actions < 1, f"sticky_actions {self.sticky_actions}")
+        _check(self.max_episode_steps > 0, f"max_episode_steps {self.max_episode_steps}")
+
+
+@dataclasses.dataclass(frozen=True)
 class AgentSpec:
     """What kind of agent was tested.
 
     keypoints: "permakey" or "transporter".      encoder: "cnn" or "gnn".
     num_keypoints: K.                            noise: "none", "vertical", "horizontal" or "both".
     num_steps: agent steps that its training was set to.
+    keypoint_steps: training steps that its keypoints were set to; None: until their loss stopped
+      falling, as the paper's.
     """
 
     keypoints: str
@@ -151,6 +172,7 @@ class AgentSpec:
     num_keypoints: int
     noise: str
     num_steps: int
+    keypoint_steps: int | None = None
 
     def __post_init__(self):
         _check_types(self)
@@ -187,7 +209,7 @@ class Evaluation:
 
     game: canonical name.
     env_id: Gymnasium's id of the environment; "" for an Atari game on the plain emulator.
-    sticky_actions: probability that the environment repeats the last action; the paper's is 0.
+    rules: how the games were played.
     agent, policies: who was tested; seeds: tuple of int, length S, none twice.
     scores: float [P, S, E], true returns of full games.
     lengths: int [P, S, E], agent steps of the episodes.
@@ -199,7 +221,7 @@ class Evaluation:
 
     game: str
     env_id: str
-    sticky_actions: float
+    rules: Rules
     agent: AgentSpec
     policies: tuple[PolicySpec, ...]
     seeds: tuple[int, ...]
@@ -210,7 +232,6 @@ class Evaluation:
     def __post_init__(self):
         _check_types(self)
         _check(self.game and self.game == canonical_game(self.game), f"game {self.game!r}")
-        _check(0 <= self.sticky_actions < 1, f"sticky_actions {self.sticky_actions}")
         _check(all(type(seed) is int for seed in self.seeds), "seeds that are no whole numbers")
         _check(len(set(self.seeds)) == len(self.seeds), "a test seed twice")
         runs = [policy.run for policy in self.policies]
@@ -256,7 +277,7 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
         "kind": _KIND,
         "game": evaluation.game,
         "env_id": evaluation.env_id,
-        "sticky_actions": evaluation.sticky_actions,
+        "rules": dataclasses.asdict(evaluation.rules),
         "agent": dataclasses.asdict(evaluation.agent),
         "policies": [dataclasses.asdict(policy) for policy in evaluation.policies],
         "seeds": list(evaluation.seeds),
@@ -308,7 +329,7 @@ def _from_content(content: dict) -> Evaluation:
     return Evaluation(
         game=content["game"],
         env_id=content["env_id"],
-        sticky_actions=content["sticky_actions"],
+        rules=Rules(**content["rules"]),
         agent=AgentSpec(**content["agent"]),
         policies=tuple(PolicySpec(**policy) for policy in content["policies"]),
         seeds=tuple(content["seeds"]),

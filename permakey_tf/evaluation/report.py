@@ -148,8 +148,9 @@ def report_curves(
     labels = curves.labels(drawn)
     panels = {}
     for one, label in zip(drawn, labels, strict=True):
-        # The published scores are of full games; other metrics are not on their scale.
-        levels = _levels(one.game) if metric == curves.FULL_GAME_SCORE else []
+        # The published scores are of full games of Atari; nothing else is on their scale.
+        atari = metric == curves.FULL_GAME_SCORE and not one.settings.get("environment.env_id")
+        levels = _levels(one.game) if atari else []
         lines, _ = panels.setdefault(one.game, ([], levels))
         runs_word = "run" if one.num_runs == 1 else "runs"
         lines.append(charts.Line(label, f"{one.num_runs} {runs_word}", *one[3:]))

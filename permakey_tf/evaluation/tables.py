@@ -13,7 +13,7 @@ import numpy as np
 from permakey_tf.configs import PAPER_NUM_KEYPOINTS, canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import protocol, published, statistics
-from permakey_tf.evaluation.protocol import Evaluation
+from permakey_tf.evaluation.protocol import Evaluation, Rules
 
 TITLES = {
     1: "Atari, 100,000 agent steps",
@@ -34,7 +34,8 @@ PROTOCOL = {"agent steps": 100_000, "policies": 3, "seeds": 10, "episodes": 10}
 class Place(NamedTuple):
     """What an evaluation must be of to stand in a cell.
 
-    game: canonical name. env_id: "" for the game of that name, else the id of what was played.
+    game: canonical name. env_id: "" for the game of that name, else the id of what was played: even
+      "ALE/MsPacman-v5" is not the papers' game, for it has sticky actions and no no-ops.
     """
 
     game: str
@@ -71,15 +72,13 @@ def place_of(evaluation: Evaluation) -> Place:
     agent = evaluation.agent
     kind = (agent.keypoints, agent.encoder)
     name = next(name for name, (*pair, _) in AGENTS.items() if tuple(pair) == kind)
-    # An id like "ALE/MsPacman-v5" is the game; a label alone makes nothing that game.
-    itself = evaluation.game in canonical_game(evaluation.env_id) or not evaluation.env_id
     return Place(
         evaluation.game,
         name,
         agent.num_keypoints,
         agent.noise,
-        evaluation.sticky_actions,
-        "" if itself else evaluation.env_id,
+        evaluation.rules.sticky_actions,
+        evaluation.env_id,
     )
 
 
@@ -105,7 +104,8 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
     """Puts every evaluation into its cell.
 
     Different evaluations are never mixed. Where several belong into one cell, the one with the
-    most agent steps stands there, among those the one with most policies, seeds, episodes.
+    most agent steps stands there, but more than the paper's count no more; among those the one
+    with most policies, seeds, episodes.
 
     Returns:
       the cells, and a line for each evaluation that stands in none, with the reason.
@@ -118,9 +118,9 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
         by_place.setdefault(place_of(one.evaluation), []).append(one)
     filled, left_out = [], []
     for cell in empty:
-        rivals = sorted(by_place.pop(cell.place, []), key=lambda one: size(one.evaluation))
-        if len(rivals) > 1 and size(rivals[-1].evaluation) == size(rivals[-2].evaluation):
-            same = [one for one in rivals if size(one.evaluation) == size(rivals[-1].evaluation)]
+        rivals = sorted(by_place.pop(cell.place, []), key=_rank)
+        if len(rivals) > 1 and _rank(rivals[-1]) == _rank(rivals[-2]):
+            same = [one for one in rivals if _rank(one) == _rank(rivals[-1])]
             raise UserError(
                 f"{cell.place}: {len(same)} evaluations of one size, "
                 f"{', '.join(str(one.path) for one in same)}: test their policies together "
@@ -133,10 +133,30 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
     return filled, left_out
 
 
+def _rank(one: Found) -> tuple[int, int, int, int]:
+    """Its size; agent steps beyond the table's are no merit."""
+    steps, *rest = size(one.evaluation)
+    return (min(steps, PROTOCOL["agent steps"]), *rest)
+
+
 def shortfalls(evaluation: Evaluation) -> list[str]:
-    """In what an evaluation falls short of the paper's test, such as "1 of 3 policies"."""
+    """In what an evaluation differs from the paper's test, such as "1 of 3 policies"."""
     pairs = zip(size(evaluation), PROTOCOL.items(), strict=True)
-    return [f"{has:,} of {full:,} {what}" for has, (what, full) in pairs if has < full]
+    differences = [
+        f"{has:,} of {full:,} {what}"
+        for has, (what, full) in pairs
+        if has < full or (what == "agent steps" and has > full)
+    ]
+    paper, rules = Rules(), evaluation.rules
+    if rules.max_episode_steps < paper.max_episode_steps:
+        differences.append(
+            f"games cut after {rules.max_episode_steps:,} of {paper.max_episode_steps:,} steps"
+        )
+    if (rules.frame_skip, rules.noop_max) != (paper.frame_skip, paper.noop_max):
+        differences.append(f"frame skip {rules.frame_skip}, up to {rules.noop_max} no-ops")
+    if evaluation.agent.keypoint_steps is not None:
+        differences.append(f"keypoints trained for {evaluation.agent.keypoint_steps:,} steps")
+    return differences
 
 
 # ---------------------------------------------------------------------------------------- records

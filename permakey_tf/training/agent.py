@@ -127,7 +127,9 @@ class AgentTrainer:
             vision.columns,
             # A step is one row, and one more at the end of a game that a time limit cuts.
             self.learning.replay_capacity or 2 * self.learning.num_steps,
-            slack=2 * self.config.validation.validate_every,  # every validation saves
+            # Every validation saves; and resuming needs all actions of the current game.
+            slack=2 * self.config.validation.validate_every
+            + self.config.environment.max_episode_steps,
             num_rows=self.progress.rows,
         )
         self.game = make_game(self.config.environment)

@@ -60,7 +60,9 @@ class Learner:
         self._follow()
         return {
             "loss": loss,
-            "td_error": tf.reduce_sum(tf.abs(errors)) / tf.reduce_sum(batch.mask),
+            "td_error": tf.math.divide_no_nan(
+                tf.reduce_sum(tf.abs(errors)), tf.reduce_sum(batch.mask)
+            ),
             "q_value": tf.reduce_mean(tf.reduce_max(q_values, axis=-1)),
             "gradient_norm": norm,
         }

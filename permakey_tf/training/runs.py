@@ -217,12 +217,16 @@ class AgentFolder(Folder):
     @classmethod
     def open(cls, path) -> "AgentFolder":
         """Opens an existing run folder. Raises UserError where `path` is none."""
-        content = cls.read(path)
+        config, _ = cls._parse(cls.read(path), path)
+        return cls(path, config, RunFolder.open(Path(path) / "keypoints"))
+
+    @staticmethod
+    def _parse(content, path) -> tuple[AgentConfig, str]:
+        """Settings, and the hash of the keypoint run's weights."""
         try:
-            config = AgentConfig.from_dict(content["settings"])
+            return AgentConfig.from_dict(content["settings"]), content["keypoints"]["weights"]
         except (KeyError, TypeError) as error:
             raise UserError(f"{Path(path) / 'config.json'} is damaged: {error!r}") from error
-        return cls(path, config, RunFolder.open(Path(path) / "keypoints"))
 
     @classmethod
     def create_or_resume(cls, path, config: AgentConfig, keypoints: RunFolder) -> "AgentFolder":
@@ -233,11 +237,8 @@ class AgentFolder(Folder):
         """
 
         def flat(content):
-            vision = content["keypoints"]
-            return {
-                **flatten(AgentConfig.from_dict(content["settings"])),
-                "keypoint run": vision["weights"],
-            }
+            config, weights = cls._parse(content, path)
+            return {**flatten(config), "keypoint run": weights}
 
         folder = cls(path, config, keypoints)
         folder.make_or_compare(flat)
