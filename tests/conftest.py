@@ -7,7 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 
-from permakey_tf.configs import KeypointConfig, resolve
+from permakey_tf.configs import KeypointConfig, LoggingConfig, resolve
 from permakey_tf.data.frames import FrameStore, FrameStoreWriter
 from permakey_tf.types import Step
 
@@ -71,6 +71,19 @@ def tiny_config(**changes) -> KeypointConfig:
             part.update({name: values.pop(name) for name in list(values) if name in part})
     plain.update(values)
     return resolve(KeypointConfig.from_dict(plain), "toy")
+
+
+def train_keypoints(path, game="mspacman", **changes):
+    """A keypoint run of two steps: what matters here is that it can be opened."""
+    # Here, because most tests need no TensorFlow.
+    from permakey_tf.training.keypoints import KeypointTrainer
+    from permakey_tf.training.runs import FrameSpec, RunFolder
+
+    store = write_store(path / "store", game=game)
+    config = tiny_config(max_steps=2, soft_argmax="joint", logit_scale=30, **changes)
+    folder = RunFolder.create_or_resume(path / "keypoints", config, FrameSpec.of(store))
+    KeypointTrainer(folder, store, LoggingConfig()).train()
+    return path / "keypoints"
 
 
 def refused(result, *words):

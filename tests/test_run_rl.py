@@ -12,16 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import refused, tiny_config, write_store
+from conftest import refused, train_keypoints
 
-from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig
-from permakey_tf.configs import LoggingConfig
-from permakey_tf.data.noise import BAR_COLOR
+from permakey_tf.agent_configs import AgentConfig
 from permakey_tf.envs.atari import ROLES, episode_seed
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation.protocol import read_evaluation
-from permakey_tf.training.keypoints import KeypointTrainer
-from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder
+from permakey_tf.training.runs import AgentFolder, RunFolder
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -44,15 +41,6 @@ TINY = {
     "checkpoint_every": 12,
     "learning_rate": 1e-3,
 }
-
-
-def train_keypoints(path, game="mspacman", **changes):
-    """A keypoint run of two steps: what matters here is that it can be opened."""
-    store = write_store(path / "store", game=game)
-    config = tiny_config(max_steps=2, soft_argmax="joint", logit_scale=30, **changes)
-    folder = RunFolder.create_or_resume(path / "keypoints", config, FrameSpec.of(store))
-    KeypointTrainer(folder, store, LoggingConfig()).train()
-    return path / "keypoints"
 
 
 @pytest.fixture(scope="module")
@@ -265,17 +253,3 @@ def test_training_validation_and_test_never_share_a_game():
         for episode in range(50)
     }
     assert len(states) == len(ROLES) * 20 * 50
-
-
-def test_noisy_games_draw_a_new_bar_at_every_step(finished):
-    from permakey_tf.training.agent import AgentTrainer
-
-    trainer = AgentTrainer(AgentFolder.open(finished[0]), AgentLoggingConfig())
-    frame = np.zeros([210, 160, 3], np.uint8)
-    bars = []
-    for step in range(30):
-        rng = trainer._rng(12, step)
-        prepared = trainer.player.prepare(frame, rng)
-        bars.append(np.all(prepared[0] == BAR_COLOR, axis=-1).tobytes())
-    assert len(set(bars)) > 8  # of 16 positions
-    assert trainer.player.prepare.noise == "vertical"

@@ -1,0 +1,231 @@
+"""What the agent's trainer remembers of games that are written out here, and games side by side."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import train_keypoints
+
+from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig, EnvironmentConfig
+from permakey_tf.data.noise import BAR_COLOR
+from permakey_tf.envs.atari import GameStep
+from permakey_tf.models.q_network import LSTMState
+from permakey_tf.training import acting, agent
+from permakey_tf.training.acting import Acted, play_episodes
+from permakey_tf.training.agent import AgentTrainer
+from permakey_tf.training.runs import AgentFolder, RunFolder
+
+LIMIT = 5
+# The games in turn: (reward, game over, life lost) of every step.
+LOST, OVER = (False, True), (True, False)
+GOES_ON = (False, False)
+GAMES = [
+    [(3, *GOES_ON), (-2, *LOST), (0, *GOES_ON), (0.5, *OVER)],
+    [(0, *GOES_ON), (0, *GOES_ON), (0, *GOES_ON), (0, *GOES_ON), (2, *GOES_ON)],  # cut at LIMIT
+    [(0, *GOES_ON), (0, *GOES_ON), (0, *GOES_ON), (0, *GOES_ON), (-7, *LOST)],  # and a life lost
+    [(1, *GOES_ON)],
+]
+# What the replay must hold: frame (10 game + step), sign of the reward, terminal, episode, whether
+# an action was taken.
+ROWS = [
+    *[(0, 1, False, 0, True), (1, -1, True, 0, True)],
+    *[(2, 0, False, 1, True), (3, 1, True, 1, True)],
+    *[(10 + step, 0, False, 2, True) for step in range(4)],
+    *[(14, 1, False, 2, True), (15, 0, False, 2, False)],
+    *[(20 + step, 0, False, 3, True) for step in range(4)],
+    (24, -1, True, 3, True),
+    (30, 1, False, 4, True),
+]
+
+
+class Scripted:
+    """Plays GAMES; the brightness of a frame is its number."""
+
+    num_actions, action_names = 3, ("a", "b", "c")
+
+    def __init__(self, *_):
+        self._game = -1
+
+    def reset(self, seed):
+        self._game, self._step = self._game + 1, 0
+        return self._frame()
+
+    def step(self, action):
+        reward, over, lost = GAMES[self._game][self._step]
+        self._step += 1
+        return GameStep(self._frame(), reward, over, lost)
+
+    def _frame(self):
+        return np.full([20, 20, 3], 10 * self._game + self._step, np.uint8)
+
+
+class Black(Scripted):
+    """Frames that are black for ever."""
+
+    def reset(self, seed):
+        return np.zeros([20, 20, 3], np.uint8)
+
+    def step(self, action):
+        return GameStep(np.zeros([20, 20, 3], np.uint8), 0.0, False, False)
+
+
+class Seeded(Scripted):
+    """Game e lasts 2 + 3 e steps; frames are bright or dark, and rewards tell all actions."""
+
+    def reset(self, seed):
+        self._end, self._step = 2 + 3 * seed, 0
+        self._rng = np.random.default_rng(seed)
+        return self._frame()
+
+    def step(self, action):
+        self._step += 1
+        return GameStep(self._frame(), action * 3.0**self._step, self._step == self._end, False)
+
+    def _frame(self):
+        return np.full([20, 20, 3], 255 * self._rng.integers(2), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    return RunFolder.open(train_keypoints(tmp_path_factory.mktemp("clean")))
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory):
+    return RunFolder.open(train_keypoints(tmp_path_factory.mktemp("noisy"), noise="vertical"))
+
+
+def make_trainer(monkeypatch, tmp_path, keypoints, game, **changes):
+    monkeypatch.setattr(agent, "make_game", game)
+    values = {
+        "encoder": "cnn", "cnn_filters": (4, 4), "cnn_kernel_sizes": (3, 3), "cnn_strides": (2, 2),
+        "cnn_units": 8, "lstm_units": 8, "max_episode_steps": LIMIT,
+        "noise": keypoints.config.training.noise,
+    } | changes  # fmt: skip
+    plain = AgentConfig().to_dict()
+    for part in plain.values():
+        part.update({name: values.pop(name) for name in list(values) if name in part})
+    assert not values
+    folder = AgentFolder.create_or_resume(tmp_path / "run", AgentConfig.from_dict(plain), keypoints)
+    return AgentTrainer(folder, AgentLoggingConfig())
+
+
+def remembered(trainer):
+    rows = np.arange(trainer.replay.num_rows)
+    names = ("frame", "reward", "terminal", "episode", "action")
+    frame, reward, terminal, episode, action = (trainer.replay.column(name, rows) for name in names)
+    assert np.ptp(frame, axis=(1, 2, 3)).max() == 0
+    columns = (frame[:, 0, 0, 0], reward, terminal, episode, action >= 0)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+class TestWhatIsRemembered:
+    def test_every_row_of_games_that_end_in_every_way(self, monkeypatch, tmp_path, clean):
+        trainer = make_trainer(monkeypatch, tmp_path, clean, Scripted)
+        finished = [trainer.play_step() for _ in range(15)]
+        assert remembered(trainer) == ROWS
+        ends = {3: (1.5, 4), 8: (2.0, 5), 13: (-7.0, 5)}  # true returns, whole games
+        assert {i: end for i, end in enumerate(finished) if end} == ends
+
+    def test_without_lives_only_the_game_ends(self, monkeypatch, tmp_path, clean):
+        trainer = make_trainer(monkeypatch, tmp_path, clean, Scripted, life_is_episode=False)
+        for _ in range(14):
+            trainer.play_step()
+        expected = [(f, r, f == 3, f // 10, acts) for f, r, _, _, acts in ROWS[:-1]]
+        expected.append((25, 0, False, 2, False))  # the limit cut that game, its value goes on
+        assert remembered(trainer) == expected
+
+    def test_rewards_as_they_are(self, monkeypatch, tmp_path, clean):
+        trainer = make_trainer(monkeypatch, tmp_path, clean, Scripted, clip_rewards=False)
+        for _ in range(4):
+            trainer.play_step()
+        assert [row[1] for row in remembered(trainer)] == [3, -2, 0, 0.5]
+
+    def test_memory_starts_anew_with_an_episode(self, monkeypatch, tmp_path, clean):
+        trainer = make_trainer(monkeypatch, tmp_path, clean, Scripted)
+        fresh = []
+        for _ in range(10):
+            trainer.play_step()
+            fresh.append(not np.any(trainer.state.hidden))
+        assert [i for i, new in enumerate(fresh) if new] == [1, 3, 8]  # life, end, limit
+
+    def test_a_resumed_run_stands_at_the_same_frame(self, monkeypatch, tmp_path, clean):
+        """With a ring that keeps fewer rows for learning than a game is long."""
+        flags = {"replay_capacity": 2, "validate_every": 1, "max_episode_steps": 40}
+
+        class Long(Black):
+            def reset(self, seed):
+                self.actions = []
+                return super().reset(seed)
+
+            def step(self, action):
+                self.actions.append(action)
+                return super().step(action)
+
+        trainer = make_trainer(monkeypatch, tmp_path, clean, Long, **flags)
+        for _ in range(30):
+            trainer.play_step()
+        trainer._save()
+        resumed = make_trainer(monkeypatch, tmp_path, clean, Long, **flags)
+        assert len(set(trainer.game.actions)) > 1
+        assert resumed.game.actions == trainer.game.actions
+
+
+class TestNoise:
+    def test_training_draws_a_new_bar_at_every_step(self, monkeypatch, tmp_path, noisy):
+        trainer = make_trainer(monkeypatch, tmp_path, noisy, Black)
+        for _ in range(30):
+            trainer.play_step()
+        assert len(places(trainer.replay.column("frame", np.arange(30)))) > 8  # of 16
+
+    def test_and_so_does_every_step_of_an_evaluation(self, monkeypatch, tmp_path, noisy):
+        trainer = make_trainer(monkeypatch, tmp_path, noisy, Black, max_episode_steps=30)
+        monkeypatch.setattr(acting, "make_game", Black)
+        played = [
+            play_episodes(
+                trainer.actor, trainer.config.environment, trainer.player.prepare, "test", seed, 1,
+                film=True,
+            ).film.frames
+            for seed in (0, 0, 1)
+        ]  # fmt: skip
+        assert len(places(played[0])) > 8
+        np.testing.assert_array_equal(played[0], played[1])
+        assert (played[0] != played[2]).any()
+
+
+def places(frames):
+    """Columns at which bars begin, for frames that all have one."""
+    bars = np.all(frames[:, 0] == BAR_COLOR, axis=-1)  # [N, S]
+    assert bars.any(axis=1).all()
+    return set(bars.argmax(axis=1).tolist())
+
+
+class Counting:
+    """An actor whose action is the number of bright frames it has seen, modulo 3."""
+
+    def __init__(self):
+        self.network = self
+
+    def initial_state(self, number):
+        return LSTMState(tf.zeros([number, 1]), tf.zeros([number, 1]))
+
+    def step(self, frames, forced, state):
+        bright = state.hidden + frames[:, :1, 0, 0] / 255
+        return Acted(tf.cast(bright[:, 0], tf.int32) % 3, LSTMState(bright, state.cell), {})
+
+
+def test_games_side_by_side_end_as_they_do_alone(monkeypatch):
+    monkeypatch.setattr(acting, "make_game", Seeded)
+
+    def play(first, number):
+        monkeypatch.setattr(acting, "episode_seed", lambda role, seed, e: first + e)
+        environment = EnvironmentConfig(max_episode_steps=9)
+        return play_episodes(Counting(), environment, lambda f, _: f, "test", 0, number)
+
+    together, alone = play(0, 4), [play(e, 1) for e in range(4)]
+    assert together.lengths.tolist() == [2, 5, 8, 9]  # the last one is cut
+    assert together.lengths.tolist() == [one.lengths[0] for one in alone]
+    assert together.scores.tolist() == [one.scores[0] for one in alone]
+    actions = [int(together.scores[3]) // 3**step % 3 for step in range(1, 10)]
+    rng = np.random.default_rng(3)
+    assert actions == [int(n) % 3 for n in np.cumsum([rng.integers(2) for _ in range(9)])]
+    assert len(set(actions)) == 3
