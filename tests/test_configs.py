@@ -28,7 +28,9 @@ AGENT_CLASSES = [
     agent_configs.ValidationConfig,
     agent_configs.AgentLoggingConfig,
 ]
-FLAG_FILES = sorted((Path(__file__).parents[1] / "flags").rglob("*.cfg"))
+FLAG_FOLDER = Path(__file__).parents[1] / "flags"
+FLAG_FILES = sorted(FLAG_FOLDER.rglob("*.cfg"))
+PRESET_FOLDER = FLAG_FOLDER / "presets"
 AGENT_PRESETS = [
     path for path in FLAG_FILES if path.name.startswith("rl_") or path.parent.name == "games"
 ]
@@ -169,16 +171,55 @@ def test_flag_files_of_the_agent_are_valid(path):
     parsed_for_the_agent(path)
 
 
+def preset(name):
+    path = PRESET_FOLDER / f"{name}.cfg"
+    return common.build(configs.KeypointConfig, parsed(f"--flagfile={path}"))
+
+
 def test_the_papers_presets_are_the_defaults():
-    folder = Path(__file__).parents[1] / "flags" / "presets"
-    config = common.build(configs.KeypointConfig, parsed(f"--flagfile={folder / 'paper.cfg'}"))
-    assert config == configs.KeypointConfig()
-    assert parsed_for_the_agent(folder / "rl_paper.cfg") == agent_configs.AgentConfig()
+    assert preset("paper") == configs.KeypointConfig()
+    agent = parsed_for_the_agent(PRESET_FOLDER / "rl_paper.cfg")
+    assert agent == agent_configs.AgentConfig()
 
 
 def test_the_workshop_differs_in_transporters_learning_rate_alone():
-    path = Path(__file__).parents[1] / "flags" / "presets" / "workshop.cfg"
-    workshop = configs.flatten(common.build(configs.KeypointConfig, parsed(f"--flagfile={path}")))
+    workshop = configs.flatten(preset("workshop"))
     paper = configs.flatten(configs.KeypointConfig())
     different = {name for name in paper if workshop[name] != paper[name]}
     assert different == {"transporter_learning_rate"}
+
+
+# What the released code sets otherwise than the paper, or the paper does not say.
+AUTHORS_CODE = {
+    "elbo": "mean",
+    "latent_dim": 32,
+    "likelihood_variance": 0.1,
+    "decoder": "code",
+    "lsp_depth": "4-layer",
+    "lsp_error": "relative",
+    "refine_net": "code",
+    "pair_window": 100,
+    "pairs_per_epoch": 100_000,
+    "schedule": "staircase",
+    "learning_rate": 2e-4,
+    "transporter_learning_rate": None,
+    "epochs": 100,
+    "patience": 10,
+    "batch_norm_momentum": 0.99,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "of_the_method"),
+    [
+        ("authors_code", {"method": "permakey", "gauss_std": 0.12, "batch_size": 32,
+                          "decay_rate": 0.85, "decay_steps": 10_000}),
+        ("authors_code_transporter", {"method": "transporter", "gauss_std": 0.1, "batch_size": 64,
+                                      "decay_rate": 0.9, "decay_steps": 30_000}),
+    ],
+)  # fmt: skip
+def test_the_authors_code_has_its_own_settings_for_each_method(name, of_the_method, monkeypatch):
+    monkeypatch.chdir(FLAG_FOLDER.parent)  # a flag file names another one from there
+    expected = AUTHORS_CODE | of_the_method
+    settings = configs.flatten(configs.resolve(preset(name), "seaquest"))
+    assert {setting: settings[setting] for setting in expected} == expected
