@@ -453,6 +453,16 @@ class TestCurves:
         with pytest.raises(UserError, match=r"metrics\.csv is missing"):
             paper_figures.make("curves", runs, FrameChoice())
 
+    @pytest.mark.parametrize("order", [("pk0", "begun"), ("begun", "pk0")])
+    def test_a_run_that_has_just_begun_is_named(self, folder, tmp_path, order):
+        shutil.copytree(folder / "pk1", tmp_path / "begun")
+        path = tmp_path / "begun" / "metrics.csv"
+        path.write_text(path.read_text().splitlines(keepends=True)[0])
+        places = {"pk0": folder / "pk0", "begun": tmp_path / "begun"}
+        runs = open_runs([str(places[name]) for name in order], [])
+        with pytest.raises(UserError, match=rf"{tmp_path / 'begun'} has reported no losses yet"):
+            paper_figures.make("curves", runs, FrameChoice())
+
 
 def metrics(run):
     """{column: list of values} of a run's metrics.csv."""

@@ -22,7 +22,7 @@ def build(runs: list[ShownRun]) -> Charts:
     """Losses of every module of the runs, one chart a module, one colour a group of seeds.
 
     Raises:
-      UserError: a run without metrics.
+      UserError: a run that has reported nothing yet.
     """
     groups = group_by_settings(runs)
     colors = overlay.keypoint_colors(len(groups)) / 255
@@ -60,7 +60,7 @@ def read_metrics(run: ShownRun) -> dict[str, dict[int, float]]:
     """{column: {step: value}} of metrics.csv; a row that is cut off is left out.
 
     Raises:
-      UserError: the file is missing or damaged.
+      UserError: the file is missing or damaged, or has no row yet.
     """
     path = run.folder.path / "metrics.csv"
     try:
@@ -76,6 +76,8 @@ def read_metrics(run: ShownRun) -> dict[str, dict[int, float]]:
         raise UserError(f"{path} is missing: the run has not begun") from error
     except (ValueError, KeyError) as error:
         raise UserError(f"{path} is damaged: {error!r}") from error
+    if not table:
+        raise UserError(f"{run} has reported no losses yet: leave it out, or draw them later")
     return table
 
 
