@@ -441,6 +441,34 @@ class TestCurves:
             np.mean([metrics(folder / n)["train/loss_vae"] for n in ("pk0", "pk1")], axis=0),
         )
 
+    def test_a_seed_does_not_name_a_line(self, shown):
+        picture = make(shown, "curves", ["pk1", "pk0_noisy"])
+        assert list(picture.legend) == ["noise=none", "noise=both"]
+
+    def test_no_two_lines_look_alike(self, folder, tmp_path):
+        runs = []
+        for number in range(figures.MAX_LOOKS + 1):
+            path = tmp_path / f"run{number}"
+            path.mkdir()
+            shutil.copy(folder / "pk0" / "metrics.csv", path)
+            config = json.loads((folder / "pk0" / "config.json").read_text())
+            config["settings"]["training"]["learning_rate"] = (number + 1) / 1000
+            (path / "config.json").write_text(json.dumps(config))
+            runs.append(str(path))
+        with pytest.raises(UserError, match=r"29 lines cannot be told apart.*28"):
+            paper_figures.make("curves", open_runs(runs, []), FrameChoice())
+        picture = paper_figures.make("curves", open_runs(runs[:-1], []), FrameChoice())
+        drawn = figures.draw(picture)
+        validation = [line for line in drawn.axes[0].get_lines() if line.get_marker() == "o"]
+        legend = drawn.legends[0].get_lines()
+        for lines in (validation, legend):
+            assert len({(*line.get_color(), line.get_linestyle()) for line in lines}) == 28
+        for line, entry in zip(validation, legend, strict=True):
+            assert (*line.get_color(), line.get_linestyle()) == (
+                *entry.get_color(),
+                entry.get_linestyle(),
+            )
+
     def test_only_steps_that_all_seeds_have_are_drawn(self, folder, shown, tmp_path):
         shutil.copytree(folder / "pk1", tmp_path / "short")
         path = tmp_path / "short" / "metrics.csv"

@@ -264,8 +264,8 @@ def method_name(method: str) -> str:
     return _METHODS[method]
 
 
-def labels(runs: list[ShownRun]) -> list[str]:
-    """What tells each run from the others: game, method, settings; "" where nothing does.
+def labels(runs: list[ShownRun], but: tuple[str, ...] = ()) -> list[str]:
+    """What tells each run from the others: game, method, settings but some; "" where nothing does.
 
     Settings count among runs of one game and method: those that come with the method go without
     saying.
@@ -279,7 +279,7 @@ def labels(runs: list[ShownRun]) -> list[str]:
         parts += [
             f"{name}={show(value)}"
             for name, value in run.settings.items()
-            if any(other.settings[name] != value for other in peers)
+            if name not in but and any(other.settings[name] != value for other in peers)
         ]
         texts.append(", ".join(parts))
     return texts
