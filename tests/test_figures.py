@@ -319,6 +319,16 @@ class TestAnotherRun:
                 same = all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
                 assert same == (changed.get(label) not in (ALL, column)), (label, column)
 
+    @pytest.mark.parametrize("new", ["tr0_again", "tr1"])
+    def test_of_transporter_sees_the_same_pairs(self, shown, new):
+        before, after = (make(shown, "transporter", [name]) for name in ("tr0", new))
+        assert before.caption == after.caption
+        for label, row in before.rows.items():
+            for one, two in zip(row, after.rows[label], strict=True):
+                of_frames = label in ("first frame", "second frame")
+                assert np.array_equal(one.image, two.image) == of_frames, label
+                assert np.any(one.points_yx != two.points_yx) == of_frames, label
+
     def test_of_one_seed_moves_its_rings_alone(self, shown):
         before, after = make(shown, "8"), make(shown, "8", ["pk0_again", "pk1"])
         for one, two in zip(before.rows["keypoints"], after.rows["keypoints"], strict=True):
