@@ -528,6 +528,18 @@ class TestVideo:
             expected = shown[name].detector.detect(frames[10:17])
             np.testing.assert_allclose(track, expected, atol=1e-4)
 
+    def test_runs_of_equal_settings_are_named_by_their_folders(self, folder, shown, tmp_path):
+        film = make(shown, "video", ["pk0", "pk0_again"])
+        assert list(film.tracks) == ["pk0", "pk0_again"]
+        for track, name in zip(film.tracks.values(), ("pk0", "pk1"), strict=True):
+            np.testing.assert_allclose(track, shown[name].detector.detect(film.frames), atol=1e-4)
+        places = [tmp_path / "one" / "run", tmp_path / "two" / "run"]
+        for place in places:
+            shutil.copytree(folder / "pk0", place)
+        runs = open_runs(list(map(str, places)), [str(folder / "toy")])
+        film = paper_figures.make("video", runs, FrameChoice())
+        assert list(film.tracks) == list(map(str, places))
+
     @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
     def test_a_picture_for_each_frame_even_where_nothing_moves(self, tmp_path, suffix):
         track = np.zeros([30, 2, 2])  # longer than the tails: without its number, frames are equal
