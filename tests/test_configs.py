@@ -158,12 +158,16 @@ def test_flag_files_are_valid(path):
     assert configs.resolve(config, collection.game).pointnet.num_keypoints > 0
 
 
-def parsed_for_the_agent(path):
+def agent_flags(path):
     values = absl_flags.FlagValues()
     for config_class in (agent_configs.AgentConfig, agent_configs.AgentLoggingConfig):
         common.define(config_class, flag_values=values)
     values(["program", f"--flagfile={path}"])
-    return common.build(agent_configs.AgentConfig, values)
+    return values
+
+
+def parsed_for_the_agent(path):
+    return common.build(agent_configs.AgentConfig, agent_flags(path))
 
 
 @pytest.mark.parametrize("path", AGENT_PRESETS, ids=lambda path: path.name)
@@ -223,3 +227,51 @@ def test_the_authors_code_has_its_own_settings_for_each_method(name, of_the_meth
     expected = AUTHORS_CODE | of_the_method
     settings = configs.flatten(configs.resolve(preset(name), "seaquest"))
     assert {setting: settings[setting] for setting in expected} == expected
+
+
+# Given beside a preset, or different for the two methods, or unset for a reason that its file says.
+BESIDE = {"game", "method", "num_keypoints", "npz"}
+OF_THE_METHOD = {"batch_size", "decay_rate", "decay_steps", "patience"}
+
+
+def sourced(*classes):
+    """Names of the settings whose values are the paper's or the authors' code's."""
+    names = set()
+    for config_class in classes:
+        for field in dataclasses.fields(config_class):
+            if not field.metadata:
+                names |= sourced(field.default_factory)
+            elif field.metadata["origin"] in ("paper", "code"):
+                names.add(field.name)
+    return names
+
+
+def given(values):
+    return {name for name in values if values[name].present and name != "flagfile"}
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out"),
+    [
+        ("paper", OF_THE_METHOD),
+        ("workshop", OF_THE_METHOD),
+        ("authors_code", OF_THE_METHOD - {"patience"}),
+    ],
+)
+def test_presets_of_a_source_spell_out_all_its_settings(name, left_out):
+    present = given(parsed(f"--flagfile={PRESET_FOLDER / name}.cfg"))
+    wanted = sourced(configs.KeypointConfig, configs.CollectionConfig)
+    assert wanted - present == BESIDE | left_out | {"validate_every"}
+    assert present - wanted <= {
+        "pointnet_coordinates", "overlap_weight", "transporter_learning_rate",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out"), [("rl_paper", {"gauss_std"}), ("rl_authors_code", set())]
+)
+def test_presets_of_the_agent_spell_out_all_its_settings(name, left_out):
+    present = given(agent_flags(PRESET_FOLDER / f"{name}.cfg"))
+    wanted = sourced(agent_configs.AgentConfig)
+    assert wanted - present == {"game", "encoder", "epsilon_steps"} | left_out
+    assert present - wanted == {"learn_start"}
