@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import os
 import re
 import sys
 from pathlib import Path
@@ -96,6 +97,7 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     out, launcher = values["out"].value, values["launcher"].value
     if not out or set(out) & set(",{}"):
         raise UserError(f"--out={out}: must be a folder's name without commas and braces")
+    _refuse_what_cannot_be_a_folder(out)
     for name in ("jobs", *(name for name in values if name.startswith("slurm_"))):
         if values[name].present and (launcher == "slurm") != name.startswith("slurm_"):
             raise UserError(f"--{name} has no meaning with --launcher={launcher}")
@@ -107,6 +109,15 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     _refuse_equal_names(runs)
     _refuse_other_frames_in_a_shared_store(runs)
     return Command(runs, Path(out), launcher, values["jobs"].value, slurm, values["dry_run"].value)
+
+
+def _refuse_what_cannot_be_a_folder(out: str) -> None:
+    """Nothing is written there before frames are collected, which may take an hour."""
+    logs = Path(out, "logs")
+    found = next(path for path in (logs, *logs.absolute().parents) if path.exists())
+    if not found.is_dir() or not os.access(found, os.W_OK | os.X_OK):
+        what = "is write-protected" if found.is_dir() else "is no folder"
+        raise UserError(f"--out={out}: {found} {what}: choose another --out")
 
 
 def make_launcher(command: Command) -> Launcher:

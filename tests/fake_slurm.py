@@ -63,6 +63,9 @@ def sbatch(script):
     text = Path(script).read_text()
     if "--partition=nowhere" in text:
         sys.exit("sbatch: error: invalid partition specified: nowhere")
+    if "--partition=elsewhere" in text:  # as sites do that wrap sbatch
+        print("mailed to the operators")
+        sys.exit()
     job = str(1 + len(list(Path(os.environ["FAKE_SLURM"]).glob("*.script"))))
     _file(job, "script").write_text(text)
     _file(job, "state").write_text("PENDING")

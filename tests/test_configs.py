@@ -28,7 +28,9 @@ AGENT_CLASSES = [
     agent_configs.ValidationConfig,
     agent_configs.AgentLoggingConfig,
 ]
-FLAG_FILES = sorted((Path(__file__).parents[1] / "flags").rglob("*.cfg"))
+FLAG_FOLDER = Path(__file__).parents[1] / "flags"
+FLAG_FILES = sorted(FLAG_FOLDER.rglob("*.cfg"))
+PRESET_FOLDER = FLAG_FOLDER / "presets"
 AGENT_PRESETS = [
     path for path in FLAG_FILES if path.name.startswith("rl_") or path.parent.name == "games"
 ]
@@ -156,12 +158,16 @@ def test_flag_files_are_valid(path):
     assert configs.resolve(config, collection.game).pointnet.num_keypoints > 0
 
 
-def parsed_for_the_agent(path):
+def agent_flags(path):
     values = absl_flags.FlagValues()
     for config_class in (agent_configs.AgentConfig, agent_configs.AgentLoggingConfig):
         common.define(config_class, flag_values=values)
     values(["program", f"--flagfile={path}"])
-    return common.build(agent_configs.AgentConfig, values)
+    return values
+
+
+def parsed_for_the_agent(path):
+    return common.build(agent_configs.AgentConfig, agent_flags(path))
 
 
 @pytest.mark.parametrize("path", AGENT_PRESETS, ids=lambda path: path.name)
@@ -169,16 +175,103 @@ def test_flag_files_of_the_agent_are_valid(path):
     parsed_for_the_agent(path)
 
 
+def preset(name):
+    path = PRESET_FOLDER / f"{name}.cfg"
+    return common.build(configs.KeypointConfig, parsed(f"--flagfile={path}"))
+
+
 def test_the_papers_presets_are_the_defaults():
-    folder = Path(__file__).parents[1] / "flags" / "presets"
-    config = common.build(configs.KeypointConfig, parsed(f"--flagfile={folder / 'paper.cfg'}"))
-    assert config == configs.KeypointConfig()
-    assert parsed_for_the_agent(folder / "rl_paper.cfg") == agent_configs.AgentConfig()
+    assert preset("paper") == configs.KeypointConfig()
+    agent = parsed_for_the_agent(PRESET_FOLDER / "rl_paper.cfg")
+    assert agent == agent_configs.AgentConfig()
 
 
 def test_the_workshop_differs_in_transporters_learning_rate_alone():
-    path = Path(__file__).parents[1] / "flags" / "presets" / "workshop.cfg"
-    workshop = configs.flatten(common.build(configs.KeypointConfig, parsed(f"--flagfile={path}")))
+    workshop = configs.flatten(preset("workshop"))
     paper = configs.flatten(configs.KeypointConfig())
     different = {name for name in paper if workshop[name] != paper[name]}
     assert different == {"transporter_learning_rate"}
+
+
+# What the released code sets otherwise than the paper, or the paper does not say.
+AUTHORS_CODE = {
+    "elbo": "mean",
+    "latent_dim": 32,
+    "likelihood_variance": 0.1,
+    "decoder": "code",
+    "lsp_depth": "4-layer",
+    "lsp_error": "relative",
+    "refine_net": "code",
+    "pair_window": 100,
+    "pairs_per_epoch": 100_000,
+    "schedule": "staircase",
+    "learning_rate": 2e-4,
+    "transporter_learning_rate": None,
+    "epochs": 100,
+    "patience": 10,
+    "batch_norm_momentum": 0.99,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "of_the_method"),
+    [
+        ("authors_code", {"method": "permakey", "gauss_std": 0.12, "batch_size": 32,
+                          "decay_rate": 0.85, "decay_steps": 10_000}),
+        ("authors_code_transporter", {"method": "transporter", "gauss_std": 0.1, "batch_size": 64,
+                                      "decay_rate": 0.9, "decay_steps": 30_000}),
+    ],
+)  # fmt: skip
+def test_the_authors_code_has_its_own_settings_for_each_method(name, of_the_method, monkeypatch):
+    monkeypatch.chdir(FLAG_FOLDER.parent)  # a flag file names another one from there
+    expected = AUTHORS_CODE | of_the_method
+    settings = configs.flatten(configs.resolve(preset(name), "seaquest"))
+    assert {setting: settings[setting] for setting in expected} == expected
+
+
+# Given beside a preset, or different for the two methods, or unset for a reason that its file says.
+BESIDE = {"game", "method", "num_keypoints", "npz"}
+OF_THE_METHOD = {"batch_size", "decay_rate", "decay_steps", "patience"}
+
+
+def sourced(*classes):
+    """Names of the settings whose values are the paper's or the authors' code's."""
+    names = set()
+    for config_class in classes:
+        for field in dataclasses.fields(config_class):
+            if not field.metadata:
+                names |= sourced(field.default_factory)
+            elif field.metadata["origin"] in ("paper", "code"):
+                names.add(field.name)
+    return names
+
+
+def given(values):
+    return {name for name in values if values[name].present and name != "flagfile"}
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out"),
+    [
+        ("paper", OF_THE_METHOD),
+        ("workshop", OF_THE_METHOD),
+        ("authors_code", OF_THE_METHOD - {"patience"}),
+    ],
+)
+def test_presets_of_a_source_spell_out_all_its_settings(name, left_out):
+    present = given(parsed(f"--flagfile={PRESET_FOLDER / name}.cfg"))
+    wanted = sourced(configs.KeypointConfig, configs.CollectionConfig)
+    assert wanted - present == BESIDE | left_out | {"validate_every"}
+    assert present - wanted <= {
+        "pointnet_coordinates", "overlap_weight", "transporter_learning_rate",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out"), [("rl_paper", {"gauss_std"}), ("rl_authors_code", set())]
+)
+def test_presets_of_the_agent_spell_out_all_its_settings(name, left_out):
+    present = given(agent_flags(PRESET_FOLDER / f"{name}.cfg"))
+    wanted = sourced(agent_configs.AgentConfig)
+    assert wanted - present == {"game", "encoder", "epsilon_steps"} | left_out
+    assert present - wanted == {"learn_start"}

@@ -50,6 +50,7 @@ RETOLD = {
     "tr_frostbite_again": ("tr0", {}, "frostbite"),
     "pk0_again": ("pk1", {"seed": 0}, "toy"),
     "tr0_again": ("tr1", {"seed": 0}, "toy"),
+    "pk0_noisy_again": ("pk1", {"seed": 0, "noise": "both"}, "toy"),
 }
 STORES = ("toy", "frostbite")
 
@@ -284,7 +285,7 @@ def test_the_two_frames_of_a_noisy_pair_have_bars_of_their_own(shown):
         assert np.any(bars[0] != bars[1])
 
 
-ALL = "all"
+ALL = range(9)  # columns, more than any of these figures has
 
 
 class TestAnotherRun:
@@ -293,13 +294,17 @@ class TestAnotherRun:
     @pytest.mark.parametrize(
         ("figure", "old", "new", "changed"),
         [
-            ("2a", "pk0", "pk1", {"PermaKey keypoints": 0, "error map, layer 0": 0,
-                                  "error map, layer 1": 0}),
-            ("2a", "tr_frostbite", "tr_frostbite_again", {"Transporter keypoints": 1}),
+            ("2a", "pk0", "pk1", {"PermaKey keypoints": [0], "error map, layer 0": [0],
+                                  "error map, layer 1": [0]}),
+            ("2a", "tr_frostbite", "tr_frostbite_again", {"Transporter keypoints": [1]}),
+            ("2b", "pk0_noisy", "pk0_noisy_again", {"PermaKey keypoints": ALL,
+                "error map, layer 0": ALL, "error map, layer 1": ALL}),
             ("4", "pk0", "tr0", {"windows": ALL}),
+            ("5", "pk0", "pk0_again", {"": [1, 3]}),
             ("6", "pk0", "pk0_again", {"K = 3": ALL}),
             ("7", "pk0", "pk0_again", {"layers 0,1": ALL}),
             ("8", "pk0", "pk0_again", {"keypoints": ALL}),
+            ("9", "tr0", "tr0_again", {"keypoints": ALL}),
             ("10", "tr1", "pk1", {"keypoints": ALL, "windows": ALL}),
             ("kernel", "pk0", "pk0_again", {"kernels 4,3,3,3": ALL}),
             ("transporter", "tr0", "tr0_again", {"first frame": ALL, "first windows": ALL,
@@ -317,7 +322,37 @@ class TestAnotherRun:
                     continue
                 one, two = next(drawn)
                 same = all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
-                assert same == (changed.get(label) not in (ALL, column)), (label, column)
+                assert same == (column not in changed.get(label, ())), (label, column)
+
+    @pytest.mark.parametrize("new", ["tr0_again", "tr1"])
+    def test_of_transporter_sees_the_same_pairs(self, shown, new):
+        before, after = (make(shown, "transporter", [name]) for name in ("tr0", new))
+        assert before.caption == after.caption
+        for label, row in before.rows.items():
+            for one, two in zip(row, after.rows[label], strict=True):
+                of_frames = label in ("first frame", "second frame")
+                assert np.array_equal(one.image, two.image) == of_frames, label
+                assert np.any(one.points_yx != two.points_yx) == of_frames, label
+
+    def test_changes_its_losses_alone(self, shown):
+        before = make(shown, "curves", ["k2", "pk0", "tr0"])
+        after = make(shown, "curves", ["k2", "pk0_again", "tr0"])
+        assert list(before.legend) == list(after.legend)
+        pk0 = before.legend["PermaKey, num_keypoints=3"]
+        for title, curves in before.charts.items():
+            for one, two in zip(curves, after.charts[title], strict=True):
+                of_pk0 = np.array_equal(one.look.color, pk0.color)
+                assert np.array_equal(one.look.color, two.look.color)
+                assert np.any(one.middle != two.middle) == of_pk0, title
+
+    def test_changes_its_track_alone(self, shown):
+        before, after = (make(shown, "video", [name, "tr0"]) for name in ("pk0", "pk0_again"))
+        np.testing.assert_array_equal(before.frames, after.frames)
+        same = [np.array_equal(track, after.tracks[name]) for name, track in before.tracks.items()]
+        assert dict(zip(before.tracks, same, strict=True)) == {
+            "PermaKey": False,
+            "Transporter": True,
+        }
 
     def test_of_one_seed_moves_its_rings_alone(self, shown):
         before, after = make(shown, "8"), make(shown, "8", ["pk0_again", "pk1"])
@@ -441,6 +476,34 @@ class TestCurves:
             np.mean([metrics(folder / n)["train/loss_vae"] for n in ("pk0", "pk1")], axis=0),
         )
 
+    def test_a_seed_does_not_name_a_line(self, shown):
+        picture = make(shown, "curves", ["pk1", "pk0_noisy"])
+        assert list(picture.legend) == ["noise=none", "noise=both"]
+
+    def test_no_two_lines_look_alike(self, folder, tmp_path):
+        runs = []
+        for number in range(figures.MAX_LOOKS + 1):
+            path = tmp_path / f"run{number}"
+            path.mkdir()
+            shutil.copy(folder / "pk0" / "metrics.csv", path)
+            config = json.loads((folder / "pk0" / "config.json").read_text())
+            config["settings"]["training"]["learning_rate"] = (number + 1) / 1000
+            (path / "config.json").write_text(json.dumps(config))
+            runs.append(str(path))
+        with pytest.raises(UserError, match=r"29 lines cannot be told apart.*28"):
+            paper_figures.make("curves", open_runs(runs, []), FrameChoice())
+        picture = paper_figures.make("curves", open_runs(runs[:-1], []), FrameChoice())
+        drawn = figures.draw(picture)
+        validation = [line for line in drawn.axes[0].get_lines() if line.get_marker() == "o"]
+        legend = drawn.legends[0].get_lines()
+        for lines in (validation, legend):
+            assert len({(*line.get_color(), line.get_linestyle()) for line in lines}) == 28
+        for line, entry in zip(validation, legend, strict=True):
+            assert (*line.get_color(), line.get_linestyle()) == (
+                *entry.get_color(),
+                entry.get_linestyle(),
+            )
+
     def test_only_steps_that_all_seeds_have_are_drawn(self, folder, shown, tmp_path):
         shutil.copytree(folder / "pk1", tmp_path / "short")
         path = tmp_path / "short" / "metrics.csv"
@@ -451,6 +514,16 @@ class TestCurves:
         assert all(curve.steps.tolist() == [1] for curves in charts.values() for curve in curves)
         path.unlink()
         with pytest.raises(UserError, match=r"metrics\.csv is missing"):
+            paper_figures.make("curves", runs, FrameChoice())
+
+    @pytest.mark.parametrize("order", [("pk0", "begun"), ("begun", "pk0")])
+    def test_a_run_that_has_just_begun_is_named(self, folder, tmp_path, order):
+        shutil.copytree(folder / "pk1", tmp_path / "begun")
+        path = tmp_path / "begun" / "metrics.csv"
+        path.write_text(path.read_text().splitlines(keepends=True)[0])
+        places = {"pk0": folder / "pk0", "begun": tmp_path / "begun"}
+        runs = open_runs([str(places[name]) for name in order], [])
+        with pytest.raises(UserError, match=rf"{tmp_path / 'begun'} has reported no losses yet"):
             paper_figures.make("curves", runs, FrameChoice())
 
 
@@ -479,6 +552,18 @@ class TestVideo:
         for track, name in zip(film.tracks.values(), ("pk0", "tr0"), strict=True):
             expected = shown[name].detector.detect(frames[10:17])
             np.testing.assert_allclose(track, expected, atol=1e-4)
+
+    def test_runs_of_equal_settings_are_named_by_their_folders(self, folder, shown, tmp_path):
+        film = make(shown, "video", ["pk0", "pk0_again"])
+        assert list(film.tracks) == ["pk0", "pk0_again"]
+        for track, name in zip(film.tracks.values(), ("pk0", "pk1"), strict=True):
+            np.testing.assert_allclose(track, shown[name].detector.detect(film.frames), atol=1e-4)
+        places = [tmp_path / "one" / "run", tmp_path / "two" / "run"]
+        for place in places:
+            shutil.copytree(folder / "pk0", place)
+        runs = open_runs(list(map(str, places)), [str(folder / "toy")])
+        film = paper_figures.make("video", runs, FrameChoice())
+        assert list(film.tracks) == list(map(str, places))
 
     @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
     def test_a_picture_for_each_frame_even_where_nothing_moves(self, tmp_path, suffix):
@@ -545,19 +630,34 @@ class TestDrawing:
             box = text.get_window_extent(renderer)
             assert drawn.bbox.x0 - 3 <= box.x0 <= box.x1 <= drawn.bbox.x1 + 3
 
-    def test_png_has_300_dpi_and_pdf_true_type_fonts(self, folder, shown, tmp_path):
-        paths = paper_figures.save(make(shown, "8"), tmp_path / "new" / "figure_8", "gif")
-        assert [path.name for path in paths] == ["figure_8.png", "figure_8.pdf"]
-        width = imageio.imread(paths[0]).shape[1]
-        assert width == pytest.approx(5.5 * 300, abs=1)
+    @pytest.mark.parametrize("figure", [name for name in RUNS if name != "video"])
+    def test_png_has_300_dpi_and_pdf_true_type_fonts(self, shown, tmp_path, figure):
+        picture = make(shown, figure)
+        paths = paper_figures.save(picture, tmp_path / "new" / f"figure_{figure}", "gif")
+        assert [path.name for path in paths] == [f"figure_{figure}.png", f"figure_{figure}.pdf"]
+        height, width = imageio.imread(paths[0]).shape[:2]
+        inches = figures.draw(picture).get_size_inches()
+        assert (width, height) == pytest.approx(inches * 300, abs=1)
         pdf = paths[1].read_bytes()
         assert pdf.startswith(b"%PDF")
         assert b"/Type3" not in pdf
-        assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-            "figure_8.pdf", "figure_8.png",
-        ]  # fmt: skip
-        with pytest.raises(UserError, match="is no folder"):
-            paper_figures.save(make(shown, "8"), paths[0] / "figure_8", "gif")
+        assert sorted((tmp_path / "new").iterdir()) == sorted(paths)
+
+    @pytest.mark.parametrize("format", video.FORMATS)
+    def test_a_video_is_one_file_with_every_frame(self, shown, tmp_path, format):
+        film = make(shown, "video")
+        (path,) = paper_figures.save(film, tmp_path / "new" / "figure_video", format)
+        assert list((tmp_path / "new").iterdir()) == [path]
+        assert path.name == f"figure_video.{format}"
+        with imageio.get_reader(path) as reader:
+            assert sum(1 for _ in reader) == len(film.frames)
+
+    @pytest.mark.parametrize("figure", ["8", "video"])
+    def test_a_file_in_the_place_of_the_folder_is_refused(self, shown, tmp_path, figure):
+        (tmp_path / "file").touch()
+        for place in ("file", "file/below"):
+            with pytest.raises(UserError, match="is no folder"):
+                paper_figures.save(make(shown, figure), tmp_path / place / "figure", "gif")
 
 
 def is_text(artist):

@@ -237,23 +237,48 @@ def test_a_constant_frame_gives_no_nan():
     assert all(np.isfinite(loss) for loss in losses.by_module.values())
 
 
-def test_bfloat16_reaches_every_layer_and_keeps_weights_in_float32():
-    model = PermaKey(tiny_config(precision="bfloat16"), SIZE, 3)
+METHODS = {"permakey": PermaKey, "transporter": Transporter}
+
+
+def make_method(method, size=SIZE, channels=3, **changes):
+    return METHODS[method](tiny_config(method=method, **changes), size, channels)
+
+
+def examples_for(model, batch=2):
+    """Random ones, frames or pairs of the model's size."""
+    pair = [2] * (model.frames_per_example == 2)
+    shape = [batch, *pair, model.image_size, model.image_size, model.channels]
+    return tf.constant(np.random.default_rng(0).uniform(size=shape), tf.float32)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bfloat16_reaches_every_layer_and_keeps_weights_in_float32(method):
+    model = make_method(method, precision="bfloat16")
     # keras.Sequential has a policy of its own, but computes nothing itself.
-    layers = [x for x in model._flatten_layers() if x.weights and x is not model.vae.decoder]
+    layers = [
+        x for x in model._flatten_layers() if x.weights and not isinstance(x, keras.Sequential)
+    ]
     assert {layer.compute_dtype for layer in layers} == {"bfloat16"}
     assert {v.dtype for v in model.variables} == {"float32"}
-    outputs = model(images(2))
-    assert outputs.centers_yx.dtype == tf.float32
-    assert model.error_maps(images(2)).dtype == tf.float32
+    examples = examples_for(model)
+    view = model.view(examples)
+    assert view.keypoints.centers_yx.dtype == tf.float32
+    assert {panel.dtype for panel in view.panels.values()} == {tf.float32}
+    losses = model.compute_losses(examples, seed=tf.constant([0, 0]), training=True)
+    assert {loss.dtype for loss in losses.by_module.values()} == {tf.float32}
 
 
-def test_greyscale_and_other_sizes():
-    config = tiny_config()
-    model = PermaKey(config, 32, 1)
-    frames = tf.zeros([2, 32, 32, 1])
-    assert model(frames).centers_yx.shape == (2, 3, 2)
-    assert model.vae(frames).reconstructions.shape == (2, 32, 32, 1)
+@pytest.mark.parametrize("method", METHODS)
+def test_greyscale_and_other_sizes(method):
+    model = make_method(method, size=32, channels=1)
+    examples = examples_for(model)
+    view = model.view(examples)
+    assert view.keypoints.centers_yx.shape == (2, 3, 2)
+    assert view.images.shape == view.panels["reconstruction"].shape == (2, 32, 32, 1)
+    for name, panel in view.panels.items():
+        assert panel.shape[:3] == (2, 32, 32), name
+    losses = model.compute_losses(examples, seed=tf.constant([0, 0]), training=True)
+    assert all(np.isfinite(loss) for loss in losses.by_module.values())
 
 
 def test_paper_sizes():

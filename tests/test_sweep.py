@@ -150,6 +150,31 @@ def test_refusals_of_flags(arguments, words):
         assert word in str(error.value)
 
 
+@pytest.mark.parametrize("out", ["file", "file/below", "file/far/below", "occupied"])
+@pytest.mark.parametrize("more", [[], ["--dry_run"]], ids=["run", "dry_run"])
+def test_an_ordinary_file_in_the_place_of_a_folder_is_refused(tmp_path, out, more):
+    (tmp_path / "file").touch()
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "logs").touch()
+    culprit = {"occupied": "occupied/logs"}.get(out, "file")
+    with pytest.raises(UserError) as error:
+        parsed("--grid=seed=0", f"--out={tmp_path / out}", *more)
+    assert f"--out={tmp_path / out}: {tmp_path / culprit} is no folder" in str(error.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is protected from root")
+def test_a_protected_folder_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match=rf"{tmp_path} is write-protected"):
+        parsed("--grid=seed=0", f"--out={tmp_path / 'out'}")
+
+
+def test_a_folder_that_is_to_be_made_is_not_made_by_looking(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parsed("--grid=seed=0", "--out=new/sweep").out == Path("new/sweep")
+    assert list(tmp_path.iterdir()) == []
+
+
 # --------------------------------------------------------------------------------- where runs stand
 
 
@@ -487,6 +512,10 @@ class TestSlurm:
     def test_a_submission_that_is_refused(self, cluster, tmp_path):
         outcome = run_all([python(tmp_path, "job", "")], self.launcher(tmp_path, "nowhere"))
         assert "invalid partition specified: nowhere" in outcome.failed["job"]
+
+    def test_a_submission_that_is_answered_without_a_job(self, cluster, tmp_path):
+        outcome = run_all([python(tmp_path, "job", "")], self.launcher(tmp_path, "elsewhere"))
+        assert "sbatch: " in outcome.failed["job"] and "mailed" in outcome.failed["job"]
 
     def test_ctrl_c_cancels_jobs_which_save(self, cluster, tmp_path):
         code = PATIENT_SWEEP.replace("LocalLauncher(2)", "LAUNCHER").replace(

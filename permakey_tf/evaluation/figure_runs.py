@@ -1,6 +1,7 @@
 """What the papers' figures show: trained runs, held-out frames of their games, and which runs may
 stand side by side."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ _GAMES = {
     "mspacman": "MsPacman",
     "spaceinvaders": "Space Invaders",
 }
+_PAIRS_SEED = 0
 
 
 class FrameChoice(NamedTuple):
@@ -140,14 +142,17 @@ class ShownRun:
         return self.frames(self.store.split_range("test").start + positions, choice)
 
     def test_pairs(self, number: int, choice: FrameChoice) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of the test split as the run was evaluated on them.
+        """Pairs of the test split, the same for every run with this width of window.
 
         Returns:
           int [N, 2], positions in the split, and uint8 [N, 2, S, S, C].
         """
         from permakey_tf.data.pipeline import FramePairs
 
-        rows = FramePairs(self.store, self.config).held_out("test")
+        # The run's own seed would show every run other pairs: they could not be compared.
+        training = dataclasses.replace(self.config.training, seed=_PAIRS_SEED)
+        config = dataclasses.replace(self.config, training=training)
+        rows = FramePairs(self.store, config).held_out("test")
         rows = rows[choice.pick(self.store, number)]
         return rows - self.store.split_range("test").start, self.frames(rows, choice)
 
@@ -264,8 +269,8 @@ def method_name(method: str) -> str:
     return _METHODS[method]
 
 
-def labels(runs: list[ShownRun]) -> list[str]:
-    """What tells each run from the others: game, method, settings; "" where nothing does.
+def labels(runs: list[ShownRun], but: tuple[str, ...] = ()) -> list[str]:
+    """What tells each run from the others: game, method, settings but some; "" where nothing does.
 
     Settings count among runs of one game and method: those that come with the method go without
     saying.
@@ -279,7 +284,7 @@ def labels(runs: list[ShownRun]) -> list[str]:
         parts += [
             f"{name}={show(value)}"
             for name, value in run.settings.items()
-            if any(other.settings[name] != value for other in peers)
+            if name not in but and any(other.settings[name] != value for other in peers)
         ]
         texts.append(", ".join(parts))
     return texts

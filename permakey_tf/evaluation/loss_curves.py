@@ -6,8 +6,7 @@ import numpy as np
 
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation.figure_runs import ShownRun, game_name, labels, method_name
-from permakey_tf.viz import overlay
-from permakey_tf.viz.figures import Charts, Curve
+from permakey_tf.viz.figures import MAX_LOOKS, Charts, Curve, looks
 
 _TITLES = {
     "vae": "VAE: negative ELBO (nats a frame)",
@@ -19,32 +18,31 @@ _STAGES = ("train", "validation")
 
 
 def build(runs: list[ShownRun]) -> Charts:
-    """Losses of every module of the runs, one chart a module, one colour a group of seeds.
+    """Losses of every module of the runs, one chart a module, one look a group of seeds.
 
     Raises:
-      UserError: a run without metrics.
+      UserError: a run that has reported nothing yet, or more groups than lines can be told apart.
     """
     groups = group_by_settings(runs)
-    colors = overlay.keypoint_colors(len(groups)) / 255
+    if len(groups) > MAX_LOOKS:
+        raise UserError(f"{len(groups)} lines cannot be told apart: name fewer runs ({MAX_LOOKS})")
+    group_looks = looks(len(groups))
     charts = {}
-    for group, color in zip(groups, colors, strict=True):
+    for group, look in zip(groups, group_looks, strict=True):
         tables = [read_metrics(run) for run in group]
         for column in tables[0]:
             stage, _, name = column.partition("/")
             if stage not in _STAGES or not name.startswith("loss_"):
                 continue
-            curve = _curve([table[column] for table in tables], color, stage == "validation")
+            curve = _curve([table[column] for table in tables], look, stage == "validation")
             if curve is not None:
                 module = name.removeprefix("loss_")
                 charts.setdefault(_TITLES.get(module, module), []).append(curve)
     if not charts:
         raise UserError(f"{runs[0]} has reported no losses yet")
-    firsts = [group[0] for group in groups]
-    legend = {
-        _legend_entry(label, group): color
-        for label, group, color in zip(labels(firsts), groups, colors, strict=True)
-    }
-    return Charts("Training curves", charts, legend)
+    names = labels([group[0] for group in groups], but=("seed",))
+    entries = [_legend_entry(name, group) for name, group in zip(names, groups, strict=True)]
+    return Charts("Training curves", charts, dict(zip(entries, group_looks, strict=True)))
 
 
 def group_by_settings(runs: list[ShownRun]) -> list[list[ShownRun]]:
@@ -60,7 +58,7 @@ def read_metrics(run: ShownRun) -> dict[str, dict[int, float]]:
     """{column: {step: value}} of metrics.csv; a row that is cut off is left out.
 
     Raises:
-      UserError: the file is missing or damaged.
+      UserError: the file is missing or damaged, or has no row yet.
     """
     path = run.folder.path / "metrics.csv"
     try:
@@ -76,17 +74,19 @@ def read_metrics(run: ShownRun) -> dict[str, dict[int, float]]:
         raise UserError(f"{path} is missing: the run has not begun") from error
     except (ValueError, KeyError) as error:
         raise UserError(f"{path} is damaged: {error!r}") from error
+    if not table:
+        raise UserError(f"{run} has reported no losses yet: leave it out, or draw them later")
     return table
 
 
-def _curve(columns, color, validation) -> Curve | None:
+def _curve(columns, look, validation) -> Curve | None:
     """Mean and range over runs, at the steps that all have reported; None if there are none."""
     steps = sorted(set.intersection(*(set(column) for column in columns)))
     if not steps:
         return None
     values = np.array([[column[step] for step in steps] for column in columns])
     parts = values.mean(axis=0), values.min(axis=0), values.max(axis=0)
-    return Curve(np.array(steps), *parts, color, validation)
+    return Curve(np.array(steps), *parts, look, validation)
 
 
 def _legend_entry(label, group) -> str:

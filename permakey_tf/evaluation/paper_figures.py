@@ -260,12 +260,18 @@ def episode(runs, choice, columns) -> Film:
     first = runs[0]
     rows = first.test_episode(choice.episode)
     frames = first.frames(rows, choice)
-    apart = labels(runs)
-    if len(runs) == 1:
-        apart = [f"{game_name(first.game)}, {method_name(first.method)}"]
-    tracks = {label: run.detector.detect(frames) for label, run in zip(apart, runs, strict=True)}
+    names = _names_apart(runs)
+    tracks = {name: run.detector.detect(frames) for name, run in zip(names, runs, strict=True)}
     caption = f"{first.game}: test episode {choice.episode}, {len(frames)} frames"
     return Film(frames, tracks, choice.fps, caption)
+
+
+def _names_apart(runs) -> list[str]:
+    """A name for each run: what it differs in, or where two have equal settings, its folder."""
+    if len(runs) == 1:
+        return [f"{game_name(runs[0].game)}, {method_name(runs[0].method)}"]
+    choices = (labels(runs), [run.folder.path.name for run in runs], list(map(str, runs)))
+    return next(names for names in choices if len(set(names)) == len(runs))
 
 
 def _only(runs) -> ShownRun:

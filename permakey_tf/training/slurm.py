@@ -95,9 +95,11 @@ class SlurmLauncher:
             found = self._submitit.SlurmJob(self._folder, file.read_text().strip())
             return SlurmProcess(found, file, "in the queue already as")
         self._executor.update_parameters(slurm_job_name=job.name)
+        errors = self._submitit.core.utils
         try:
             submitted = self._executor.submit(SlurmTask(job))
-        except self._submitit.core.utils.UncompletedJobError as error:  # sbatch refused
+        # sbatch refused, or its answer has no job's number in it
+        except (errors.UncompletedJobError, errors.FailedSubmissionError) as error:
             raise UserError("sbatch: " + " ".join(str(error).split())) from error
         write_text(file, f"{submitted.job_id}\n")
         return SlurmProcess(submitted, file, "submitted as")

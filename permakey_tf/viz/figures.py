@@ -31,6 +31,7 @@ _LINE = 1.3 * _LABEL_SIZE / 72  # height of a line of a label
 _TITLE_LINE = 1.35 * _TITLE_SIZE / 72
 _MARK = 0.4  # of a legend, with the space beside it
 _DPI = 300
+_DASHES = ("-", "--", ":", "-.")
 
 # Reports every table of the font that a PDF leaves out.
 logging.getLogger("fontTools").setLevel(logging.WARNING)
@@ -68,11 +69,17 @@ class Grid(NamedTuple):
     caption: str = ""
 
 
+class Look(NamedTuple):
+    """What tells a line from others. `color`: float [3] in [0, 1]; `dash`: matplotlib's style."""
+
+    color: np.ndarray
+    dash: str
+
+
 class Curve(NamedTuple):
     """A line with its range.
 
     steps: int [N]; middle, low, high: float [N].
-    color: float [3] in [0, 1].
     validation: drawn bold, with dots; else it is of training batches, and thin.
     """
 
@@ -80,7 +87,7 @@ class Curve(NamedTuple):
     middle: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    color: np.ndarray
+    look: Look
     validation: bool
 
 
@@ -89,13 +96,13 @@ class Charts(NamedTuple):
 
     title: above all.
     charts: {title: curves}.
-    legend: {label: colour, float [3] in [0, 1]}.
+    legend: {label: how its lines look}.
     caption: as in `Grid`.
     """
 
     title: str
     charts: dict[str, Sequence[Curve]]
-    legend: dict[str, np.ndarray]
+    legend: dict[str, Look]
     caption: str = ""
 
 
@@ -308,11 +315,22 @@ def _legend(figure, handles, columns):
 
 # --------------------------------------------------------------------------------------- curves
 
+MAX_LOOKS = overlay.NUM_COLORS * len(_DASHES)
+
+
+def looks(number: int) -> list[Look]:
+    """`number` different ones, at most MAX_LOOKS: all colours, then all with the next dash."""
+    colors = overlay.keypoint_colors(number) / 255
+    return [Look(color, _DASHES[i // overlay.NUM_COLORS]) for i, color in enumerate(colors)]
+
 
 def _draw_charts(picture: Charts) -> Figure:
     columns = 1 if len(picture.charts) == 1 else 2
     rows = math.ceil(len(picture.charts) / columns)
-    legend = {label: Line2D([], [], color=c, lw=1.6) for label, c in picture.legend.items()}
+    legend = {
+        label: Line2D([], [], color=look.color, ls=look.dash, lw=1.2)
+        for label, look in picture.legend.items()
+    }
     legend_columns = _legend_columns(legend, _WIDTH)
     extra = 0.3 + 1.2 * _LINE * math.ceil(len(legend) / legend_columns)
     figure = Figure(figsize=(_WIDTH, rows * _CHART_HEIGHT + extra), dpi=_DPI, layout="constrained")
@@ -329,12 +347,13 @@ def _draw_charts(picture: Charts) -> Figure:
 
 def _draw_chart(axes: Axes, title: str, curves: Sequence[Curve]) -> None:
     for curve in curves:
-        style = {"lw": 1.4, "marker": "o", "ms": 2.5} if curve.validation else {"lw": 0.6}
-        axes.plot(curve.steps, curve.middle, color=curve.color, **style)
+        # Dots at every one of many validations would hide the dashes.
+        dots = {"lw": 1.4, "marker": "o", "ms": 2.5, "markevery": 1 + len(curve.steps) // 10}
+        style = dots if curve.validation else {"lw": 0.6}
+        color = curve.look.color
+        axes.plot(curve.steps, curve.middle, color=color, ls=curve.look.dash, **style)
         if np.any(curve.high > curve.low):
-            axes.fill_between(
-                curve.steps, curve.low, curve.high, color=curve.color, alpha=0.2, lw=0
-            )
+            axes.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0)
     # Losses fall by orders of magnitude; the negative ELBO alone goes below zero.
     if min(curve.low.min() for curve in curves) > 0:
         axes.set_yscale("log")

@@ -7,6 +7,7 @@ from permakey_tf.types import View
 
 # Okabe and Ito's palette without black: told apart with any colour vision.
 _PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+NUM_COLORS = len(_PALETTE)
 RING_RADIUS = 0.04  # of a ring, in frame sides
 
 
