@@ -182,6 +182,24 @@ class TestVision:
             recomputed = np.concatenate([one[name] for one in alone])
             np.testing.assert_allclose(values, recomputed, rtol=1e-4, atol=1e-4)
 
+    @pytest.mark.parametrize("std", [None, 0.4])
+    def test_nodes_are_means_within_windows_of_the_agents_width(self, keypoint_model, std):
+        """Against a loop over pixels; exp(-d^2 / s^2) >= 0.2 where d <= 1.2686 s."""
+        stored = NodeVision(keypoint_model, EncoderConfig(gauss_std=std)).observe(frames())
+        keypoints, features = keypoint_model.perceive(to_images(frames()))
+        side = features.shape[1]
+        grid = np.linspace(-1, 1, side)
+        for b, centers in enumerate(keypoints.centers_yx.numpy()):
+            for k, (y, x) in enumerate(centers):
+                inside = [
+                    features[b, i, j]
+                    for i in range(side)
+                    for j in range(side)
+                    if np.hypot(grid[i] - y, grid[j] - x) <= 1.26864 * (std or 0.1)
+                ]
+                expected = np.mean(inside, axis=0) if inside else np.zeros(features.shape[-1])
+                np.testing.assert_allclose(stored["features"][b, k], expected, atol=1e-4)
+
     @pytest.mark.parametrize("mask", ["soft", "binary"])
     def test_stored_frames_give_the_masked_features(self, keypoint_model, mask):
         vision = MapVision(keypoint_model, EncoderConfig(encoder="cnn", cnn_mask=mask))

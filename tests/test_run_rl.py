@@ -113,6 +113,16 @@ class TestFinishedRun:
         config = json.loads((finished[0] / "config.json").read_text())
         assert config["settings"]["environment"]["noise"] == "vertical"
 
+    def test_the_run_records_its_seed_sets(self, finished):
+        sets = json.loads((finished[0] / "config.json").read_text())["seeds"]
+        assert set(sets) == {"train", "validation", "test"}
+        assert len({record["spawn_key"][0] for record in sets.values()}) == 3
+        for role in ("train", "validation"):
+            entropy, (key, _) = sets[role]["entropy"], sets[role]["spawn_key"]
+            recorded = np.random.SeedSequence(entropy, spawn_key=(key, 7))
+            played = episode_seed(role, 0, 7)
+            assert recorded.generate_state(4).tolist() == played.generate_state(4).tolist()
+
     def test_the_test_protocol_writes_every_score(self, finished, tmp_path):
         result = run(mode="evaluate", runs=finished[0], seeds="3,1", test_episodes=2, out=tmp_path)
         assert result.returncode == 0, result.stderr

@@ -33,6 +33,21 @@ def episode_seed(role: str, seed: int, episode: int) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed, spawn_key=(ROLES.index(role), episode))
 
 
+def seed_sets(seed: int) -> dict[str, dict]:
+    """What `episode_seed` makes of the games of an agent, as a record for its run folder.
+
+    Returns:
+      {role: arguments of numpy's SeedSequence}; "*" stands for all numbers from 0 on.
+    """
+    return {
+        role: {
+            "entropy": "*" if role == "test" else seed,
+            "spawn_key": [ROLES.index(role), "*"],
+        }
+        for role in ("train", "validation", "test")
+    }
+
+
 @functools.cache
 def rom_ids() -> types.MappingProxyType:
     """{canonical game name: ale-py's ROM id}, such as {"mspacman": "ms_pacman"}."""

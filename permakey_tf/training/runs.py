@@ -16,6 +16,7 @@ from pathlib import Path
 from permakey_tf.agent_configs import AgentConfig
 from permakey_tf.configs import KeypointConfig, flatten
 from permakey_tf.data.frames import FrameStore
+from permakey_tf.envs.atari import seed_sets
 from permakey_tf.errors import UserError
 from permakey_tf.training import checkpoint, files
 from permakey_tf.training.files import write_text
@@ -206,7 +207,8 @@ class AgentFolder(Folder):
 
     def __init__(self, path: Path, config: AgentConfig, keypoints: RunFolder):
         vision = {"settings": keypoints.config.to_dict(), "weights": _hash(keypoints)}
-        super().__init__(path, {"settings": config.to_dict(), "keypoints": vision})
+        seeds = seed_sets(config.learning.seed)
+        super().__init__(path, {"settings": config.to_dict(), "seeds": seeds, "keypoints": vision})
         self.config, self.keypoints = config, keypoints
 
     @property
