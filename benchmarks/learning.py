@@ -46,8 +46,8 @@ _AGENT = {
 }  # fmt: skip
 _OF_ENCODER = {
     "gnn": {"num_steps": 15_000, "learning_rate": 1e-3},
-    "cnn": {  # it sees a sprite through windows alone: wide ones, should a keypoint be beside it
-        "num_steps": 20_000, "learning_rate": 5e-4, "gauss_std": 0.3,
+    "cnn": {
+        "num_steps": 20_000, "learning_rate": 5e-4,
         "cnn_filters": "16,16,32,32", "cnn_strides": "1,2,2,1",
     },
 }  # fmt: skip

@@ -15,6 +15,7 @@ ROWS, COLUMNS = 8, 6
 CELL = 5  # pixels; sprites fill a cell
 SIDE = 48  # pixels of the frame; around the cells there is room, so that sprites have surroundings
 BALLS = 10  # in an episode
+PALETTE = np.array([(255, 255, 255), (255, 160, 60), (120, 255, 120), (255, 120, 200)], np.uint8)
 FALL = ROWS - 1  # steps of a ball from the top to the paddle's row
 _TOP, _LEFT = (SIDE - ROWS * CELL) // 2, (SIDE - COLUMNS * CELL) // 2
 
@@ -36,17 +37,14 @@ class Catch(gymnasium.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.paddle = int(self.np_random.integers(COLUMNS))
-        self._caught = self._landed = 0
+        self._landed = 0
         self._new_ball()
-        self._recolor()
         return self._positions(), {}
 
     def _new_ball(self):
+        """With new colours for both sprites: nothing around them tells what is inside."""
         self.row, self.column = 0, int(self.np_random.integers(COLUMNS))
-
-    def _recolor(self):
-        """New colours for both sprites: nothing around them tells what is inside."""
-        self._colors = self.np_random.integers(100, 256, [2, 3], np.uint8)
+        self._colors = PALETTE[self.np_random.integers(len(PALETTE), size=2)]
 
     def _positions(self):
         return np.array([self.row, self.column, self.paddle])
@@ -60,7 +58,6 @@ class Catch(gymnasium.Env):
             self._landed += 1
             if self._landed < BALLS:
                 self._new_ball()
-        self._recolor()
         return self._positions(), reward, self._landed == BALLS, False, {}
 
     def render(self):
