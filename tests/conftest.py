@@ -1,6 +1,7 @@
 """Shared fixtures: tiny settings and tiny frame stores, so that every test is fast."""
 
 import os
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -10,6 +11,11 @@ import pytest
 from permakey_tf.configs import KeypointConfig, LoggingConfig, resolve
 from permakey_tf.data.frames import FrameStore, FrameStoreWriter
 from permakey_tf.types import Step
+
+# As in a terminal, for all processes that tests start: under nohup or in the background of a script
+# both signals are ignored, and what the tests send would never arrive.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Flags of the smallest run that still has every part.
 TINY_FLAGS = {

@@ -348,9 +348,6 @@ import sys
 from pathlib import Path
 from permakey_tf.training.launch import Job, LocalLauncher, run_all
 
-# As in a terminal, also where the tests run under nohup or in the background of a script.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 CODE = '''
 import pathlib, signal, sys, time
