@@ -26,8 +26,7 @@ class EnvironmentConfig(GameConfig):
     def __post_init__(self):
         super().__post_init__()
         for name in ("frame_skip", "noop_max", "sticky_actions") if self.env_id else ():
-            default = GameConfig.__dataclass_fields__[name].default
-            if getattr(self, name) != default:
+            if getattr(self, name) != getattr(GameConfig, name):
                 raise UserError(
                     f"--{name}={getattr(self, name)} does nothing to --env_id={self.env_id}, which "
                     "has its own rules: leave it out, or register the environment with it"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from permakey_tf.configs import canonical_game
+from permakey_tf.configs import GameConfig, canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import statistics
 from permakey_tf.training import files
@@ -145,10 +145,10 @@ class Rules:
     and these fields say nothing.
     """
 
-    frame_skip: int = 4
-    noop_max: int = 30
-    sticky_actions: float = 0.0
-    max_episode_steps: int = 4000
+    frame_skip: int = GameConfig.frame_skip
+    noop_max: int = GameConfig.noop_max
+    sticky_actions: float = GameConfig.sticky_actions
+    max_episode_steps: int = GameConfig.max_episode_steps
 
     def __post_init__(self):
         _check_types(self)
