@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import refused, train_keypoints
+from conftest import TINY_FLAGS, refused, train_keypoints
 
 from permakey_tf.agent_configs import AgentConfig
 from permakey_tf.envs.atari import ROLES, episode_seed
@@ -41,6 +41,7 @@ TINY = {
     "checkpoint_every": 12,
     "learning_rate": 1e-3,
 }
+CNN = {"encoder": "cnn", "sticky_actions": 0.25}  # the emulator draws, and must draw the same again
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,14 @@ def rows(folder):
 def finished(keypoints, tmp_path_factory):
     folder = tmp_path_factory.mktemp("agent") / "run"
     result = run(keypoints=keypoints, logdir=folder, **TINY)
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+@pytest.fixture(scope="module")
+def finished_cnn(keypoints, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("agent") / "run"
+    result = run(keypoints=keypoints, logdir=folder, **TINY, **CNN)
     assert result.returncode == 0, result.stderr
     return folder, result
 
@@ -139,10 +148,16 @@ class TestFinishedRun:
         )
 
 
-@pytest.mark.parametrize(("number", "steps"), [(signal.SIGKILL, 20), (signal.SIGTERM, 40)])
-def test_killed_and_resumed_it_ends_the_same(keypoints, finished, tmp_path, number, steps):
+@pytest.mark.parametrize(
+    ("kind", "number", "steps"),
+    [("finished", signal.SIGKILL, 20), ("finished_cnn", signal.SIGTERM, 40)],
+)
+def test_killed_and_resumed_it_ends_the_same(keypoints, request, tmp_path, kind, number, steps):
+    finished = request.getfixturevalue(kind)
     folder = tmp_path / "run"
     flags = {"keypoints": keypoints, "logdir": folder, **TINY}
+    if kind == "finished_cnn":
+        flags |= CNN
     process = subprocess.Popen(
         command(**flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -182,6 +197,31 @@ def test_the_convolutional_agent_on_any_gymnasium_environment(tmp_path):
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "run" / "replay" / "frame.dat").exists()
     assert checkpoint(tmp_path / "run")["progress/step"] == 24
+
+
+def test_without_keypoints_quick_ones_are_trained_once(tmp_path):
+    # The preset is found from where the command is typed: here stands a tiny one.
+    preset = tmp_path / "flags" / "presets" / "quick.cfg"
+    preset.parent.mkdir(parents=True)
+    tiny = TINY_FLAGS | {
+        "data_dir": "data", "policy": "random", "num_frames": 200, "split": "8,1,1",
+        "max_steps": 2,
+    }  # fmt: skip
+    preset.write_text("".join(f"--{name}={value}\n" for name, value in tiny.items()))
+    for encoder in ("gnn", "cnn"):
+        flags = TINY | {"num_steps": 20, "validate_every": 20, "encoder": encoder}
+        result = subprocess.run(
+            command(game="Ms. Pac-Man", noise="both", **flags),
+            cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        assert "no --keypoints: the quick preset's are trained first, or reused" in result.stdout
+    vision = RunFolder.open(tmp_path / "runs" / "mspacman_permakey_quick_both_seed0")
+    assert vision.config.training.noise == "both"
+    for encoder in ("gnn", "cnn"):
+        agent = AgentFolder.open(tmp_path / "runs" / f"mspacman_permakey_{encoder}_seed0")
+        assert agent.keypoints.best_checkpoint.read_bytes() == vision.best_checkpoint.read_bytes()
+    assert "at step 2 of 2" in result.stdout  # not trained again
 
 
 class TestRefusals:
