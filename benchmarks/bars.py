@@ -78,9 +78,7 @@ def on_characters(objects, game: str, number: int, frame_shape, size: int) -> np
 
 def main():
     from permakey_tf.detector import KeypointDetector
-    from permakey_tf.training.runs import RunFolder
 
-    channels = RunFolder.open(_RUN.value).frames.channels
     detector, footage = KeypointDetector.load(_RUN.value), open_footage(_DATA.value)
     if detector.config.method != "permakey":
         raise UserError(f"--run={_RUN.value}: Transporter has no error maps")
@@ -90,7 +88,7 @@ def main():
     objects = footage.boxes(scored)
     characters = on_characters(objects, footage.game, len(scored), shape, size)[rows]
     bars = bar_positions(len(rows), size, size, "both", np.random.default_rng(_SEED.value))
-    clean = footage.prepared(scored, size, channels)[rows]
+    clean = footage.prepared(scored, size, detector.channels)[rows]
     frames = draw_bars_at(clean, bars)
     maps, centers = detector.error_maps(frames), detector.detect(frames)
     masks = places(bars, characters)

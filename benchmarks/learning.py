@@ -42,14 +42,12 @@ _KEYPOINTS = {
 }  # fmt: skip
 _AGENT = {
     "env_id": _GAME, "learn_start": 500, "epsilon_steps": 7500, "epsilon_end": 0.05,
-    "gamma": 0.95, "polyak": 0.02, "validate_every": 2500, "checkpoint_every": 2500,
+    "gamma": 0.95, "polyak": 0.02, "num_steps": 20_000,
+    "validate_every": 2500, "checkpoint_every": 2500,
 }  # fmt: skip
 _OF_ENCODER = {
-    "gnn": {"num_steps": 15_000, "learning_rate": 1e-3},
-    "cnn": {
-        "num_steps": 20_000, "learning_rate": 5e-4,
-        "cnn_filters": "16,16,32,32", "cnn_strides": "1,2,2,1",
-    },
+    "gnn": {"learning_rate": 1e-3},
+    "cnn": {"learning_rate": 5e-4, "cnn_filters": "16,16,32,32", "cnn_strides": "1,2,2,1"},
 }  # fmt: skip
 
 

@@ -65,6 +65,11 @@ class KeypointDetector:
         """Side S of the frames that the model sees, in pixels."""
         return self._model.image_size
 
+    @property
+    def channels(self) -> int:
+        """Of the frames that the model sees: 3, or 1 where they are grey."""
+        return self._model.channels
+
     def detect(self, frames: np.ndarray) -> np.ndarray:
         """Keypoint centres.
 
@@ -121,5 +126,4 @@ class KeypointDetector:
         return np.concatenate(outputs)
 
     def _prepare(self, frames):
-        size, channels = self.image_size, self._model.channels
-        return np.stack([prepare_frame(frame, size, channels) for frame in frames])
+        return np.stack([prepare_frame(frame, self.image_size, self.channels) for frame in frames])

@@ -212,7 +212,8 @@ def test_without_keypoints_quick_ones_are_trained_once(tmp_path):
         flags = TINY | {"num_steps": 20, "validate_every": 20, "encoder": encoder}
         result = subprocess.run(
             command(game="Ms. Pac-Man", noise="both", **flags),
-            cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+            cwd=tmp_path, capture_output=True, text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert result.returncode == 0, result.stderr
         assert "no --keypoints: the quick preset's are trained first, or reused" in result.stdout
