@@ -19,10 +19,10 @@ class QualityConfig(Config):
         "distances up to --max_epsilon.",
         origin="ours",
         unit="pixels",
-        low=0,
+        low=1,
     )
     max_epsilon: int = setting(
-        16, "Largest distance of the curves.", origin="ours", unit="pixels", low=0, high=200
+        16, "Largest distance of the curves.", origin="ours", unit="pixels", low=1, high=200
     )
     windows: tuple[int, ...] = setting(
         (1, 25, 50, 100, 200),
@@ -44,6 +44,7 @@ class QualityConfig(Config):
         "frames; centres are from -1 to 1.",
         origin="ours",
         low=0,
+        high=1e9,
     )
     probe_frames: int = setting(
         5000, "The probe is fitted on at most this many frames.", origin="ours", low=1

@@ -1,6 +1,7 @@
 """Scores keypoints against the true boxes of a game's objects, beside baselines and controls.
 
-  python -m run.data --game=mspacman --objects --num_frames=6000 --split=8,1,1 --out=data/truth
+  python -m run.data --game=mspacman --objects --num_frames=6000 --split=1,1,1 --seed=1000 \
+    --out=data/truth
   python -m run.quality --runs=RUN,RUN,... --data=data/truth --out=quality
   python -m run.quality --keypoints_npz=FILE --data=MsPacman.npz --out=quality
 
@@ -15,11 +16,13 @@ from permakey_tf.evaluation.benchmark import run_benchmark
 from permakey_tf.evaluation.footage import open_footage
 from permakey_tf.evaluation.quality_report import write_report
 from permakey_tf.evaluation.quality_tables import as_text, summary
+from permakey_tf.training.files import make_folder
 
 
 def main():
     command = quality_flags.from_flags()
     footage = open_footage(command.data, command.game, command.visible_only)
+    make_folder(command.out)  # if it cannot be, that is told before the models run
     result = run_benchmark(
         footage, command.runs, command.keypoint_files, command.quality, progress=True
     )

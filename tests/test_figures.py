@@ -656,7 +656,7 @@ class TestDrawing:
     def test_a_file_in_the_place_of_the_folder_is_refused(self, shown, tmp_path, figure):
         (tmp_path / "file").touch()
         for place in ("file", "file/below"):
-            with pytest.raises(UserError, match="is no folder"):
+            with pytest.raises(UserError, match="cannot make the folder"):
                 paper_figures.save(make(shown, figure), tmp_path / place / "figure", "gif")
 
 

@@ -156,6 +156,16 @@ def test_near_is_four_pixels_from_the_box(row, column, expected):
     assert (distances <= 4).tolist() == [[expected]]
 
 
+def test_a_whole_distance_is_not_more_by_rounding():
+    # As constants are that are chosen among pixels: 4 pixels to the left of boxes anywhere.
+    columns, rows = np.meshgrid(np.arange(0, 150, 3), np.arange(0, 200, 7))
+    boxes = np.stack([columns, rows, 0 * rows + 8, 0 * rows + 5], -1).reshape(-1, 4)
+    boxes = boxes[boxes[:, 0] >= 4]
+    centers = centers_at(*(boxes[:, None, [1, 0]] - [0, 4]))
+    distances, _ = metrics.box_distances(centers, np.arange(len(boxes)), boxes)
+    assert (distances == 4).all() and distances.shape == (1, len(boxes))
+
+
 def test_distances_agree_with_a_naive_oracle():
     rng = np.random.default_rng(0)
     centers = rng.uniform(-1, 1, (6, 3, 2))
@@ -322,6 +332,10 @@ def test_tracks_are_cut_above_16_pixels_at_episodes_gaps_and_categories():
     assert tracks([(0, "A", *box), (1, "A", *box)], [0, 1]) == [0, 1]
     assert tracks([(0, "A", *box), (2, "A", *box)], [0, 0, 0]) == [0, 1]
     assert tracks([(0, "A", *box), (1, "B", *box)], [0, 0]) == [0, 1]
+    # In line, the one behind comes to where the other was: nobody leaps.
+    for line in itertools.permutations((10, 14, 18)):
+        rows = [(t, "A", x + 4 * t, 50, 8, 8) for t in range(3) for x in line]
+        assert tracks(rows, [0, 0, 0]) == [0, 1, 2] * 3
     # One leaves at the right while another comes in at the left: the first keeps its number.
     rows = [(0, "A", 100, 50, 8, 8), (0, "A", 150, 50, 8, 8), (1, "A", 0, 50, 8, 8),
             (1, "A", 102, 50, 8, 8)]  # fmt: skip
@@ -712,6 +726,7 @@ def test_boxes_that_cannot_be_trusted_do_not_count():
         (np.zeros((5, 2, 2), int), "must be floating-point"),
         (np.zeros((5, 0, 2)), "for 5 frames"),
         (np.full((5, 2, 2), np.nan), "finite"),
+        (np.full((5, 2, 2), 65.0), r"in \[-1, 1\], not up to 65"),
     ],
 )
 def test_centres_that_do_not_fit_are_refused(centers, message):
@@ -727,6 +742,24 @@ def test_boxes_that_do_not_fit_are_refused():
         evaluate_keypoints(np.zeros((5, 1, 2)), objects, np.zeros((5, 1)))
     with pytest.raises(UserError, match="epsilon=20"):
         QualityConfig(epsilon=20)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"visible": np.array([1, 0], np.uint8)}, r"visible must be bool \[2\], not uint8"),
+        ({"visible": np.array([True])}, r"visible must be bool \[2\]"),
+        ({"category": np.array([0, 1], np.uint8)}, "category must be from 0 to 0"),
+        ({"category": np.array([0.0, 0.0])}, "category must be whole numbers"),
+        ({"frame": np.array([3, 1], np.uint32)}, "ordered by frame"),
+        ({"frame": np.array([1], np.int32)}, r"category must be whole numbers \[1\]"),
+        ({"xywh": np.zeros((2, 3), np.int16)}, r"xywh must be whole numbers \[2, 4\]"),
+    ],
+)
+def test_objects_made_wrongly_are_refused(changes, message):
+    objects = objects_of([(0, "A", *BOX[0]), (1, "A", *BOX[0])])._replace(**changes)
+    with pytest.raises(UserError, match=message):
+        evaluate_keypoints(np.zeros((5, 1, 2)), objects, np.zeros(5, int))
 
 
 def test_scoring_needs_no_tensorflow():

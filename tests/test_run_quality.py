@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +15,12 @@ import pytest
 from conftest import moving_square, tiny_config, write_store
 
 from permakey_tf.data.frames import FrameStoreWriter
+from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import quality_tables as tables
 from permakey_tf.evaluation.benchmark import run_benchmark
 from permakey_tf.evaluation.footage import open_footage
+from permakey_tf.evaluation.quality import evaluate_keypoints
 from permakey_tf.evaluation.quality_report import write_report
 from permakey_tf.quality_config import QualityConfig
 from permakey_tf.training import checkpoint
@@ -149,6 +153,22 @@ class TestResult:
             assert one == two
 
 
+def test_a_transporter_on_grey_frames_is_scored_on_a_colour_store(folder, tmp_path):
+    grey = make_store(tmp_path / "grey", channels=1)
+    run = make_run(tmp_path / "run", grey, seed=0, method="transporter")
+    found = run_benchmark(open_footage(folder / "store"), [run], config=CONFIG)
+    labels = [row.label for row in found.rows]
+    assert labels[:2] == ["run", "run, shuffled"]  # no error maps, so no peaks of them
+    scores = row_of(found, "run").scores["characters"]
+    detector, footage = KeypointDetector.load(run), open_footage(folder / "store")
+    centers = detector.detect(np.asarray(footage.frames)[70:])
+    expected = evaluate_keypoints(
+        centers, footage.boxes(footage.score), footage.episodes[70:], "mspacman", config=CONFIG
+    )
+    assert scores["recall"] == expected["characters"]["recall"]
+    assert 0 < scores["recall"][16] < 1
+
+
 @pytest.fixture(scope="module")
 def written(folder):
     """The real command, with everything on."""
@@ -217,7 +237,7 @@ class TestCommand:
         write_report(result, tmp_path)
         assert (tmp_path / "quality.json").read_text() == first
         (tmp_path / "file").write_text("")
-        with pytest.raises(UserError, match="--out="):
+        with pytest.raises(UserError, match="cannot make the folder"):
             write_report(result, tmp_path / "file")
 
     @pytest.mark.parametrize(
@@ -284,8 +304,18 @@ class TestRefusals:
             run_benchmark(open_footage(folder / "store"), [tmp_path], config=CONFIG)
         with pytest.raises(UserError, match="nothing to score"):
             run_benchmark(open_footage(folder / "store"))
-        with pytest.raises(UserError, match="tiny_seed0 is given twice"):
-            run_benchmark(open_footage(folder / "store"), [run, run], config=CONFIG)
+        for again in (run, folder / "store" / ".." / "tiny_seed0"):
+            with pytest.raises(UserError, match="tiny_seed0 is given twice"):
+                run_benchmark(open_footage(folder / "store"), [run, again], config=CONFIG)
+        shutil.copytree(run, tmp_path / "copy")
+        with pytest.raises(UserError, match=r"tiny_seed0 and .*copy are the same training"):
+            run_benchmark(open_footage(folder / "store"), [run, tmp_path / "copy"], config=CONFIG)
+
+    def test_frames_smaller_than_the_run_saw(self, folder):
+        footage = open_footage(folder / "store")
+        small = footage._replace(frames=np.asarray(footage.frames)[:, ::2, ::2])
+        with pytest.raises(UserError, match=r"sees 20 pixels a side, .* has 10.*--image_size=20"):
+            run_benchmark(small, [folder / "tiny_seed0"], config=CONFIG)
 
     def test_frames_in_which_nothing_is_drawn(self, folder):
         footage = open_footage(folder / "store")
@@ -363,6 +393,29 @@ def test_of_a_rollout_file_the_second_half_is_scored(tmp_path):
     # Only the episode that begins in the second half is held out from the probe's fit.
     assert found.data["probe_held_out_frames"] == 10
     assert found.data["first_row"] == 20 and found.notes == []
+
+
+def test_a_rollout_file_through_the_command(tmp_path):
+    """Under another name, all boxes counted; keypoints in [0, 1] are told."""
+    write_rollout(tmp_path / "mine.npz", box_xywh=np.array([(100, 150, 9, 10)] * 40, np.int16))
+    np.savez(tmp_path / "points.npz", centers=np.tile(centers_of(155, 104), (40, 1, 1)))
+    arguments = ["--data=mine.npz", "--keypoints_npz=points.npz", "--out=out", *FLAGS]
+    arguments += ["--game=Ms-Pacman", "--novisible_only"]
+    done = subprocess.run(
+        [sys.executable, "-m", "run.quality", *arguments],
+        cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "out" / "quality.json").read_text())
+    assert content["data"]["game"] == "mspacman"
+    assert content["data"]["boxes"]["Player"] == 20  # of the second half; no frame shows one here
+    row = next(row for row in content["rows"] if row["name"] == "points")
+    assert row["scores"]["characters"]["recall"]["0"] == 1
+    assert "note: points: no centre is below 0; are they in [0, 1]?" in done.stdout
+
+
+def centers_of(row, column):
+    return np.array([[[row / 209 * 2 - 1, column / 159 * 2 - 1]]])
 
 
 def test_a_rollout_of_one_episode_has_no_probe_and_says_so(tmp_path):

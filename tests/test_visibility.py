@@ -17,6 +17,7 @@ from permakey_tf.envs.categories import GAMES, reliability_warning
 from permakey_tf.envs.objects import INSTALL_COMMAND
 from permakey_tf.envs.rollouts import collect_episodes, game_settings
 from permakey_tf.envs.visibility import VisibilityTest
+from permakey_tf.errors import UserError
 from permakey_tf.types import Objects
 
 needs_ocatari = pytest.mark.skipif(
@@ -181,6 +182,21 @@ def test_flicker_is_followed_and_frames_do_not_touch_each_other():
     assert test(frames, objects).tolist() == shown.ravel().tolist()
     one = objects_of(*ghosts(0, *places))
     assert [test(f[None], one).tolist() for f in frames[:5]] == shown[:5].tolist()
+
+
+def test_a_missile_beside_the_player_has_its_colour_and_is_drawn():
+    frames = np.full((1, 210, 160, 3), (0, 28, 136), np.uint8)
+    paint(frames[0], 50, 60, 16, 11, (187, 187, 53))  # the player
+    paint(frames[0], 69, 65, 8, 1, (187, 187, 53))  # its missile
+    missiles = (0, "PlayerMissile", 69, 64, 8, 3), (0, "PlayerMissile", 69, 80, 8, 3)
+    assert drawn("seaquest", frames, *missiles) == [True, False]
+
+
+def test_frames_of_a_film_with_more_colours_than_the_console_are_refused():
+    frames = np.random.default_rng(0).integers(0, 256, (4, 210, 160, 3)).astype(np.uint8)
+    boxes = [(n, "A", 10, 10, 140, 190) for n in range(4)]
+    with pytest.raises(UserError, match="more than 65,536 colours"):
+        drawn("other", frames, *boxes)
 
 
 def test_resized_frames_are_refused():

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from permakey_tf.configs import canonical_game
+from permakey_tf.errors import UserError
 from permakey_tf.types import Objects
 
 FRAME_SHAPE = (210, 160)  # pixels, the emulator's frame
@@ -30,6 +31,7 @@ MIN_SHARED_COLOR = 1 / 3  # where any of several objects may have that colour
 _COMMON = 0.25  # a colour with this share of the surroundings belongs to the background
 _CHUNK = 256  # frames looked at together: bounds memory
 _OUTSIDE = 1 << 24  # the "colour" of all that lies outside the frame
+_MAX_COLORS = 1 << 16  # that are told apart; the console has 128, and maxima of two of them
 _OUTSIDE_NUMBER = 1  # 0 is for colours that were not seen yet
 
 
@@ -74,7 +76,13 @@ _RULES = types.MappingProxyType(
     {
         # A pill's colour is that of its neighbours four pixels off, so only what touches it counts.
         "mspacman": {"Ghost": _GHOSTS, "PowerPill": StandOut(near=0, far=1), "Pill": Steady()},
-        "seaquest": {"OxygenBar": Steady(), "CollectedDiver": Steady()},
+        # Beside the muzzle lies the player, which has its missile's colour.
+        "seaquest": {
+            "OxygenBar": Steady(),
+            "CollectedDiver": Steady(),
+            "PlayerMissile": Sprites(colors=((187, 187, 53),)),
+        },
+        "spaceinvaders": {"Bullet": Sprites(colors=((142, 142, 142),))},
         "montezumarevenge": {name: Steady() for name in _STEADY_ROOM.split()},
         "enduro": {"Player": Steady()},
         "battlezone": {name: Steady() for name in ("Player", "Crosshair", "Radar")},
@@ -110,6 +118,7 @@ class VisibilityTest:
 
         Raises:
           ValueError: frames of another shape or type.
+          UserError: frames with too many colours to be the emulator's.
         """
         if frames.dtype != np.uint8 or frames.shape[1:] != (*FRAME_SHAPE, 3):
             raise ValueError(
@@ -165,7 +174,14 @@ class VisibilityTest:
         """uint16, of the same shape: the number of each colour."""
         numbers = self._numbers[colors]
         if not numbers.all():
-            for color in np.unique(colors[numbers == 0]).tolist():
+            new = np.unique(colors[numbers == 0]).tolist()
+            if len(self._colors) + len(new) > _MAX_COLORS:
+                raise UserError(
+                    f"more than {_MAX_COLORS:,} colours: which objects are drawn can only be told "
+                    "from the emulator's own frames, not from compressed or scaled ones; count all "
+                    "objects with --novisible_only"
+                )
+            for color in new:
                 self._numbers[color] = len(self._colors)
                 self._colors.append((color & 255, color >> 8 & 255, color >> 16))
             numbers = self._numbers[colors]

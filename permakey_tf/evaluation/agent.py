@@ -19,6 +19,7 @@ from permakey_tf.evaluation.protocol import (
 from permakey_tf.training import checkpoint
 from permakey_tf.training.acting import play_episodes, random_scores
 from permakey_tf.training.agent import build_player
+from permakey_tf.training.files import make_folder
 from permakey_tf.training.runs import AgentFolder
 
 # What may differ between the policies of one evaluation: the training seeds, nothing else.
@@ -43,10 +44,7 @@ def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Pa
         for earlier in folders[:i]:
             _refuse_differences(earlier, folder)
             _refuse_the_same(earlier, folder)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    make_folder(path.parent)
     tested = [load_policy(folder) for folder in folders]
     shape = (len(folders), len(seeds), episodes)
     scores, lengths = np.zeros(shape), np.zeros(shape, int)

@@ -9,6 +9,7 @@ Wherever runs differ in their training seed only, a row of kind "seeds" follows 
 with 95 % intervals.
 """
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,25 +98,24 @@ def run_benchmark(
         candidates += maker.from_run(path, names[path])
     models = [candidate for candidate in candidates if not candidate.variant]
     candidates += [maker.shuffled(candidate) for candidate in models]
-    rng = np.random.default_rng(config.quality_seed)
     rows = []
     for variant in dict.fromkeys(candidate.variant for candidate in candidates):
         part = [candidate for candidate in candidates if candidate.variant == variant]
-        rows += judge.with_means([(c, judge.row(c, maker)) for c in part], rng)
+        rows += judge.with_means([(c, judge.row(c, maker)) for c in part])
     rows += [judge.row(candidate, maker) for candidate in maker.baselines(models)]
     counts = judge.truth.num_boxes
     groups = tuple(name for name in counts if counts[name])
     sets = tuple(name for name in judge.truth.sets if name in groups)
-    return Result(judge.describe(), config, sets, groups, rows, judge.notes())
+    return Result(judge.describe(), config, sets, groups, rows, judge.notes(models))
 
 
 def _names(paths: list[Path]) -> dict[Path, str]:
     """What each run or file is called: its last name, or its path where that is not unique."""
     if not paths:
         raise UserError("nothing to score: give --runs or --keypoints_npz")
-    twice = [path for path in paths if paths.count(path) > 1]
-    if twice:
-        raise UserError(f"{twice[0]} is given twice")
+    for path, other in itertools.combinations(paths, 2):
+        if path.resolve() == other.resolve():
+            raise UserError(f"{other} is given twice")
     short = [path.stem if path.suffix == ".npz" else path.name for path in paths]
     return {p: s if short.count(s) == 1 else str(p) for p, s in zip(paths, short, strict=True)}
 
@@ -125,7 +125,7 @@ class _Judge:
 
     def __init__(self, footage: Footage, config: QualityConfig):
         fit, score = footage.fit, footage.score
-        self._footage = footage
+        self._footage, self._config = footage, config
         self._episodes = footage.episodes[score.start : score.stop]
         self._fit_boxes = footage.boxes(fit[: config.probe_frames])
         self._held_out = ~np.isin(self._episodes, footage.episodes[fit.start : fit.stop])
@@ -146,7 +146,7 @@ class _Judge:
         shared = (candidate.name, candidate.variant, candidate.kind, candidate.family)
         return Row(*shared, candidate.num_keypoints, scores, None, about)
 
-    def with_means(self, pairs: list[tuple[Candidate, Row]], rng) -> list[Row]:
+    def with_means(self, pairs: list[tuple[Candidate, Row]]) -> list[Row]:
         """The rows, each family's mean behind its last member."""
         rows = []
         for index, (_, row) in enumerate(pairs):
@@ -154,6 +154,7 @@ class _Judge:
             family = [pair for pair in pairs if row.family and pair[1].family == row.family]
             last = not any(later.family == row.family for _, later in pairs[index + 1 :])
             if last and len(family) > 1:
+                rng = np.random.default_rng(self._config.quality_seed)
                 rows.append(_mean_row(family, rng))
         return rows
 
@@ -172,12 +173,15 @@ class _Judge:
             "boxes": self.truth.num_boxes,
         }
 
-    def notes(self) -> list[str]:
+    def notes(self, models: list[Candidate]) -> list[str]:
         game, notes = self._footage.game, []
         if game not in GAMES:
             notes.append(f"no sets of objects are known for {game!r} (--game): all are one set")
         warning = reliability_warning(game)
         notes += [warning] if warning else []
+        for model in models:
+            if model.kind == "keypoints" and model.score.min() >= 0:
+                notes.append(f"{model.name}: no centre is below 0; are they in [0, 1]?")
         if not self._held_out.any():
             notes.append("no probe: every scored episode has frames that it would be fitted on")
         return notes

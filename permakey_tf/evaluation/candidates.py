@@ -68,6 +68,7 @@ class CandidateMaker:
         self._footage, self._config = footage, config
         self.score, self.fit = footage.score, footage.fit[: config.probe_frames]
         self._prepared: dict[tuple, np.ndarray] = {}
+        self._trained: dict[tuple[str, int], Path] = {}  # by settings and seed
 
     def from_file(self, path: Path, name: str) -> Candidate:
         """Centres of anyone's model: `centers` float [N, K, 2] in an .npz file.
@@ -105,7 +106,7 @@ class CandidateMaker:
         """A run's centres, then the peaks of its error maps where its method has such maps.
 
         Raises:
-          UserError: no run folder, or of another game.
+          UserError: no run folder, of another game, or a copy of an earlier run.
         """
         # TensorFlow takes seconds to load, and who scores files only does not need it.
         from permakey_tf.detector import KeypointDetector
@@ -113,12 +114,17 @@ class CandidateMaker:
 
         folder = RunFolder.open(path)
         self._check_game(folder)
-        detector, config = KeypointDetector.load(path), folder.config
+        config, settings = folder.config, folder.config.to_dict()
         spec = InputSpec(folder.frames.image_size, folder.frames.channels, config.training.noise)
-        score, fit = self._frames(spec, self.score), self._frames(spec, self.fit)
-        settings = config.to_dict()
         without_seed = settings | {"training": settings["training"] | {"seed": None}}
         family = repr((without_seed, spec, folder.frames.content_hash))
+        # A copy is no second seed: it would agree with the first perfectly.
+        if (first := self._trained.setdefault((family, config.training.seed), path)) != path:
+            raise UserError(
+                f"{first} and {path} are the same training (seed {config.training.seed})"
+            )
+        detector = KeypointDetector.load(path)
+        score, fit = self._frames(spec, self.score), self._frames(spec, self.fit)
         shared = {"name": name, "family": family, "spec": spec}
         run = Candidate(
             **shared,
@@ -149,6 +155,12 @@ class CandidateMaker:
             )
         if footage.frames.shape[3] < folder.frames.channels:
             raise UserError(f"{folder.path} needs colour, {footage.path} has grey frames")
+        side = min(footage.frames.shape[1:3])
+        if side < folder.frames.image_size:
+            raise UserError(
+                f"{folder.path} sees {folder.frames.image_size} pixels a side, {footage.path} has "
+                f"{side}: make a store with --image_size={folder.frames.image_size} or more"
+            )
 
     def _map_peaks(self, detector, frames: np.ndarray) -> np.ndarray:
         """Peaks of the mean over a run's error maps, each of which is scaled to [0, 1]."""

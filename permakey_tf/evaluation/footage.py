@@ -80,7 +80,7 @@ def _open_store(path: Path, game: str | None, visible_only: bool) -> Footage:
     if game and canonical_game(game) != held:
         raise UserError(f"--game={game}: {path} holds frames of {held}")
     objects = store.objects()
-    make = f"python -m run.data --game={held} --objects --out=OTHER_FOLDER"
+    make = f"python -m run.data --game={held} --objects --seed=1000 --out=OTHER_FOLDER"
     if objects is None:
         raise UserError(f"{path} has no ground-truth boxes; make a store that has: {make}")
     if visible_only and objects.visible is None:

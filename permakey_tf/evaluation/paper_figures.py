@@ -60,10 +60,7 @@ def make(name: str, runs: list[ShownRun], choice: FrameChoice) -> Grid | Charts 
 
 def save(picture: Grid | Charts | Film, stem: Path, video_format: str) -> list[Path]:
     """Writes `stem`.png and .pdf, or an animation, each in one step. Returns the files."""
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"--out={stem.parent} is no folder") from error
+    files.make_folder(stem.parent)
     if isinstance(picture, Film):
         path = stem.with_suffix(f".{video_format}")
         partial = path.with_stem(f"{path.stem}.partial")

@@ -24,6 +24,8 @@ from permakey_tf.types import Objects
 # {group: {measure: value, or {distance or length of a window: value}}}; NaN: not defined.
 Scores = dict[str, dict[str, float | dict[int, float]]]
 
+_FARTHEST = 2.0  # of a coordinate: models may point beyond the frame, but pixels are far larger
+
 
 class Probing(NamedTuple):
     """What the probe is fitted on, and which of the scored frames it is scored on.
@@ -250,7 +252,8 @@ def _positions(objects: Objects, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
-    """`centers` as an array. Raises UserError where it is not float [num_frames, K, 2], finite."""
+    """`centers` as float64. Raises UserError where it is not float [num_frames, K, 2], finite, in
+    (or not far beyond) [-1, 1]."""
     centers = np.asarray(centers)
     if centers.dtype.kind != "f" or centers.ndim != 3 or centers.shape[2] != 2:
         raise UserError(
@@ -262,12 +265,34 @@ def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
         )
     if not np.isfinite(centers).all():
         raise UserError("centres must be finite numbers")
-    return centers
+    if (farthest := np.abs(centers).max(initial=0)) > _FARTHEST:
+        raise UserError(
+            f"centres must be (y, x) in [-1, 1], not up to {farthest:g}; were they pixels? Row r "
+            "of 210 and column c of 160 are (2 r / 209 - 1, 2 c / 159 - 1)"
+        )
+    return centers.astype(np.float64)
 
 
 def _check_boxes(objects: Objects, episodes: np.ndarray) -> None:
     if episodes.ndim != 1 or episodes.dtype.kind not in "iu" or not len(episodes):
         raise UserError(f"episodes must be whole numbers [N], not {list(episodes.shape)}")
-    frame = objects.frame
-    if len(frame) and (frame[0] < 0 or frame[-1] >= len(episodes) or (np.diff(frame) < 0).any()):
+    frame, category, xywh, names, visible = objects
+    count, kinds = len(frame), {"frame": frame, "category": category, "xywh": xywh}
+    for name, array in kinds.items():
+        shape = (count, 4) if name == "xywh" else (count,)
+        if array.shape != shape or array.dtype.kind not in "iu":
+            raise UserError(
+                f"the boxes' {name} must be whole numbers {list(shape)}, not {array.dtype} "
+                f"{list(array.shape)}"
+            )
+    if visible is not None and (visible.shape != (count,) or visible.dtype != bool):
+        raise UserError(
+            f"the boxes' visible must be bool [{count}], not {visible.dtype} {list(visible.shape)}"
+        )
+    if not count:
+        return
+    steps = np.diff(frame.astype(np.int64))
+    if frame[0] < 0 or frame[-1] >= len(episodes) or (steps < 0).any():
         raise UserError(f"boxes must be ordered by frame, from 0 to {len(episodes) - 1}")
+    if category.min() < 0 or category.max() >= len(names):
+        raise UserError(f"the boxes' category must be from 0 to {len(names) - 1}: {names}")

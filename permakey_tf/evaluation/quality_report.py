@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-from permakey_tf.errors import UserError
 from permakey_tf.evaluation import quality_tables as tables
 from permakey_tf.evaluation.benchmark import Result, Row
-from permakey_tf.training.files import replaced
+from permakey_tf.training.files import make_folder, write_text
 from permakey_tf.viz import quality as plots
 
 
@@ -19,11 +18,7 @@ def write_report(result: Result, folder: str | Path) -> dict[str, Path]:
     Raises:
       UserError: the folder cannot be made.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out={folder}: cannot be made ({error.strerror})") from error
+    folder = make_folder(folder)
     values = json.dumps(tables.as_json(result), indent=1, allow_nan=False) + "\n"
     texts = {
         "all values": ("quality.json", values),
@@ -31,8 +26,7 @@ def write_report(result: Result, folder: str | Path) -> dict[str, Path]:
         "tables": ("quality.md", tables.as_markdown(result)),
     }
     for name, text in texts.values():
-        with replaced(folder / name) as file:
-            file.write(text.encode())
+        write_text(folder / name, text)
     written = {what: folder / name for what, (name, _) in texts.items()}
     return written | _write_plots(result, folder)
 

@@ -69,11 +69,11 @@ def report_table(table: int, folders: list[str], out: Path) -> tuple[str, list[s
         "all_games": _all_games(filled) if table == 1 else None,
         "left_out": left_out,
     }
-    base = _made(out) / f"table{table}"
+    base = files.make_folder(out) / f"table{table}"
     paths = [base.with_suffix(suffix) for suffix in (".md", ".csv", ".json", ".png")]
-    _write(paths[0], text)
-    _write(paths[1], _to_csv(records))
-    _write(paths[2], json.dumps(content, indent=2) + "\n")
+    files.write_text(paths[0], text)
+    files.write_text(paths[1], _to_csv(records))
+    files.write_text(paths[2], json.dumps(content, indent=2) + "\n")
     charts.bar_chart(_bar_panels(table, filled), f"Table {table}: {content['title']}", paths[3])
     return text, left_out, paths
 
@@ -154,11 +154,11 @@ def report_curves(
         lines, _ = panels.setdefault(one.game, ([], levels))
         runs_word = "run" if one.num_runs == 1 else "runs"
         lines.append(charts.Line(label, f"{one.num_runs} {runs_word}", *one[3:]))
-    base = _made(out) / "curves"
+    base = files.make_folder(out) / "curves"
     figures = [base.with_suffix(suffix) for suffix in (".png", ".pdf")]
     title = f"{'IQM' if statistic == 'iqm' else 'Mean'} over runs, 95 % bootstrap interval"
     charts.learning_curves(panels, title, metric, figures)
-    _write(base.with_suffix(".csv"), _curves_csv(drawn, labels))
+    files.write_text(base.with_suffix(".csv"), _curves_csv(drawn, labels))
     return notes, [*figures, base.with_suffix(".csv")]
 
 
@@ -172,19 +172,3 @@ def _curves_csv(drawn: list[curves.Curve], labels: list[str]) -> str:
             shown = ["" if number != number else number for number in numbers]
             writer.writerow([one.game, label, one.num_runs, round(step), *shown])
     return text.getvalue()
-
-
-# ------------------------------------------------------------------------------------------ files
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
-    return folder
-
-
-def _write(path: Path, text: str) -> None:
-    with files.replaced(path) as file:
-        file.write(text.encode())

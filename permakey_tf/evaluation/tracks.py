@@ -7,6 +7,8 @@ from scipy.optimize import linear_sum_assignment
 
 from permakey_tf.types import Objects
 
+_TIE = 1e-7  # weight of squares, in pixels: decides between equal sums only
+
 
 class Tracks(NamedTuple):
     """Links between boxes.
@@ -24,9 +26,10 @@ def link_boxes(objects: Objects, episodes: np.ndarray, max_distance: float) -> T
     """Links boxes of one category in consecutive frames of an episode.
 
     Of all one-to-one links the ones with the smallest sum of displacements are taken, where a box
-    without a link counts as a displacement of `max_distance`; so no link is longer than that. A
-    displacement is the distance between the middles of two boxes. Whether a box is drawn makes no
-    difference: an object that flickers keeps its track.
+    without a link counts as a displacement of `max_distance`; so no link is longer than that. Of
+    equal sums the one with the smaller squares is taken: two objects that walk in line both move,
+    rather than that one leaps over the other. A displacement is the distance between the middles of
+    two boxes. Whether a box is drawn makes no difference: an object that flickers keeps its track.
 
     Args:
       objects: boxes, ordered by frame.
@@ -46,8 +49,8 @@ def link_boxes(objects: Objects, episodes: np.ndarray, max_distance: float) -> T
 def _link_still(objects: Objects, middles: np.ndarray) -> np.ndarray:
     """Links boxes to those in the same place in the frame before; int64 [M], -1: there is none.
 
-    This is exact: by the triangle inequality, no sum of displacements is smaller than the one that
-    begins with the zeros. Several boxes in one place are linked in their order.
+    By the triangle inequality, no sum of displacements is smaller than the one that begins with
+    the zeros. Several boxes in one place are linked in their order.
     """
     low, high = middles.min(0, initial=0), middles.max(0, initial=0)
     width, height = high - low + 1
@@ -66,25 +69,25 @@ def _link_still(objects: Objects, middles: np.ndarray) -> np.ndarray:
 
 
 def _link_moving(objects, middles, previous, starts, max_distance) -> None:
-    """Fills `previous` in for the boxes that have no link yet."""
+    """Links anew where a frame and the one before both have boxes of a category without a link."""
     continued = np.zeros(len(previous), bool)
     continued[previous[previous >= 0]] = True
     for category in np.unique(objects.category):
-        of_category = objects.category == category
-        heads = np.flatnonzero(of_category & (previous < 0))
-        tails = np.flatnonzero(of_category & ~continued)
-        tail_frames = objects.frame[tails]
-        frames, first, counts = np.unique(
-            objects.frame[heads], return_index=True, return_counts=True
-        )
-        begin, end = (np.searchsorted(tail_frames, frames - 1, side) for side in ("left", "right"))
-        for frame, h, n, b, e in zip(frames.tolist(), first, counts, begin, end, strict=True):
-            if b < e and frame not in starts:
-                new, old = heads[h : h + n], tails[b:e]
-                distance = np.linalg.norm(middles[old][:, None] - middles[new], axis=-1)
-                rows, columns = linear_sum_assignment(np.minimum(distance, max_distance))
-                near = distance[rows, columns] <= max_distance
-                previous[new[columns[near]]] = old[rows[near]]
+        boxes = np.flatnonzero(objects.category == category)
+        frames = objects.frame[boxes]
+        appearing, left = frames[previous[boxes] < 0], frames[~continued[boxes]]
+        for frame in np.intersect1d(appearing, left + 1):
+            if frame in starts:
+                continue
+            old, new = (
+                boxes[slice(*np.searchsorted(frames, (at, at + 1)))] for at in (frame - 1, frame)
+            )
+            distance = np.linalg.norm(middles[old][:, None] - middles[new], axis=-1)
+            cost = np.minimum(distance, max_distance)
+            rows, columns = linear_sum_assignment(cost + _TIE * cost**2)
+            near = distance[rows, columns] <= max_distance
+            previous[new] = -1
+            previous[new[columns[near]]] = old[rows[near]]
 
 
 def _numbers(previous: np.ndarray) -> np.ndarray:

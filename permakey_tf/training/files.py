@@ -1,8 +1,25 @@
-"""Replacing a file so that the old or the new one is there, whole, whenever the process dies."""
+"""Folders and files for results; replacing a file so that the old or the new one is there, whole,
+whenever the process dies."""
 
 import contextlib
 import os
 from pathlib import Path
+
+from permakey_tf.errors import UserError
+
+
+def make_folder(path: str | Path) -> Path:
+    """Makes a folder with its parents, where it is missing.
+
+    Raises:
+      UserError: it cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror}") from error
+    return path
 
 
 @contextlib.contextmanager
