@@ -17,6 +17,7 @@ from permakey_tf.models.permakey import PermaKey
 from permakey_tf.models.pointnet import PointNet
 from permakey_tf.models.transporter import Transporter
 from permakey_tf.models.vae import VAE
+from permakey_tf.ops import losses, spatial
 from permakey_tf.training import checkpoint
 
 SIZE = 20
@@ -149,6 +150,29 @@ def test_only_coordinates_tell_two_equal_objects_apart():
         logits = make_pointnet(pointnet_coordinates=coordinates)(image).logits[0].numpy()
         equal = np.allclose(logits[4:7, 3:6], logits[9:12, 8:11], atol=1e-6)
         assert equal is not coordinates
+
+
+def test_a_pointnet_learns_to_lie_on_what_is_bright():
+    rng, std, size = np.random.default_rng(0), 0.3, 24
+    places = tf.constant(rng.uniform(-0.8, 0.8, [96, 1, 2]), tf.float32)
+    maps = spatial.gaussian_windows(places, size, std)
+    net = make_pointnet(num_keypoints=1, soft_argmax="joint", logit_scale=10)
+    adam = keras.optimizers.Adam(5e-3)
+
+    @tf.function
+    def step(maps):
+        with tf.GradientTape() as tape:
+            windows = spatial.gaussian_windows(net(maps, training=True).centers_yx, size, std)
+            loss = losses.map_reconstruction(maps, windows, "union", 0.0).loss
+        adam.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
+        return loss
+
+    net(maps[:1])
+    adam.build(net.trainable_variables)
+    first, *_, last = [float(step(maps[:64])) for _ in range(80)]
+    assert last < 0.2 * first
+    found = net(maps[64:], training=True).centers_yx  # places that it has not seen
+    assert np.abs(found - places[64:]).mean() < 0.1
 
 
 class TestTransporter:

@@ -77,9 +77,10 @@ class TestFinishedRun:
 
     def test_losses_fall_and_keypoints_move(self, finished):
         folder = finished[0] / "run"
-        for name in ("train/loss_vae", "train/loss_lspn", "train/loss_pointnet"):
+        # Not PointNet's: its targets, the error maps, change all the time.
+        for name in ("train/loss_vae", "train/loss_lspn"):
             losses = column(folder, name)
-            assert losses[-3:].mean() < losses[:3].mean(), name
+            assert losses[-3:].mean() < 0.7 * losses[:3].mean(), name
         detector = KeypointDetector.load(folder)
         frames = np.load(finished[0] / "store" / "frames.npy")
         assert detector.detect(frames).std(axis=0).max() > 1e-3

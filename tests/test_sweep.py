@@ -442,11 +442,13 @@ class TestSlurm:
 
     @pytest.fixture
     def cluster(self, tmp_path, monkeypatch):
-        pytest.importorskip("submitit", reason='needs pip install -e ".[slurm]"')
+        submitit = pytest.importorskip("submitit", reason='needs pip install -e ".[slurm]"')
         folder = tmp_path / "cluster"
         for name, value in fake_slurm.install(folder).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        # Else what an earlier test's job 1 came to stands for this one's.
+        submitit.SlurmJob.watcher.clear()
         yield folder
         fake_slurm.end_all(folder)
 
