@@ -7,8 +7,8 @@ decides, depends on the kind of object:
 
 - Stand-out (the rule where nothing else is said): enough pixels in the box have a colour that its
   surroundings have not.
-- Sprites, where objects of one kind overlap and each has its own colour: enough pixels show the
-  colour of this one.
+- Sprites, where objects of one kind overlap, or lie beside others of their colour: enough pixels
+  show the colour of this one.
 - Steady, for what is part of the background or of the display, and does not flicker: drawn wherever
   the memory says so.
 
@@ -76,7 +76,7 @@ _RULES = types.MappingProxyType(
     {
         # A pill's colour is that of its neighbours four pixels off, so only what touches it counts.
         "mspacman": {"Ghost": _GHOSTS, "PowerPill": StandOut(near=0, far=1), "Pill": Steady()},
-        # Beside the muzzle lies the player, which has its missile's colour.
+        # A missile has the colour of the player beside it.
         "seaquest": {
             "OxygenBar": Steady(),
             "CollectedDiver": Steady(),
