@@ -343,11 +343,9 @@ class TestLaunching:
 # A sweep of two jobs that save when told to, and one that is never started.
 PATIENT_SWEEP = """
 import json
-import signal
 import sys
 from pathlib import Path
 from permakey_tf.training.launch import Job, LocalLauncher, run_all
-
 
 CODE = '''
 import pathlib, signal, sys, time

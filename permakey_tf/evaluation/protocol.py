@@ -287,8 +287,7 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
         "aggregates": _plain(evaluation.aggregates),
     }
     lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items()]
-    with files.replaced(Path(path)) as file:
-        file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
+    files.write_text(Path(path), "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _plain(aggregates: Aggregates) -> dict:
