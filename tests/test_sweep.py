@@ -408,6 +408,15 @@ class TestInterruption:
         process.wait(timeout=PATIENCE)
         assert (tmp_path / "a.saved").exists() and (tmp_path / "b.saved").exists()
 
+    def test_only_a_second_ctrl_c_kills(self):
+        with deferred() as interruption:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGTERM)
+                assert interruption.signal == signal.SIGTERM
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+
     def test_nohup_is_respected(self):
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
@@ -463,7 +472,8 @@ class TestSlurm:
         first.wait()
         second = start_sweep(tmp_path, *arguments)
         wait_until((tmp_path / "out" / name / "checkpoints" / "latest.npz").exists, second)
-        for number in (signal.SIGTERM, signal.SIGUSR2):
+        # Both at once: the job may then hear SIGUSR2 first, and passes a second SIGTERM on.
+        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGUSR2, signal.SIGCONT):
             fake_slurm.send(cluster, "1", number)
         text, errors = second.communicate(timeout=PATIENCE)
         assert second.returncode == 0, errors

@@ -16,7 +16,8 @@ def deferred():
     """Within the block, Ctrl-C, SIGTERM and SIGHUP (the terminal was closed) set a mark instead of
     killing the process.
 
-    The loop looks at the mark between steps, saves and leaves. A second Ctrl-C kills as usual.
+    The loop looks at the mark between steps, saves and leaves. A second Ctrl-C kills as usual; a
+    second SIGTERM or SIGHUP changes nothing, since systems and schedulers may well send two.
     """
     mark = Interruption()
     caught = [signal.SIGINT, signal.SIGTERM]
@@ -26,7 +27,8 @@ def deferred():
 
     def handle(number, _frame):
         mark.signal = signal.Signals(number)
-        signal.signal(number, before[number])
+        if number == signal.SIGINT:
+            signal.signal(number, before[number])
 
     for number in caught:
         signal.signal(number, handle)
