@@ -10,6 +10,7 @@ from absl import flags
 from flags import common
 from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig
 from permakey_tf.configs import canonical_game, flatten
+from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
 from permakey_tf.training.runs import AgentFolder, RunFolder
 
@@ -86,6 +87,7 @@ def from_flags() -> Training | Test:
     folder = _KEYPOINTS.value or _quick_keypoints(agent.environment)
     keypoints = RunFolder.open(folder)
     agent = _agree(agent, keypoints)
+    make_game(agent.environment)  # refuses one that cannot be played before a folder is made
     names = {
         "{game}": canonical_game(agent.environment.game),
         "{method}": keypoints.config.method,

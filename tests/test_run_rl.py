@@ -248,6 +248,7 @@ class TestRefusals:
     def test_one_line_that_names_the_flag(self, keypoints, tmp_path, flags, words):
         result = run(**{"keypoints": keypoints, "logdir": tmp_path / "run"} | flags)
         refused(result, *words)
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
         ("flags", "words"),
