@@ -118,12 +118,13 @@ class TestFinishedRun:
         assert evaluation["best_validation_selection"] == pytest.approx(selection.min())
         assert all(np.isfinite(value) for value in evaluation["losses"].values())
 
-    def test_running_it_again_changes_nothing(self, finished):
+    def test_running_it_again_changes_nothing_and_tells_unused_flags(self, finished):
         folder = finished[0]
         before = checkpoint(folder / "run")
         table = (folder / "run" / "metrics.csv").read_text()
-        result = run(folder)
+        result = run(folder, num_frames=200)
         assert result.returncode == 0, result.stderr
+        assert "with num_frames=120; --num_frames is not used" in result.stdout
         assert_equal_arrays(checkpoint(folder / "run"), before)
         assert (folder / "run" / "metrics.csv").read_text() == table
 
@@ -177,26 +178,24 @@ def written_up_to(step):
 class TestResume:
     """Bit for bit: the same weights, optimizer states and progress as without the interruption."""
 
-    @pytest.mark.parametrize("steps", [(2, 12), (18,)])
-    def test_after_kill_9(self, finished, tmp_path, steps):
-        for step in steps:
-            start_and_kill(tmp_path, signal.SIGKILL, written_up_to(step))
-        self.finish_and_compare(finished, tmp_path)
+    def test_after_kill_9(self, finished, tmp_path):
+        """Before the first checkpoint, within the write of one, and between two."""
 
-    def test_after_kill_9_within_the_write_of_a_checkpoint(self, finished, tmp_path):
         def writing(run_folder):
             return (run_folder / "checkpoints" / "latest.npz.partial").exists()
 
-        start_and_kill(tmp_path, signal.SIGKILL, writing)
+        for moment in (written_up_to(2), writing, written_up_to(18)):
+            start_and_kill(tmp_path, signal.SIGKILL, moment)
         self.finish_and_compare(finished, tmp_path)
 
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_after_a_signal_that_saves(self, finished, tmp_path, number):
-        code, errors = start_and_kill(tmp_path, number, written_up_to(6))
-        assert code == 128 + number
-        assert f"interrupted by {number.name}; saved at step" in errors
-        saved = checkpoint(tmp_path / "run")["progress/step"].item()
-        assert f"saved at step {saved};" in errors
+    def test_after_signals_that_save(self, finished, tmp_path):
+        for number, step in ((signal.SIGTERM, 6), (signal.SIGINT, 14)):
+            code, errors = start_and_kill(tmp_path, number, written_up_to(step))
+            assert code == 128 + number
+            assert f"interrupted by {number.name}; saved at step" in errors
+            saved = checkpoint(tmp_path / "run")["progress/step"].item()
+            assert saved >= step
+            assert f"saved at step {saved};" in errors
         self.finish_and_compare(finished, tmp_path)
 
     def finish_and_compare(self, finished, folder):
@@ -231,20 +230,6 @@ class TestRefusals:
     def test_bad_flags_are_refused_before_anything_is_made(self, tmp_path, flags, words):
         refused(run(tmp_path, **flags), *words)
         assert list(tmp_path.iterdir()) == []
-
-    def test_names_are_filled_into_folders_and_unused_flags_are_told(self, finished, tmp_path):
-        (tmp_path / "mspacman").symlink_to(finished[0] / "store")
-        result = run(
-            tmp_path,
-            data_dir=tmp_path / "{game}",
-            logdir=tmp_path / "{game}_{method}_{seed}",
-            seed=7,
-            max_steps=1,
-            num_frames=200,
-        )
-        assert result.returncode == 0, result.stderr
-        assert (tmp_path / "mspacman_permakey_7" / "evaluation.json").exists()
-        assert "with num_frames=120; --num_frames is not used" in result.stdout
 
     def test_missing_frames_with_nocollect(self, tmp_path):
         refused(run(tmp_path, collect=False), "store does not exist", "run.data")
@@ -312,10 +297,12 @@ class TestTransporter:
             assert_equal_arrays(*(checkpoint(path, name) for path in paths))
 
 
-def test_greyscale_frames(tmp_path):
-    result = run(tmp_path, channels=1, max_steps=4)
+def test_greyscale_frames_and_names_in_folders(tmp_path):
+    folders = {"data_dir": tmp_path / "{game}", "logdir": tmp_path / "{game}_{method}_{seed}"}
+    result = run(tmp_path, channels=1, max_steps=1, seed=7, **folders)
     assert result.returncode == 0, result.stderr
-    detector = KeypointDetector.load(tmp_path / "run")
+    assert (tmp_path / "mspacman" / "manifest.json").exists()
+    detector = KeypointDetector.load(tmp_path / "mspacman_permakey_7")
     assert detector.detect(np.zeros([2, 210, 160, 3], np.uint8)).shape == (2, 3, 2)
 
 
