@@ -30,6 +30,7 @@ class QualityConfig(Config):
         origin="ours",
         unit="frames",
         low=1,
+        high=1_000_000,
     )
     link_distance: float = setting(
         16.0,
@@ -56,6 +57,7 @@ class QualityConfig(Config):
         origin="ours",
         unit="pixels of the frame that the model sees",
         low=0,
+        high=200,
     )
     quality_seed: int = setting(
         0, "Seed of random keypoints, shuffled frames and bars.", origin="ours", low=0

@@ -156,13 +156,14 @@ def test_near_is_four_pixels_from_the_box(row, column, expected):
     assert (distances <= 4).tolist() == [[expected]]
 
 
-def test_a_whole_distance_is_not_more_by_rounding():
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_whole_distance_is_not_more_by_rounding(dtype):
     # As constants are that are chosen among pixels: 4 pixels to the left of boxes anywhere.
     columns, rows = np.meshgrid(np.arange(0, 150, 3), np.arange(0, 200, 7))
     boxes = np.stack([columns, rows, 0 * rows + 8, 0 * rows + 5], -1).reshape(-1, 4)
     boxes = boxes[boxes[:, 0] >= 4]
-    centers = centers_at(*(boxes[:, None, [1, 0]] - [0, 4]))
-    distances, _ = metrics.box_distances(centers, np.arange(len(boxes)), boxes)
+    centers = centers_at(*(boxes[:, None, [1, 0]] - [0, 4])).astype(dtype)
+    distances, _ = metrics.box_distances(centers.astype(float), np.arange(len(boxes)), boxes)
     assert (distances == 4).all() and distances.shape == (1, len(boxes))
 
 
@@ -176,7 +177,7 @@ def test_distances_agree_with_a_naive_oracle():
         y, x = (centers[frame[m], k] + 1) / 2 * [209, 159]
         left, top, w, h = xywh[m]
         nearest = np.clip(x, left, left + w), np.clip(y, top, top + h)
-        assert distances[k, m] == pytest.approx(np.hypot(x - nearest[0], y - nearest[1]))
+        assert distances[k, m] == pytest.approx(np.hypot(x - nearest[0], y - nearest[1]), abs=1e-4)
         squared = (x - left - w / 2) ** 2 + (y - top - h / 2) ** 2
         assert to_middle[k, m] == pytest.approx(squared)
 
@@ -740,6 +741,8 @@ def test_boxes_that_do_not_fit_are_refused():
         evaluate_keypoints(np.zeros((5, 1, 2)), objects, np.zeros(5, int))
     with pytest.raises(UserError, match="episodes must be"):
         evaluate_keypoints(np.zeros((5, 1, 2)), objects, np.zeros((5, 1)))
+    with pytest.raises(UserError, match=r"not bool \[5\]; np.cumsum"):
+        evaluate_keypoints(np.zeros((5, 1, 2)), objects, np.zeros(5, bool))
     with pytest.raises(UserError, match="epsilon=20"):
         QualityConfig(epsilon=20)
 
@@ -760,6 +763,39 @@ def test_objects_made_wrongly_are_refused(changes, message):
     objects = objects_of([(0, "A", *BOX[0]), (1, "A", *BOX[0])])._replace(**changes)
     with pytest.raises(UserError, match=message):
         evaluate_keypoints(np.zeros((5, 1, 2)), objects, np.zeros(5, int))
+
+
+def test_names_of_categories_that_fit_nothing_are_refused():
+    centers, episodes = np.zeros((5, 1, 2)), np.zeros(5, int)
+    with pytest.raises(UserError, match="categories player is one of mspacman's: Player, Ghost"):
+        evaluate_keypoints(centers, objects_of([(0, "player", *BOX[0])]), episodes, "mspacman")
+    with pytest.raises(UserError, match="must not be called 'all'"):
+        evaluate_keypoints(centers, objects_of([(0, "all", *BOX[0])]), episodes)
+
+
+def test_lists_serve_as_arrays():
+    objects = objects_of([(0, "A", *BOX[0]), (3, "A", *BOX[0])])
+    lists = Objects(*(column if column is None else list(column) for column in objects))
+    centers = np.random.default_rng(0).uniform(-1, 1, (5, 2, 2))
+    one, two = (evaluate_keypoints(centers, o, [0] * 5) for o in (objects, lists))
+    assert_equal_scores(one, two)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"centers": np.zeros((50, 1, 2))}, "from 0 to 49"),
+        ({"centers": np.zeros((100, 3, 2))}, r"must be \[F, 1, 2\], not \[100, 3, 2\]"),
+        ({"held_out": np.ones(99, bool)}, r"held_out must be bool \[100\]"),
+    ],
+)
+def test_a_probe_that_does_not_fit_is_refused(changes, message):
+    _, objects = wanderer()
+    half = select_frames(objects, range(100))
+    centers = np.zeros((100, 1, 2))
+    probing = Probing(centers, half, np.ones(100, bool))._replace(**changes)
+    with pytest.raises(UserError, match=message):
+        evaluate_keypoints(centers, half, np.zeros(100, int), probing=probing)
 
 
 def test_scoring_needs_no_tensorflow():

@@ -31,7 +31,7 @@ class GameObjects(NamedTuple):
     items: what comes and goes beside them: missiles, fruit, keys.
     scenery: what stands still, or only carries: pills, platforms, displays.
     untrusted: what has boxes in the wrong places, and is never measured.
-    regions: {name: Region}, parts of a category that are worth a row of their own.
+    regions: {name: Region}, parts of a category that are scored apart.
     """
 
     reliability: str
@@ -76,7 +76,7 @@ GAMES = types.MappingProxyType(
             characters="Player Ghost",
             items="Fruit",
             scenery="PowerPill Pill",
-            # A third of the time ghosts sit in their pen, where a fixed point finds them.
+            # Of the ghosts that are drawn 22 % sit in their pen, where a fixed point finds them.
             regions={"Ghost outside the pen": Region("Ghost", (68, 63, 91, 98))},
         ),
         "seaquest": _game(

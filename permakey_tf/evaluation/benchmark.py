@@ -116,7 +116,7 @@ def _names(paths: list[Path]) -> dict[Path, str]:
     for path, other in itertools.combinations(paths, 2):
         if path.resolve() == other.resolve():
             raise UserError(f"{other} is given twice")
-    short = [path.stem if path.suffix == ".npz" else path.name for path in paths]
+    short = [path.stem if path.suffix == ".npz" else path.resolve().name for path in paths]
     return {p: s if short.count(s) == 1 else str(p) for p, s in zip(paths, short, strict=True)}
 
 
@@ -177,6 +177,8 @@ class _Judge:
         game, notes = self._footage.game, []
         if game not in GAMES:
             notes.append(f"no sets of objects are known for {game!r} (--game): all are one set")
+        elif unknown := sorted(set(self._footage.objects.categories) - set(GAMES[game].categories)):
+            notes.append(f"not scored, no category of {game} has the name: {', '.join(unknown)}")
         warning = reliability_warning(game)
         notes += [warning] if warning else []
         for model in models:

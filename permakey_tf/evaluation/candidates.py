@@ -1,5 +1,6 @@
 """Centres to be scored on a footage: of runs, of anyone's model, of controls and baselines."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from permakey_tf.evaluation.quality import check_centers, groups_of, select_boxe
 from permakey_tf.quality_config import QualityConfig
 
 _CHUNK = 256  # frames whose maps are in memory together
+_COLOURS = {1: "grey", 3: "colour"}  # by number of channels
 # Independent random streams of one seed.
 _SHUFFLE, _RANDOM, _SCORE_BARS, _FIT_BARS = range(4)
 
@@ -191,13 +193,14 @@ class CandidateMaker:
     def baselines(self, candidates: list[Candidate]) -> Iterator[Candidate]:
         """One of each kind for every number of keypoints and spec of the candidates."""
         wanted = list(dict.fromkeys((c.num_keypoints, c.spec) for c in candidates))
-        several_numbers, several_specs = (
-            len(set(column)) > 1 for column in zip(*wanted, strict=True)
-        )
-        for number, spec in wanted:
-            notes = [f"K={number}"] if several_numbers else []
-            notes += [f"{spec.size} pixels, noise {spec.noise}"] if several_specs else []
-            suffix = f" ({', '.join(notes)})" if notes else ""
+        described = [
+            (f"K={number}", f"{s.size} pixels", _COLOURS[s.channels], f"noise {s.noise}")
+            for number, s in wanted
+        ]
+        differ = [len(set(column)) > 1 for column in zip(*described, strict=True)]
+        for (number, spec), words in zip(wanted, described, strict=True):
+            notes = ", ".join(itertools.compress(words, differ))
+            suffix = f" ({notes})" if notes else ""
             for name, score, fit in self._points(number, spec):
                 yield Candidate(name + suffix, "", "baseline", "", spec, score, fit, {})
 

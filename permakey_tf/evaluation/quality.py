@@ -54,7 +54,8 @@ def evaluate_keypoints(
       objects: boxes of the N frames. Those whose `visible` is False are not counted; where it is
         None, all are.
       episodes: int [N], episode of every frame; frames of an episode follow one another.
-      game: for the named sets of its objects; without it there is one set, "all".
+      game: for the named sets of its objects, which leave out categories that it does not know;
+        without it there is one set, "all".
       probing: for the probe; without it there is none.
       config: distances, windows and so on.
 
@@ -87,8 +88,9 @@ class GroundTruth:
           UserError: `episodes` or the boxes are no such arrays.
         """
         self._config = config
-        self._episodes = np.asarray(episodes)
-        _check_boxes(objects, self._episodes)
+        self._episodes, objects = np.asarray(episodes), _as_arrays(objects)
+        _check_episodes(self._episodes)
+        _check_boxes(objects, len(self._episodes), game)
         self._epsilons = np.arange(config.max_epsilon + 1)
         tracks = link_boxes(objects, self._episodes, config.link_distance)
         drawn = np.ones(len(objects.frame), bool) if objects.visible is None else objects.visible
@@ -164,6 +166,7 @@ class GroundTruth:
 
     def _probe(self, centers: np.ndarray, probing: Probing) -> Scores:
         """The probe's scores for every category with at most one drawn object in every frame."""
+        probing = _checked_probing(probing, centers)
         fit_objects = probing.objects
         if fit_objects.visible is not None:
             fit_objects = select_boxes(fit_objects, fit_objects.visible)
@@ -273,10 +276,46 @@ def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
     return centers.astype(np.float64)
 
 
-def _check_boxes(objects: Objects, episodes: np.ndarray) -> None:
+def _as_arrays(objects: Objects) -> Objects:
+    arrays = (objects.frame, objects.category, objects.xywh, objects.visible)
+    frame, category, xywh, visible = (None if a is None else np.asarray(a) for a in arrays)
+    return Objects(frame, category, xywh, tuple(objects.categories), visible)
+
+
+def _check_episodes(episodes: np.ndarray) -> None:
     if episodes.ndim != 1 or episodes.dtype.kind not in "iu" or not len(episodes):
-        raise UserError(f"episodes must be whole numbers [N], not {list(episodes.shape)}")
+        hint = "; np.cumsum makes them of marks of starts" if episodes.dtype == bool else ""
+        raise UserError(
+            f"episodes must be whole numbers [N], not {episodes.dtype} {list(episodes.shape)}{hint}"
+        )
+
+
+def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
+    fit, held_out = np.asarray(probing.centers), np.asarray(probing.held_out)
+    objects = _as_arrays(probing.objects)
+    if fit.ndim != 3 or fit.shape[1:] != centers.shape[1:]:
+        raise UserError(
+            f"the probe's centres must be [F, {centers.shape[1]}, 2], not {list(fit.shape)}"
+        )
+    if held_out.dtype != bool or held_out.shape != (len(centers),):
+        raise UserError(
+            f"the probe's held_out must be bool [{len(centers)}], not {held_out.dtype} "
+            f"{list(held_out.shape)}"
+        )
+    _check_boxes(objects, len(fit), None)
+    return Probing(fit, objects, held_out)
+
+
+def _check_boxes(objects: Objects, num_frames: int, game: str | None) -> None:
     frame, category, xywh, names, visible = objects
+    known = GAMES.get(canonical_game(game)) if game else None
+    if known and names and not set(names) & set(known.categories):
+        raise UserError(
+            f"none of the boxes' categories {', '.join(names)} is one of {canonical_game(game)}'s: "
+            f"{', '.join(known.categories)}; name them so, or leave the game out"
+        )
+    if not known and "all" in names:
+        raise UserError("a category must not be called 'all', which is the set of all")
     count, kinds = len(frame), {"frame": frame, "category": category, "xywh": xywh}
     for name, array in kinds.items():
         shape = (count, 4) if name == "xywh" else (count,)
@@ -292,7 +331,7 @@ def _check_boxes(objects: Objects, episodes: np.ndarray) -> None:
     if not count:
         return
     steps = np.diff(frame.astype(np.int64))
-    if frame[0] < 0 or frame[-1] >= len(episodes) or (steps < 0).any():
-        raise UserError(f"boxes must be ordered by frame, from 0 to {len(episodes) - 1}")
+    if frame[0] < 0 or frame[-1] >= num_frames or (steps < 0).any():
+        raise UserError(f"boxes must be ordered by frame, from 0 to {num_frames - 1}")
     if category.min() < 0 or category.max() >= len(names):
         raise UserError(f"the boxes' category must be from 0 to {len(names) - 1}: {names}")

@@ -41,8 +41,9 @@ def _write_plots(result: Result, folder: Path) -> dict[str, Path]:
     }
     epsilons = range(config.max_epsilon + 1)
     near, over = {}, {}
-    for measure, share in (("recall", "tracks found"), ("precision", "keypoints that track")):
+    for measure in ("recall", "precision", "f1"):
         near[measure] = _series(result, [(first, measure, at) for at in epsilons])
+    for measure, share in (("recall", "tracks found"), ("precision", "keypoints that track")):
         places = [(first, f"tracking_{measure}", at) for at in config.windows]
         over[f"{share} ({measure})"] = _series(result, places)
     plots.curves(

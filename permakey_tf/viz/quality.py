@@ -11,6 +11,7 @@ _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _GREYS = ("#000000", "#333333", "#666666", "#888888")
 _MODEL_MARKERS = "osD^vP"
 _CONTROLS = (((0, (5, 2)), "<"), ((0, (1, 1)), ">"), ((0, (5, 1, 1, 1)), "p"))  # line, marker
+_BASELINE_LINES = ("dotted", "dashdot", "dashed")
 _BASELINE_MARKERS = "x+*1"
 
 
@@ -91,7 +92,9 @@ def _style(line: Series) -> dict:
     colors = _GREYS if line.kind == "baseline" else _COLORS
     style = {"color": colors[line.number % len(colors)], "linewidth": 1.3, "markersize": 5}
     if line.kind == "model":
-        marker = _MODEL_MARKERS[line.number % len(_MODEL_MARKERS)]
+        # With every round of the colours the markers move on by one.
+        shift = line.number // len(_COLORS)
+        marker = _MODEL_MARKERS[(line.number + shift) % len(_MODEL_MARKERS)]
         return style | {"linewidth": 2.2, "marker": marker}
     if line.kind == "member":
         return style | {"linewidth": 0.7, "alpha": 0.6}
@@ -99,4 +102,5 @@ def _style(line: Series) -> dict:
         dashes, marker = _CONTROLS[line.variant % len(_CONTROLS)]
         return style | {"linestyle": dashes, "marker": marker, "markerfacecolor": "white"}
     marker = _BASELINE_MARKERS[line.number % len(_BASELINE_MARKERS)]
-    return style | {"linestyle": "dotted", "marker": marker}
+    dashes = _BASELINE_LINES[line.number // len(_BASELINE_MARKERS) % len(_BASELINE_LINES)]
+    return style | {"linestyle": dashes, "marker": marker}
