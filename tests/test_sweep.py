@@ -409,6 +409,16 @@ class TestInterruption:
         assert (tmp_path / "a.saved").exists() and (tmp_path / "b.saved").exists()
 
     def test_only_a_second_ctrl_c_kills(self):
+        def die(*_):
+            pytest.fail("killed by the second SIGTERM")
+
+        before = signal.signal(signal.SIGTERM, die)
+        try:
+            self.get_two_of_each()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def get_two_of_each(self):
         with deferred() as interruption:
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGTERM)
