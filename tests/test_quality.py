@@ -177,7 +177,9 @@ def test_distances_agree_with_a_naive_oracle():
         y, x = (centers[frame[m], k] + 1) / 2 * [209, 159]
         left, top, w, h = xywh[m]
         nearest = np.clip(x, left, left + w), np.clip(y, top, top + h)
-        assert distances[k, m] == pytest.approx(np.hypot(x - nearest[0], y - nearest[1]), abs=1e-4)
+        # Rounded to four digits.
+        expected = np.hypot(x - nearest[0], y - nearest[1])
+        assert distances[k, m] == pytest.approx(expected, rel=0, abs=5.0001e-5)
         squared = (x - left - w / 2) ** 2 + (y - top - h / 2) ** 2
         assert to_middle[k, m] == pytest.approx(squared)
 

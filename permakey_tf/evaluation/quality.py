@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from permakey_tf.configs import canonical_game
-from permakey_tf.envs.categories import GAMES
+from permakey_tf.envs.categories import GAMES, GameObjects
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import metrics
 from permakey_tf.evaluation.tracks import link_boxes
@@ -90,7 +90,8 @@ class GroundTruth:
         self._config = config
         self._episodes, objects = np.asarray(episodes), _as_arrays(objects)
         _check_episodes(self._episodes)
-        _check_boxes(objects, len(self._episodes), game)
+        _check_names(objects.categories, game)
+        _check_boxes(objects, len(self._episodes))
         self._epsilons = np.arange(config.max_epsilon + 1)
         tracks = link_boxes(objects, self._episodes, config.link_distance)
         drawn = np.ones(len(objects.frame), bool) if objects.visible is None else objects.visible
@@ -207,9 +208,13 @@ def select_frames(objects: Objects, rows: range) -> Objects:
     return chosen._replace(frame=chosen.frame - rows.start)
 
 
+def _known(game: str | None) -> GameObjects | None:
+    return GAMES.get(canonical_game(game)) if game else None
+
+
 def set_categories(objects: Objects, game: str | None) -> dict[str, tuple[str, ...]]:
     """{set: categories} of a game; without a game, or where none is known of it, "all" alone."""
-    known = GAMES.get(canonical_game(game)) if game else None
+    known = _known(game)
     return known.sets if known else {"all": objects.categories}
 
 
@@ -227,7 +232,7 @@ def groups_of(objects: Objects, game: str | None) -> dict[str, np.ndarray]:
         name: np.logical_or.reduce([none, *(of_category.get(c, none) for c in categories)])
         for name, categories in sets.items()
     }
-    known = GAMES.get(canonical_game(game)) if game else None
+    known = _known(game)
     order = known.measured if known else objects.categories
     for name in order:
         if of_category.get(name, none).any():
@@ -302,13 +307,12 @@ def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
             f"the probe's held_out must be bool [{len(centers)}], not {held_out.dtype} "
             f"{list(held_out.shape)}"
         )
-    _check_boxes(objects, len(fit), None)
+    _check_boxes(objects, len(fit))
     return Probing(fit, objects, held_out)
 
 
-def _check_boxes(objects: Objects, num_frames: int, game: str | None) -> None:
-    frame, category, xywh, names, visible = objects
-    known = GAMES.get(canonical_game(game)) if game else None
+def _check_names(names: tuple[str, ...], game: str | None) -> None:
+    known = _known(game)
     if known and names and not set(names) & set(known.categories):
         raise UserError(
             f"none of the boxes' categories {', '.join(names)} is one of {canonical_game(game)}'s: "
@@ -316,6 +320,10 @@ def _check_boxes(objects: Objects, num_frames: int, game: str | None) -> None:
         )
     if not known and "all" in names:
         raise UserError("a category must not be called 'all', which is the set of all")
+
+
+def _check_boxes(objects: Objects, num_frames: int) -> None:
+    frame, category, xywh, names, visible = objects
     count, kinds = len(frame), {"frame": frame, "category": category, "xywh": xywh}
     for name, array in kinds.items():
         shape = (count, 4) if name == "xywh" else (count,)
