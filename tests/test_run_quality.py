@@ -15,6 +15,7 @@ import pytest
 from conftest import moving_square, tiny_config, write_store
 
 from permakey_tf.data.frames import FrameStoreWriter
+from permakey_tf.data.noise import draw_bars_at
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import quality_tables as tables
@@ -147,6 +148,19 @@ class TestResult:
         # A bar covers 5 of 20 pixels: 1 - (3/4)^2 of the frame, less along its edges.
         assert scores["share"] == pytest.approx(scores["chance"], abs=0.15)
         assert 0.3 < scores["chance"] < 0.5
+
+    def test_a_run_is_scored_by_the_bars_of_the_frames_that_it_saw(self, folder, result):
+        footage = open_footage(folder / "store")
+        maker = CandidateMaker(footage, CONFIG)
+        run, _ = maker.from_run(folder / "tiny_seed0", "tiny_seed0")
+        clean = np.asarray(footage.frames)[footage.score.start : footage.score.stop]
+        noisy = draw_bars_at(clean, maker.bars(run.spec, maker.score))
+        centers = KeypointDetector.load(folder / "tiny_seed0").detect(noisy)
+        y, x = np.floor((centers + 1) / 2 * (SIZE - 1) + 0.5).astype(int).transpose(2, 0, 1)
+        frame = np.arange(len(clean))[:, None]
+        changed = (noisy != clean).any(-1)[frame, y, x]
+        assert 0 < changed.mean() < 1
+        assert row_of(result, "tiny_seed0").scores["bars"]["share"] == changed.mean()
 
     def test_frame_differences_find_a_square_that_jumps(self, result):
         scores = row_of(result, "frame difference (K=2, noise none)").scores
