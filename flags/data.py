@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from absl import flags
 
+from flags import collection as collection_flags
 from flags import common
 from permakey_tf.configs import CollectionConfig, canonical_game
 
@@ -26,5 +27,5 @@ def define() -> None:
 
 def from_flags() -> Command:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
-    collection = common.build(CollectionConfig, rename=_RENAME)
+    collection = collection_flags.from_flags(rename=_RENAME)
     return Command(collection, _OUT.value or f"data/{canonical_game(collection.game)}")

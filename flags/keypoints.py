@@ -5,6 +5,7 @@ from pathlib import Path
 
 from absl import flags
 
+from flags import collection as collection_flags
 from flags import common
 from permakey_tf.configs import (
     CollectionConfig,
@@ -58,7 +59,7 @@ class Command:
 
 def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
-    collection = common.build(CollectionConfig, values)
+    collection = collection_flags.from_flags(values)
     keypoints = resolve(common.build(KeypointConfig, values), collection.game)
     names = {
         "{game}": canonical_game(collection.game),

@@ -144,8 +144,8 @@ class GameConfig(Config):
 
     game: str = setting(
         "mspacman",
-        "Atari game, any of ale-py's; case and underscores do not matter. Where frames are not an "
-        "Atari game's, just their label.",
+        "Atari game, any of ale-py's; case and underscores do not matter. Where frames are not "
+        "played with it (--source), a name for them, which must be given.",
         origin="paper",
     )
     frame_skip: int = setting(

@@ -162,6 +162,7 @@ def agent_flags(path):
     values = absl_flags.FlagValues()
     for config_class in (agent_configs.AgentConfig, agent_configs.AgentLoggingConfig):
         common.define(config_class, flag_values=values)
+    absl_flags.DEFINE_string("logdir", None, "of run.rl itself", flag_values=values)
     values(["program", f"--flagfile={path}"])
     return values
 

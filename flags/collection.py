@@ -1,0 +1,25 @@
+"""The flags of where frames come from, which `run.data` and `run.keypoints` share."""
+
+from absl import flags
+
+from flags import common
+from permakey_tf.configs import CollectionConfig
+from permakey_tf.errors import UserError
+
+
+def from_flags(
+    values: flags.FlagValues = flags.FLAGS, rename: dict[str, str] | None = None
+) -> CollectionConfig:
+    """The collection that the flags describe; `rename` as in `common.define`.
+
+    Raises:
+      UserError: naming the flag that is wrong, or `game` where frames that are not played need a
+        name: the default would call them MsPacman's, and train with its number of keypoints.
+    """
+    collection = common.build(CollectionConfig, values, rename)
+    if collection.source != "ale" and not values["game"].present:
+        raise UserError(
+            f"--game is needed with --source={collection.source}: a name for these frames, by "
+            "which run.keypoints asks for them, such as --game=pong"
+        )
+    return collection
