@@ -37,7 +37,7 @@ class QualityConfig(Config):
         "Boxes of consecutive frames that are farther apart are not the same object.",
         origin="ours",
         unit="pixels",
-        low=0,
+        above=0,
     )
     ridge: float = setting(
         1.0,

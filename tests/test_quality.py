@@ -608,8 +608,30 @@ def test_peaks_are_found_strongest_first_and_keep_apart():
     # The second is too near to the first; the blur's plateau begins one pixel up and left of each.
     assert np.abs(points[0] - [[5, 6], [20, 3], [29, 29]]).max() <= 1.01
     assert np.abs(points[1, 0] - [12, 13]).max() <= 1.01
-    apart = np.abs(points[:, :, None] - points[:, None]).max(-1) + 9 * np.eye(3)
+    apart = np.abs(points[0][:, None] - points[0]).max(-1) + 9 * np.eye(3)
     assert apart.min() > 4
+
+
+def test_where_no_peak_is_left_the_last_one_is_repeated():
+    maps = np.zeros((2, 30, 30), np.float32)
+    maps[0, 5, 6], maps[0, 20, 3] = 9, 5
+    points = baselines.strongest_peaks(maps, 5, 4)
+    assert np.array_equal(points[0, 2:], points[0, [1, 1, 1]])
+    assert not np.array_equal(points[0, 0], points[0, 1])
+    assert np.all(points[1] == 0)
+
+
+def test_best_constants_repeat_the_last_point_where_all_boxes_are_reached():
+    rows = [(0, "Player", 5, 14, 9, 10), (0, "Ghost", 75, 81, 9, 10)]
+    points = baselines.best_constants(4, objects_of(rows), 4)
+    assert len(np.unique(points, axis=0)) == 2
+    assert np.array_equal(points[1:], points[[1, 1, 1]])
+
+
+def test_the_only_frame_of_an_episode_has_no_difference():
+    frames = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 6, 6, 3), np.uint8)
+    differences = baselines.frame_differences(frames, np.array([0, 1, 1, 2, 3]))
+    assert differences[:, 0, 0].tolist() == [0, 3, 3, 0, 0]
 
 
 def test_frame_differences_restart_with_the_episode():
@@ -666,6 +688,9 @@ def test_stability_of_equal_and_of_unlike_models():
         (["noise-both_seed-0", "noise-both_seed-1"], "noise-both (2 seeds)"),
         (["seed-0_noise-both", "seed-10_noise-both"], "noise-both (2 seeds)"),
         (["a", "b"], "runs (2 seeds)"),
+        (["sigma-0.12", "sigma-0.12_seed-1"], "sigma-0.12 (2 seeds)"),
+        (["game_k7", "game_k7_seed1"], "game_k7 (2 seeds)"),
+        (["runs/seed0/quick", "runs/seed1/quick"], "runs_quick (2 seeds)"),
     ],
 )
 def test_names_of_several_seeds(names, expected):

@@ -26,6 +26,7 @@ from permakey_tf.evaluation.quality import evaluate_keypoints
 from permakey_tf.evaluation.quality_report import write_report
 from permakey_tf.quality_config import QualityConfig
 from permakey_tf.training import checkpoint
+from permakey_tf.training.progress import Progress
 from permakey_tf.training.runs import FrameSpec, RunFolder, build_model
 from permakey_tf.types import Step
 from permakey_tf.viz import quality as plots
@@ -43,9 +44,9 @@ def square_box(frame):
     return round(x), round(y), round(3 * 159 / (SIZE - 1)), round(3 * 209 / (SIZE - 1))
 
 
-def make_store(path, boxes=True, visible=True, game="mspacman", channels=3):
+def make_store(path, boxes=True, visible=True, game="mspacman", channels=3, seed=0):
     """A store of squares that jump about; each has a box, and a ghost's that is not drawn."""
-    frames = moving_square(sum(COUNTS.values()), SIZE, channels, seed=0)
+    frames = moving_square(sum(COUNTS.values()), SIZE, channels, seed)
     splits = [name for name, count in COUNTS.items() for _ in range(count)]
     with FrameStoreWriter(path, SIZE, channels, {"objects"} if boxes else set()) as writer:
         for row, (frame, split) in enumerate(zip(frames, splits, strict=True)):
@@ -152,7 +153,7 @@ class TestResult:
     def test_a_run_is_scored_by_the_bars_of_the_frames_that_it_saw(self, folder, result):
         footage = open_footage(folder / "store")
         maker = CandidateMaker(footage, CONFIG)
-        run, _ = maker.from_run(folder / "tiny_seed0", "tiny_seed0")
+        run, _ = maker.from_run(maker.open_run(folder / "tiny_seed0"), "tiny_seed0")
         clean = np.asarray(footage.frames)[footage.score.start : footage.score.stop]
         noisy = draw_bars_at(clean, maker.bars(run.spec, maker.score))
         centers = KeypointDetector.load(folder / "tiny_seed0").detect(noisy)
@@ -161,6 +162,21 @@ class TestResult:
         changed = (noisy != clean).any(-1)[frame, y, x]
         assert 0 < changed.mean() < 1
         assert row_of(result, "tiny_seed0").scores["bars"]["share"] == changed.mean()
+
+    def test_what_a_reader_must_know_of_runs_is_noted(self, folder, tmp_path):
+        run = shutil.copytree(folder / "tiny_seed0", tmp_path / "run")
+        latest = RunFolder.open(run).latest_checkpoint
+        other = make_store(tmp_path / "other", channels=3, seed=1)
+        for finished, expected in (
+            (False, ["run: not trained to its end (it stands at step 4)"]),
+            (True, []),
+        ):
+            checkpoint.save(latest, Progress(step=4, finished=finished).to_arrays())
+            result = run_benchmark(open_footage(other.path), [run], config=CONFIG)
+            assert result.notes == expected
+            assert row_of(result, "run").about["step"] == 4
+        (note,) = run_benchmark(open_footage(folder / "store"), [run], config=CONFIG).notes
+        assert note.startswith(f"run: was trained on the training split of {folder / 'store'}")
 
     def test_frame_differences_find_a_square_that_jumps(self, result):
         scores = row_of(result, "frame difference (K=2, noise none)").scores
@@ -367,6 +383,15 @@ class TestRefusals:
         with pytest.raises(UserError, match=r"tiny_seed0 and .*copy are the same training"):
             run_benchmark(open_footage(folder / "store"), [run, tmp_path / "copy"], config=CONFIG)
 
+    def test_the_last_run_is_looked_at_before_the_first_is_computed(
+        self, folder, tmp_path, monkeypatch
+    ):
+        run = shutil.copytree(folder / "tiny_seed1", tmp_path / "run")
+        RunFolder.open(run).best_checkpoint.unlink()
+        monkeypatch.setattr(KeypointDetector, "load", None)  # cannot be called
+        with pytest.raises(UserError, match=r"run/checkpoints/best\.npz: no such checkpoint"):
+            run_benchmark(open_footage(folder / "store"), [folder / "tiny_seed0", run])
+
     def test_frames_smaller_than_the_run_saw(self, folder):
         footage = open_footage(folder / "store")
         small = footage._replace(frames=np.asarray(footage.frames)[:, ::2, ::2])
@@ -479,6 +504,7 @@ def test_a_rollout_of_one_episode_has_no_probe_and_says_so(tmp_path):
     np.savez(tmp_path / "mine.npz", centers=np.zeros((40, 1, 2)))
     found = run_benchmark(open_footage(path), [], [tmp_path / "mine.npz"], CONFIG)
     assert any("no probe" in note for note in found.notes)
+    assert f"{path} has no 'episode_start': all its frames count as one episode" in found.notes
     assert any("no sets of objects are known for 'rollout'" in note for note in found.notes)
     assert found.sets == ("all",)
     assert open_footage(path, game="Ms-Pacman").game == "mspacman"
@@ -503,6 +529,7 @@ def test_categories_that_a_game_does_not_know_are_told(tmp_path):
         ({"box_frame": np.arange(40, dtype=np.int32)[::-1]}, "not ascending"),
         ({"box_frame": np.arange(1, 41, dtype=np.int32)}, "out of range"),
         ({"box_cat": np.ones(40, np.uint8)}, "out of range"),
+        ({"box_xywh": np.full((40, 4), 70_000)}, "box_xywh is out of range"),
         ({"episode_start": np.zeros(3, bool)}, "'episode_start' must be bool"),
     ],
 )

@@ -125,6 +125,13 @@ class TestRunFolder:
         with pytest.raises(UserError, match=r"config\.json is damaged"):
             RunFolder.open(tmp_path)
 
+    def test_settings_of_another_version_are_named_with_the_file(self, tmp_path, frames):
+        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        file = tmp_path / "run" / "config.json"
+        file.write_text(file.read_text().replace('"soft_argmax"', '"argmax"'))
+        with pytest.raises(UserError, match=r"run/config\.json does not fit.*argmax, soft_argmax"):
+            RunFolder.open(tmp_path / "run")
+
     def test_newer_formats_are_refused(self, tmp_path, frames):
         RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         file = tmp_path / "run" / "config.json"

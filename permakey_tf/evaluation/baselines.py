@@ -30,6 +30,8 @@ def grid_points(num_points: int) -> np.ndarray:
 def best_constants(num_points: int, objects: Objects, epsilon: float) -> np.ndarray:
     """float [K, 2]: points of a 4-pixel grid, chosen greedily to be on as many boxes as possible.
 
+    Where all boxes are reached with fewer points, the last one is repeated.
+
     Args:
       objects: boxes, of training frames.
       epsilon: a point is on a box within this distance, in pixels.
@@ -45,23 +47,26 @@ def best_constants(num_points: int, objects: Objects, epsilon: float) -> np.ndar
     on, weight = np.concatenate(on, axis=1), weight.astype(np.float32)  # [G, U], [U]
     chosen = []
     for _ in range(num_points):
-        best = int((on @ weight).argmax())
-        chosen.append(grid[0, best])
+        gain = on @ weight
+        best = int(gain.argmax()) if gain.any() or not chosen else chosen[-1]
+        chosen.append(best)
         weight[on[best]] = 0
-    return np.array(chosen)
+    return grid[0, chosen]
 
 
 def frame_differences(frames: np.ndarray, episodes: np.ndarray) -> np.ndarray:
     """float32 [N, S, S]: absolute difference to the frame before, summed over channels.
 
-    An episode's first frame is compared with the next one.
+    An episode's first frame is compared with the next one; the only frame of an episode has no
+    difference.
 
     Args:
       frames: uint8 [N, S, S, C]; episodes: int [N].
     """
     other = np.arange(len(frames)) - 1
     starts = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
-    other[starts] = np.minimum(starts + 1, len(frames) - 1)
+    after = np.minimum(starts + 1, len(frames) - 1)
+    other[starts] = np.where(episodes[after] == episodes[starts], after, starts)
     differences = np.empty(frames.shape[:3], np.float32)
     for row, reference in enumerate(other):
         difference = cv2.absdiff(frames[row], frames[reference]).reshape(frames.shape[1:])
@@ -73,7 +78,8 @@ def strongest_peaks(maps: np.ndarray, num_points: int, radius: int) -> np.ndarra
     """The strongest peaks of every map, the strongest first.
 
     A map is blurred slightly; its maximum is taken and everything within `radius` pixels of it, in
-    both axes, blotted out; and so on.
+    both axes, blotted out; and so on. Where nothing above zero is left, the last peak is repeated:
+    points where nothing is would only cost precision. On a map of zeros all are in the middle.
 
     Args:
       maps: float32 [N, S, S], not negative.
@@ -88,9 +94,13 @@ def strongest_peaks(maps: np.ndarray, num_points: int, radius: int) -> np.ndarra
     inner = padded[:, radius : radius + height, radius : radius + width]
     offsets = np.arange(2 * radius + 1)
     every, points = np.arange(length), np.empty((length, num_points, 2))
+    last = np.zeros((length, 2))
     for k in range(num_points):
-        rows, columns = np.divmod(inner.reshape(length, -1).argmax(1), width)
-        points[:, k] = np.stack([rows / (height - 1), columns / (width - 1)], -1) * 2 - 1
+        flat = inner.reshape(length, -1)
+        highest = flat.argmax(1)
+        rows, columns = np.divmod(highest, width)
+        found = np.stack([rows / (height - 1), columns / (width - 1)], -1) * 2 - 1
+        points[:, k] = last = np.where(flat[every, highest, None] > 0, found, last)
         blot = every[:, None, None], rows[:, None, None] + offsets[:, None]
         padded[*blot, columns[:, None, None] + offsets] = -1
     return points

@@ -94,8 +94,9 @@ def run_benchmark(
     names = _names(files + folders)
     maker, judge = CandidateMaker(footage, config), _Judge(footage, config)
     candidates = [maker.from_file(path, names[path]) for path in files]
-    for path in tqdm(folders, desc="runs", unit=" runs", disable=not progress):
-        candidates += maker.from_run(path, names[path])
+    opened = [maker.open_run(path) for path in folders]  # all mistakes before the first minute
+    for folder in tqdm(opened, desc="runs", unit=" runs", disable=not progress):
+        candidates += maker.from_run(folder, names[folder.path])
     models = [candidate for candidate in candidates if not candidate.variant]
     candidates += [maker.shuffled(candidate) for candidate in models]
     rows = []
@@ -174,7 +175,7 @@ class _Judge:
         }
 
     def notes(self, models: list[Candidate]) -> list[str]:
-        game, notes = self._footage.game, []
+        game, notes = self._footage.game, list(self._footage.notes)
         if game not in GAMES:
             notes.append(f"no sets of objects are known for {game!r} (--game): all are one set")
         elif unknown := sorted(set(self._footage.objects.categories) - set(GAMES[game].categories)):
@@ -184,6 +185,15 @@ class _Judge:
         for model in models:
             if model.kind == "keypoints" and model.score.min() >= 0:
                 notes.append(f"{model.name}: no centre is below 0; are they in [0, 1]?")
+            if model.about.get("finished") is False:
+                step = model.about["step"]
+                notes.append(f"{model.name}: not trained to its end (it stands at step {step})")
+            hash_of_training = model.about.get("frames", {}).get("content_hash")
+            if hash_of_training and hash_of_training == self._footage.content_hash:
+                notes.append(
+                    f"{model.name}: was trained on the training split of {self._footage.path}, on "
+                    "which the probe is fitted; a store with a --seed of its own avoids that"
+                )
         if not self._held_out.any():
             notes.append("no probe: every scored episode has frames that it would be fitted on")
         return notes

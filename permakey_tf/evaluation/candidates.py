@@ -58,6 +58,17 @@ class Candidate(NamedTuple):
         return self.score.shape[1]
 
 
+def _spec(folder) -> InputSpec:
+    frames = folder.frames
+    return InputSpec(frames.image_size, frames.channels, folder.config.training.noise)
+
+
+def _family(folder) -> str:
+    settings = folder.config.to_dict()
+    without_seed = settings | {"training": settings["training"] | {"seed": None}}
+    return repr((without_seed, _spec(folder), folder.frames.content_hash))
+
+
 class CandidateMaker:
     """Makes candidates for one footage.
 
@@ -104,37 +115,55 @@ class CandidateMaker:
         height, width, channels = self._footage.frames.shape[1:]
         return InputSpec(height, channels) if height == width else InputSpec()
 
-    def from_run(self, path: Path, name: str) -> list[Candidate]:
-        """A run's centres, then the peaks of its error maps where its method has such maps.
+    def open_run(self, path: Path):
+        """A run's `training.runs.RunFolder`, with all checks that need no model.
 
         Raises:
-          UserError: no run folder, of another game, or a copy of an earlier run.
+          UserError: no run folder, nothing trained in it, of another game, or a copy of an
+            earlier run.
         """
-        # TensorFlow takes seconds to load, and who scores files only does not need it.
-        from permakey_tf.detector import KeypointDetector
+        # Who scores files only needs none of what training needs.
         from permakey_tf.training.runs import RunFolder
 
         folder = RunFolder.open(path)
         self._check_game(folder)
-        config, settings = folder.config, folder.config.to_dict()
-        spec = InputSpec(folder.frames.image_size, folder.frames.channels, config.training.noise)
-        without_seed = settings | {"training": settings["training"] | {"seed": None}}
-        family = repr((without_seed, spec, folder.frames.content_hash))
+        if not folder.best_checkpoint.is_file():
+            raise UserError(f"{folder.best_checkpoint}: no such checkpoint; train first")
+        seed = folder.config.training.seed
         # A copy is no second seed: it would agree with the first perfectly.
-        if (first := self._trained.setdefault((family, config.training.seed), path)) != path:
-            raise UserError(
-                f"{first} and {path} are the same training (seed {config.training.seed})"
-            )
+        if (first := self._trained.setdefault((_family(folder), seed), path)) != path:
+            raise UserError(f"{first} and {path} are the same training (seed {seed})")
+        return folder
+
+    def from_run(self, folder, name: str) -> list[Candidate]:
+        """A run's centres, then the peaks of its error maps where its method has such maps.
+
+        Args:
+          folder: of `open_run`.
+          name: what the run is called.
+        """
+        from permakey_tf.detector import KeypointDetector  # loads TensorFlow, which takes seconds
+        from permakey_tf.training.progress import read_progress
+
+        path, config, spec = folder.path, folder.config, _spec(folder)
+        progress = read_progress(folder)
         detector = KeypointDetector.load(path)
         score, fit = self._frames(spec, self.score), self._frames(spec, self.fit)
-        shared = {"name": name, "family": family, "spec": spec}
+        shared = {"name": name, "family": _family(folder), "spec": spec}
         run = Candidate(
             **shared,
             kind="run",
             variant="",
             score=detector.detect(score),
             fit=detector.detect(fit),
-            about={"run": str(path), "settings": settings, "frames": vars(folder.frames)},
+            about={
+                "run": str(path),
+                "step": progress and progress.step,
+                "best_step": progress and progress.best_step,
+                "finished": progress and progress.finished,
+                "settings": config.to_dict(),
+                "frames": vars(folder.frames),
+            },
         )
         if config.method != "permakey":
             return [run]

@@ -4,7 +4,6 @@ Runs that differ in nothing but the seed make one curve: an aggregate over the r
 and its bootstrap interval. `read_run` alone knows what an agent's run folder looks like.
 """
 
-import csv
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 from permakey_tf.configs import canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import statistics
+from permakey_tf.training.files import read_rows
 
 FULL_GAME_SCORE = "validation/score"
 _KEYPOINTS = "keypoints."  # in front of the names of the keypoint run's settings
@@ -95,13 +95,10 @@ def _read_column(path: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
     if not path.is_file():
         raise UserError(f"{path.parent} has no {path.name}")
     try:
-        text = path.read_text()
-        # A run that was killed or is still writing can leave a last row that is cut off.
-        reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
-        names = reader.fieldnames or []
+        names, rows = read_rows(path)
         if metric not in names:
             raise UserError(f"{path} has no column {metric!r}; it has {', '.join(names[1:])}")
-        points = [(row["step"], row[metric]) for row in reader if row[metric]]
+        points = [(row["step"], row[metric]) for row in rows if row[metric]]
         steps, values = np.array(points, float).reshape(-1, 2).T
     except (KeyError, ValueError) as error:
         raise UserError(f"{path} is damaged: {error}") from error

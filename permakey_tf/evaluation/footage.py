@@ -28,6 +28,7 @@ class Footage(NamedTuple):
     fit: rows that serve what has to be fitted: constants and the probe.
     score: rows that are scored.
     content_hash: SHA-256 of a frame store; "" for a rollout file.
+    notes: what a reader must know.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Footage(NamedTuple):
     fit: range
     score: range
     content_hash: str
+    notes: tuple[str, ...] = ()
 
     def boxes(self, rows: range) -> Objects:
         """The boxes of some rows, whose first is frame 0 in the result."""
@@ -107,8 +109,10 @@ def _open_rollout(path: Path, game: str | None, visible_only: bool) -> Footage:
             f"{path}: 'frames' must be uint8 [N, H, W, 3] with N >= 2, not {frames.dtype} "
             f"{list(frames.shape)}"
         )
+    notes = ()
     if starts is None:
         starts = np.zeros(length, bool)
+        notes = (f"{path} has no 'episode_start': all its frames count as one episode",)
     if starts.dtype != bool or starts.shape != (length,):
         raise UserError(f"{path}: 'episode_start' must be bool [{length}]")
     episodes = np.cumsum(starts | (np.arange(length) == 0)) - 1
@@ -124,7 +128,8 @@ def _open_rollout(path: Path, game: str | None, visible_only: bool) -> Footage:
             )
         objects = objects._replace(visible=VisibilityTest(name)(frames, objects))
     half = length // 2
-    return Footage(path, name, frames, episodes, objects, range(half), range(half, length), "")
+    fit, score = range(half), range(half, length)
+    return Footage(path, name, frames, episodes, objects, fit, score, "", notes)
 
 
 def _rollout_boxes(path: Path, boxes: dict[str, np.ndarray], length: int) -> Objects:
@@ -144,9 +149,12 @@ def _rollout_boxes(path: Path, boxes: dict[str, np.ndarray], length: int) -> Obj
         and (np.diff(frame.astype(np.int64)) >= 0).all()
         and category.min() >= 0
         and category.max() < min(len(names), 256)
+        and np.abs(boxes["box_xywh"]).max() < 2**15
     )
     if not in_range:
-        raise UserError(f"{path}: box_frame is not ascending, or it or box_cat is out of range")
+        raise UserError(
+            f"{path}: box_frame is not ascending, or it, box_cat or box_xywh is out of range"
+        )
     return Objects(
         frame.astype(np.int32),
         category.astype(np.uint8),

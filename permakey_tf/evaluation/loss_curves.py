@@ -1,11 +1,10 @@
 """Training curves from the metrics of runs: runs that differ only in the seed are one line."""
 
-import csv
-
 import numpy as np
 
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation.figure_runs import ShownRun, game_name, labels, method_name
+from permakey_tf.training.files import read_rows
 from permakey_tf.viz.figures import MAX_LOOKS, Charts, Curve, looks
 
 _TITLES = {
@@ -55,16 +54,15 @@ def group_by_settings(runs: list[ShownRun]) -> list[list[ShownRun]]:
 
 
 def read_metrics(run: ShownRun) -> dict[str, dict[int, float]]:
-    """{column: {step: value}} of metrics.csv; a row that is cut off is left out.
+    """{column: {step: value}} of metrics.csv.
 
     Raises:
       UserError: the file is missing or damaged, or has no row yet.
     """
     path = run.folder.path / "metrics.csv"
     try:
-        with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if None not in row.values()]
-        table = {name: {} for name in rows[0]} if rows else {}
+        names, rows = read_rows(path)
+        table = {name: {} for name in names} if rows else {}
         for row in rows:
             step = int(row.pop("step"))
             for name, value in row.items():

@@ -9,8 +9,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from permakey_tf.data.noise import BAR_WIDTH, Bars
+from permakey_tf.envs.visibility import FRAME_SHAPE
 
-HEIGHT, WIDTH = 210, 160  # pixels of the frame that boxes are given in
+HEIGHT, WIDTH = FRAME_SHAPE  # pixels of the frame that boxes are given in
 
 
 def to_pixels(centers_yx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

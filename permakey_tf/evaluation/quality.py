@@ -276,7 +276,8 @@ def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
     if (farthest := np.abs(centers).max(initial=0)) > _FARTHEST:
         raise UserError(
             f"centres must be (y, x) in [-1, 1], not up to {farthest:g}; were they pixels? Row r "
-            "of 210 and column c of 160 are (2 r / 209 - 1, 2 c / 159 - 1)"
+            f"of {metrics.HEIGHT} and column c of {metrics.WIDTH} are "
+            f"(2 r / {metrics.HEIGHT - 1} - 1, 2 c / {metrics.WIDTH - 1} - 1)"
         )
     return centers.astype(np.float64)
 

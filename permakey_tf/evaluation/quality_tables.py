@@ -37,10 +37,8 @@ class Table(NamedTuple):
 
 def tables(result: Result) -> list[Table]:
     """Everything: the sets, recall by category, tracking, the probe, bars, seeds."""
-    config = result.config
-    near = f"within {config.epsilon} pixels"
-    made = [_table(result, f"{name}, {near}", _of_set(result, name)) for name in result.sets]
-    made.append(_table(result, f"recall by category, {near}", _by_category(result, "recall")))
+    made = [_set_table(result, name) for name in result.sets]
+    made.append(_category_table(result))
     made += [
         _table(result, f"tracking of {name}: recall (r) and precision (p)", _windows(result, name))
         for name in result.sets
@@ -48,6 +46,30 @@ def tables(result: Result) -> list[Table]:
     probed = _probed(result)
     if probed:
         made.append(_table(result, "probe: R2 and error in pixels", probed))
+    return made + _bars_and_stability(result)
+
+
+def summary(result: Result) -> list[Table]:
+    """What the terminal shows: the first set, recall by category, bars, seeds."""
+    first = _set_table(result, result.sets[0])
+    return [first, _category_table(result), *_bars_and_stability(result)]
+
+
+def _set_table(result: Result, name: str) -> Table:
+    return _table(result, f"{name}, {_near(result)}", _of_set(result, name))
+
+
+def _category_table(result: Result) -> Table:
+    columns = _by_category(result, "recall")
+    return _table(result, f"recall by category, {_near(result)}", columns)
+
+
+def _near(result: Result) -> str:
+    return f"within {result.config.epsilon} pixels"
+
+
+def _bars_and_stability(result: Result) -> list[Table]:
+    """Tables of what only some rows have; left out where none has it."""
     bars = [Column(title, "bars", title) for title in ("share", "chance")]
     stability = [
         Column(title, "stability", measure)
@@ -57,6 +79,7 @@ def tables(result: Result) -> list[Table]:
             ("one model's frames shuffled", "distance_shuffled"),
         )
     ]
+    made = []
     for title, columns in (
         ("share of keypoints on the bars", bars),
         ("distance between the keypoints of two seeds, pixels", stability),
@@ -65,14 +88,6 @@ def tables(result: Result) -> list[Table]:
         if rows:
             made.append(_table(result, title, columns, rows))
     return made
-
-
-def summary(result: Result) -> list[Table]:
-    """What the terminal shows: the first set, and recall by category."""
-    found = tables(result)
-    by_category = next(table for table in found if table.title.startswith("recall by category"))
-    extra = [t for t in found if t.title.startswith(("share of", "distance between"))]
-    return [found[0], by_category, *extra]
 
 
 def _of_set(result: Result, name: str) -> list[Column]:

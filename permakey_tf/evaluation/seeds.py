@@ -2,7 +2,7 @@
 
 import itertools
 import math
-import string
+import re
 
 import numpy as np
 from scipy.special import stdtrit
@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 from permakey_tf.evaluation.metrics import matched_distance
 
 CONFIDENCE = 0.95
-_JOINTS = "_-.=, "  # between the words of a folder's name
+_JOINTS = "_-.=,/ "  # between the words of a folder's name
 
 
 def mean_and_interval(values: list[float]) -> tuple[float, tuple[float, float]]:
@@ -65,15 +65,20 @@ def stability(centers: list[np.ndarray], rng: np.random.Generator) -> dict[str, 
 
 
 def common_name(names: list[str]) -> str:
-    """What all names begin and end with: run_seed0 and run_seed1 give "run (2 seeds)"."""
-    start = _common_start(names).rstrip(string.digits).rstrip(_JOINTS)
-    start = start.removesuffix("seed").rstrip(_JOINTS)
-    end = _common_start([name[::-1] for name in names])[::-1]
-    end = end.lstrip(string.digits).strip(_JOINTS)
-    whole = "_".join(part for part in (start, end) if part)
+    """What all names begin and end with: run_seed0 and run_seed1 give "run (2 seeds)".
+
+    They are compared by whole numbers and single other characters: run_seed10 and run_seed11 have
+    no "1" in common, and the 12 of sigma-0.12 and sigma-0.12_seed1 stays whole.
+    """
+    parts = [re.findall(r"\d+|\D", name) for name in names]
+    start = _common_start(parts)
+    end = _common_start([part[len(start) :][::-1] for part in parts])[::-1]
+    before = "".join(start).rstrip(_JOINTS).removesuffix("seed").rstrip(_JOINTS)
+    after = "".join(end).strip(_JOINTS)
+    whole = "_".join(filter(None, (before, after)))
     return f"{whole or 'runs'} ({len(names)} seeds)"
 
 
-def _common_start(names: list[str]) -> str:
-    alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    return "".join(letters[0] for letters in alike)
+def _common_start(parts: list[list[str]]) -> list[str]:
+    columns = zip(*parts, strict=False)
+    return [column[0] for column in itertools.takewhile(lambda c: len(set(c)) == 1, columns)]

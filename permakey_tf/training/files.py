@@ -1,7 +1,8 @@
 """Folders and files for results; replacing a file so that the old or the new one is there, whole,
-whenever the process dies."""
+whenever the process dies; reading one that a dying process has appended to."""
 
 import contextlib
+import csv
 import os
 from pathlib import Path
 
@@ -39,6 +40,25 @@ def replaced(path: Path):
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Names of the columns, and rows {column: cell}, of a CSV file that a run appends to.
+
+    A run that was killed or is still writing can leave a last line that is cut off, anywhere in a
+    number too: what stands behind the last line's end is left out.
+
+    Raises:
+      ValueError: a line has more or fewer cells than there are columns.
+    """
+    text = path.read_text()
+    reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+    rows = []
+    for row in reader:
+        if None in row or None in row.values():
+            raise ValueError(f"line {reader.line_num} has more or fewer cells than the first")
+        rows.append(row)
+    return list(reader.fieldnames or []), rows
 
 
 def write_text(path: Path, text: str) -> None:

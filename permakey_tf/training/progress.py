@@ -22,6 +22,14 @@ class Progress(checkpoint.ProgressRecord):
     finished: bool = False
 
 
+def read_progress(folder: RunFolder) -> Progress | None:
+    """Where a run stands by its latest checkpoint; None where there is none."""
+    path = folder.latest_checkpoint
+    if not path.exists():
+        return None
+    return Progress.pop_from(checkpoint.load(path, prefix="progress/"), path)
+
+
 class Status(NamedTuple):
     """Where a run stands on disk.
 
@@ -53,10 +61,7 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
         made_with = RunFolder.open(path).frames.content_hash
         frames = dataclasses.replace(frames, content_hash=made_with)
     folder = RunFolder.create_or_resume(path, config, frames)  # exists: compared, not made
-    progress = Progress()
-    if folder.latest_checkpoint.exists():
-        arrays = checkpoint.load(folder.latest_checkpoint, prefix="progress/")
-        progress = Progress.pop_from(arrays, folder.latest_checkpoint)
+    progress = read_progress(folder) or Progress()
     finished = progress.finished and (path / "evaluation.json").is_file()
     return Status(progress.step, finished, not finished and _is_locked(folder))
 

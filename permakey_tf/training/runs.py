@@ -144,6 +144,20 @@ class Folder:
             yield
 
 
+@contextlib.contextmanager
+def _naming(path):
+    """Names the config.json in what is wrong with its content."""
+    file = Path(path) / "config.json"
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged: {error!r}") from error
+    except UserError as error:
+        raise UserError(
+            f"{file} does not fit this version of the program ({error}): train the run anew"
+        ) from error
+
+
 class RunFolder(Folder):
     """The folder of a keypoint run. `config`, `frames`: what config.json says."""
 
@@ -176,10 +190,8 @@ class RunFolder(Folder):
 
     @staticmethod
     def _parse(content, path) -> tuple[KeypointConfig, FrameSpec]:
-        try:
+        with _naming(path):
             return KeypointConfig.from_dict(content["settings"]), FrameSpec(**content["frames"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{Path(path) / 'config.json'} is damaged: {error!r}") from error
 
     def load_model(self, precision: str | None = None):
         """The model with the weights of the best checkpoint, in another precision if given."""
@@ -225,10 +237,8 @@ class AgentFolder(Folder):
     @staticmethod
     def _parse(content, path) -> tuple[AgentConfig, str]:
         """Settings, and the hash of the keypoint run's weights."""
-        try:
+        with _naming(path):
             return AgentConfig.from_dict(content["settings"]), content["keypoints"]["weights"]
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{Path(path) / 'config.json'} is damaged: {error!r}") from error
 
     @classmethod
     def create_or_resume(cls, path, config: AgentConfig, keypoints: RunFolder) -> "AgentFolder":

@@ -67,13 +67,13 @@ def _plain(value):
 def _rows_up_to(path: Path, columns: list[str], step: int) -> list[dict]:
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames is not None and reader.fieldnames != columns:
+    try:
+        names, rows = files.read_rows(path)
+        if names and names != columns:
             raise UserError(f"{path} has other columns than this run writes; choose a new --logdir")
-        # A killed process can leave a last row that is cut off.
-        complete = (row for row in reader if None not in row.values())
-        return [row for row in complete if int(row["step"]) <= step]
+        return [row for row in rows if int(row["step"]) <= step]
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}; delete it, the run goes on") from error
 
 
 def _replace(path: Path, columns: list[str], rows: list[dict]) -> None:
