@@ -508,9 +508,7 @@ class TestCurves:
         shutil.copytree(folder / "pk1", tmp_path / "short")
         path = tmp_path / "short" / "metrics.csv"
         lines = path.read_text().splitlines(keepends=True)
-        path.write_text(
-            "".join(lines[:2]) + lines[2][:-3]
-        )  # killed within the second row's last number
+        path.write_text("".join(lines[:2]) + lines[2][:-3])  # killed in its last number
         runs = open_runs([str(folder / "pk0"), str(tmp_path / "short")], [])
         charts = paper_figures.make("curves", runs, FrameChoice()).charts
         assert all(curve.steps.tolist() == [1] for curves in charts.values() for curve in curves)
