@@ -149,6 +149,8 @@ def run(main) -> typing.NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     # TensorFlow's C++ log is chatty on machines without a GPU; its errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Every program takes a GPU's memory as it needs it, so that a figure can be drawn beside a run.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
     def checked(_):
         try:

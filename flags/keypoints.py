@@ -14,7 +14,7 @@ from permakey_tf.configs import (
     canonical_game,
     resolve,
 )
-from permakey_tf.data.frames import FrameStore
+from permakey_tf.data.frames import FrameStore, MadeMeanwhileError
 from permakey_tf.data.sources import build_store
 from permakey_tf.errors import UserError
 
@@ -85,7 +85,11 @@ def open_or_collect(command: Command) -> FrameStore:
     if store:
         _tell_unused(store, command)
         return store
-    store = build_store(command.collection, command.data_dir)
+    try:
+        store = build_store(command.collection, command.data_dir)
+    except MadeMeanwhileError:
+        print(f"note: {command.data_dir} was made by another process meanwhile, and is used")
+        return open_store(command)
     for note in store.manifest["notes"]:
         print(f"note: {note}")
     return store

@@ -1,7 +1,6 @@
 """Flags of `python -m run.rl`: the game, the keypoints, the agent, its run folder, its test."""
 
 import dataclasses
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,9 +8,11 @@ from absl import flags
 
 from flags import common
 from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig
-from permakey_tf.configs import canonical_game, flatten
+from permakey_tf.configs import PAPER_NUM_KEYPOINTS, canonical_game, flatten
 from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
+from permakey_tf.training.launch import run_in_foreground
+from permakey_tf.training.progress import read_progress
 from permakey_tf.training.runs import AgentFolder, RunFolder
 
 _QUICK = "flags/presets/quick.cfg"
@@ -86,6 +87,12 @@ def from_flags() -> Training | Test:
     agent, logging = common.build(AgentConfig), common.build(AgentLoggingConfig)
     folder = _KEYPOINTS.value or _quick_keypoints(agent.environment)
     keypoints = RunFolder.open(folder)
+    progress = read_progress(keypoints)
+    if progress and not progress.finished:
+        print(
+            f"note: {folder} is not trained to its end: these are keypoints of step "
+            f"{progress.best_step}"
+        )
     agent = _agree(agent, keypoints)
     make_game(agent.environment)  # refuses one that cannot be played before a folder is made
     names = {
@@ -165,10 +172,16 @@ def _quick_keypoints(environment) -> str:
         )
     noise = "none" if environment.noise == "as-trained" else environment.noise
     game = canonical_game(environment.game)
+    if game not in PAPER_NUM_KEYPOINTS:
+        raise UserError(
+            f"--keypoints is needed with --game={game}, for which the paper gives no number of "
+            f"keypoints; train some with `python -m run.keypoints --flagfile={_QUICK} "
+            f"--game={game} --num_keypoints=K`"
+        )
     folder = f"runs/{game}_permakey_quick" + (f"_{noise}" if noise != "none" else "") + "_seed0"
     command = [sys.executable, "-m", "run.keypoints", f"--flagfile={_QUICK}", f"--game={game}"]
     command += [f"--noise={noise}", f"--logdir={folder}"]
     print(f"no --keypoints: the quick preset's are trained first, or reused: {folder}", flush=True)
-    if code := subprocess.run(command).returncode:
+    if code := run_in_foreground(command):
         raise UserError(f"training the keypoints failed with exit code {code}; see above")
     return folder

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from permakey_tf.configs import Config, GameConfig, Stack, check_stack, setting
+from permakey_tf.configs import MAX_SEED, Config, GameConfig, Stack, check_stack, setting
 from permakey_tf.errors import UserError
 
 
@@ -28,7 +28,7 @@ class EnvironmentConfig(GameConfig):
         for name in ("frame_skip", "noop_max", "sticky_actions") if self.env_id else ():
             if getattr(self, name) != getattr(GameConfig, name):
                 raise UserError(
-                    f"--{name}={getattr(self, name)} does nothing to --env_id={self.env_id}, which "
+                    f"{name}={getattr(self, name)} does nothing to --env_id={self.env_id}, which "
                     "has its own rules: leave it out, or register the environment with it"
                 )
 
@@ -81,7 +81,13 @@ class EncoderConfig(Config):
         low=1,
     )
     gnn_units: int = setting(
-        64, "gnn: units of both layers of every MLP of nodes and edges.", origin="paper", low=1
+        64,
+        "gnn: units of both layers of the MLPs of nodes and edges that encode and process.",
+        origin="paper",
+        low=1,
+    )
+    gnn_decode_units: int = setting(
+        64, "gnn: units of both layers of the MLP that decodes nodes.", origin="paper", low=1
     )
     message_passing_steps: int = setting(
         1, "gnn: steps of message passing, each with the last one's output.", origin="paper", low=1
@@ -107,7 +113,11 @@ class LearningConfig(Config):
     """Recurrent double Q-learning with n-step returns and a Polyak-averaged target."""
 
     seed: int = setting(
-        0, "Seed of weights, exploration, replay, noise and games.", origin="ours", low=0
+        0,
+        "Seed of weights, exploration, replay, noise and games.",
+        origin="ours",
+        low=0,
+        high=MAX_SEED,
     )
     num_steps: int = setting(
         100_000, "Training actions.", origin="paper", unit="agent steps", low=1

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from permakey_tf.errors import UserError
 
+MAX_SEED = 2**31 - 1  # of what TensorFlow draws: its seeds are int32
 # Keypoints per game (ICLR app. A; Frostbite: the RL setting).
 PAPER_NUM_KEYPOINTS = types.MappingProxyType(
     {
@@ -521,6 +522,7 @@ class TrainingConfig(Config):
         "Seed of the weights, of the order of frames or pairs, of noise and latents.",
         origin="ours",
         low=0,
+        high=MAX_SEED,
     )
     learning_rate: float = setting(
         2e-4, "Adam's initial learning rate, all modules.", origin="paper", above=0

@@ -21,6 +21,7 @@ TINY = {
     "cnn_units": 8,
     "position_units": 8,
     "gnn_units": 8,
+    "gnn_decode_units": 8,
     "gnn_output_units": 8,
 }
 

@@ -1,5 +1,8 @@
 """Replay windows against a naive oracle, at episode ends, when the ring is full, after resuming."""
 
+import fcntl
+import os
+
 import numpy as np
 import pytest
 
@@ -55,6 +58,20 @@ def oracle(rows, start):
                 counts = start + offset + N < len(rows)
         mask.append(float(counts))
     return window, mask
+
+
+def test_file_systems_without_fallocate_do(tmp_path, monkeypatch):
+    """There the C library writes zeros instead, which it cannot to a file in append mode."""
+
+    def emulated(descriptor, offset, length):
+        assert not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
+        os.pwrite(descriptor, b"\0" * length, offset)
+
+    monkeypatch.setattr(os, "posix_fallocate", emulated)
+    rows = play(0, 50)
+    filled(tmp_path, rows).flush()
+    resumed = filled(tmp_path, rows, num_rows=50)
+    assert resumed.column("code", np.arange(50))[:, 0].tolist() == list(range(50))
 
 
 @pytest.mark.parametrize("capacity", [1000, 40])

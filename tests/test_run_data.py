@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags as absl_flags
+from conftest import write_store
 
+from flags import keypoints as keypoint_flags
 from permakey_tf.configs import PAPER_NUM_KEYPOINTS, CollectionConfig, canonical_game
-from permakey_tf.data.frames import FrameStore
+from permakey_tf.data.frames import FrameStore, MadeMeanwhileError
 from permakey_tf.envs.atari import find_rom
 from permakey_tf.errors import UserError
 
@@ -95,6 +98,20 @@ def test_mistakes_are_one_clear_line_and_make_nothing(tmp_path, arguments, code,
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ") and message in line
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_another_process_has_made_meanwhile_is_used(tmp_path, monkeypatch, capsys):
+    def slower(collection, path):
+        write_store(Path(path), game="mspacman")
+        raise MadeMeanwhileError(path)
+
+    values = absl_flags.FlagValues()
+    keypoint_flags.define(values)
+    values(["program", f"--data_dir={tmp_path / 'store'}", "--image_size=20"])
+    monkeypatch.setattr(keypoint_flags, "build_store", slower)
+    store = keypoint_flags.open_or_collect(keypoint_flags.from_flags(values))
+    assert store.path == tmp_path / "store"
+    assert "made by another process meanwhile, and is used" in capsys.readouterr().out
 
 
 def wait_for_frames(folder, process):

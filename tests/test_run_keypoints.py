@@ -225,6 +225,7 @@ class TestRefusals:
             ({"learning_rat": 1}, ["learning_rat"]),
             ({"image_size": 30}, ["--image_size=30", "multiple of 4"]),
             ({"game": "pacmann"}, ["pacmann"]),
+            ({"seed": 2**31}, ["--seed=2147483648 is out of range", "2147483647"]),
         ],
     )
     def test_bad_flags_are_refused_before_anything_is_made(self, tmp_path, flags, words):

@@ -18,6 +18,7 @@ from permakey_tf.agent_configs import AgentConfig
 from permakey_tf.envs.atari import ROLES, episode_seed
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation.protocol import read_evaluation
+from permakey_tf.training.checkpoint import load, save
 from permakey_tf.training.runs import AgentFolder, RunFolder
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,7 @@ TINY = {
     "cnn_units": 8,
     "position_units": 8,
     "gnn_units": 8,
+    "gnn_decode_units": 8,
     "gnn_output_units": 8,
     "validate_every": 30,
     "validation_episodes": 2,
@@ -249,6 +251,14 @@ class TestRefusals:
         result = run(**{"keypoints": keypoints, "logdir": tmp_path / "run"} | flags)
         refused(result, *words)
         assert list(tmp_path.iterdir()) == []
+
+    def test_keypoints_that_are_not_trained_to_their_end_are_told(self, keypoints, tmp_path):
+        copied = shutil.copytree(keypoints, tmp_path / "copied")
+        latest = RunFolder.open(copied).latest_checkpoint
+        save(latest, load(latest) | {"progress/finished": np.array(False)})
+        result = run(keypoints=copied, game="seaquest", logdir=tmp_path / "run")
+        refused(result, "keypoints of mspacman")
+        assert f"note: {copied} is not trained to its end" in result.stdout
 
     @pytest.mark.parametrize(
         ("flags", "words"),

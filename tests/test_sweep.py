@@ -24,7 +24,13 @@ from flags import sweep
 from permakey_tf.errors import UserError
 from permakey_tf.training import checkpoint
 from permakey_tf.training.interruption import deferred
-from permakey_tf.training.launch import Job, LocalLauncher, last_lines, run_all
+from permakey_tf.training.launch import (
+    Job,
+    LocalLauncher,
+    last_lines,
+    run_all,
+    run_in_foreground,
+)
 from permakey_tf.training.progress import Progress
 from permakey_tf.training.runs import FrameSpec, RunFolder
 from permakey_tf.training.slurm import SlurmLauncher, SlurmRequest
@@ -239,6 +245,14 @@ class TestStatus:
                 sweep.refuse_in_use([run], {run.name: sweep.status(run)}, LocalLauncher(1))
         assert not sweep.status(run).in_use
 
+    def test_without_a_checkpoint_other_settings_are_taken(self, run, folder):
+        file = folder.path / "config.json"
+        content = json.loads(file.read_text())
+        content["settings"]["training"]["batch_size"] = 5
+        file.write_text(json.dumps(content))
+        assert self.words(run) == "new"
+        assert json.loads(file.read_text()) == content  # looking changes nothing
+
     def test_folders_of_something_else(self, run):
         Path(run.wanted.logdir).mkdir(parents=True)
         (Path(run.wanted.logdir) / "thesis.txt").touch()
@@ -374,6 +388,33 @@ def main():
 
 main()
 """
+
+
+def test_a_signal_is_passed_on_to_a_program_in_the_foreground(tmp_path):
+    """SIGTERM, which reaches the parent alone: the child saves and leaves before the parent."""
+    child = (
+        "import pathlib, signal, sys, time\n"
+        "def save(*_):\n    time.sleep(1); pathlib.Path('saved').touch(); sys.exit(3)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "pathlib.Path('ready').touch()\ntime.sleep(60)\n"
+    )
+    parent = (
+        "import sys\nfrom permakey_tf.training.launch import run_in_foreground\n"
+        f"try:\n    run_in_foreground([sys.executable, '-c', {child!r}])\n"
+        "except KeyboardInterrupt as signal:\n    print('told by', signal)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    wait_until((tmp_path / "ready").exists, process)
+    process.terminate()
+    assert process.communicate(timeout=30)[0] == "told by SIGTERM\n"
+    assert (tmp_path / "saved").exists()
+
+
+def test_the_exit_code_of_a_program_in_the_foreground():
+    assert run_in_foreground([sys.executable, "-c", "raise SystemExit(3)"]) == 3
 
 
 class TestInterruption:

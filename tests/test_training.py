@@ -1,5 +1,7 @@
 """Schedules, early stopping, optimizers, run folders."""
 
+import errno
+import fcntl
 import json
 import math
 
@@ -11,7 +13,7 @@ from permakey_tf.configs import LoggingConfig, TrainingConfig
 from permakey_tf.errors import UserError
 from permakey_tf.training import checkpoint
 from permakey_tf.training.keypoints import KeypointTrainer, learning_rate_schedule
-from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder
+from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder, build_model
 from permakey_tf.training.summaries import MetricsLog
 
 
@@ -114,10 +116,39 @@ class TestRunFolder:
         assert folder.frames == frames
 
     def test_other_frames_are_refused(self, tmp_path, frames):
-        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        checkpoint.save(folder.latest_checkpoint, {})
         other = FrameSpec("toy", 20, 3, "another hash")
         with pytest.raises(UserError, match="content_hash was"):
             RunFolder.create_or_resume(tmp_path / "run", tiny_config(), other)
+
+    def test_before_the_first_checkpoint_it_takes_other_settings(self, tmp_path, frames):
+        first = RunFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=64), frames)
+        with first.locked(), pytest.raises(UserError, match="in use by another process"):
+            RunFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
+        assert RunFolder.open(tmp_path / "run").config.training.batch_size == 64
+        RunFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
+        assert RunFolder.open(tmp_path / "run").config.training.batch_size == 4
+
+    def test_where_there_are_no_locks_it_says_so(self, tmp_path, frames, monkeypatch, capsys):
+        def refuse(*_):
+            raise OSError(errno.ENOSYS, "Function not implemented")
+
+        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        with folder.locked():
+            assert "has no locks" in capsys.readouterr().out
+
+    def test_opening_a_model_seeds_nobody_elses_random_numbers(self, tmp_path, frames):
+        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        model = build_model(folder.config, frames)
+        named = checkpoint.named_variables({"model": model.variables})
+        checkpoint.save(folder.best_checkpoint, checkpoint.to_arrays(named))
+        np.random.seed(5)
+        expected = np.random.rand(3)
+        np.random.seed(5)
+        folder.load_model()
+        assert np.array_equal(np.random.rand(3), expected)
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format_version": 1}'])
     def test_damaged_configs_are_named(self, tmp_path, content):

@@ -274,6 +274,10 @@ def content_hash(splits: dict[str, int], hashes: dict[str, str]) -> str:
 # ------------------------------------------------------------------------------------------ writing
 
 
+class MadeMeanwhileError(UserError):
+    """Another process has made the store that was being made."""
+
+
 def check_new(path: str | os.PathLike) -> None:
     """Raises UserError where something is at `path`: a store is never overwritten."""
     if os.path.lexists(path):
@@ -442,8 +446,9 @@ class FrameStoreWriter:
         (self._partial / _LOCK).unlink()
         _sync_folder(self._partial)
         if os.path.lexists(self.path):  # os.rename would replace an empty folder without a word
-            raise UserError(
-                f"{self.path}: was made by another process meanwhile; choose another --out"
+            raise MadeMeanwhileError(
+                f"{self.path}: was made by another process meanwhile; start again to use that "
+                "one, or choose another folder"
             )
         self._partial.rename(self.path)
         _sync_folder(self.path.parent)

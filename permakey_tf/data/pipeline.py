@@ -16,7 +16,7 @@ from permakey_tf.data.noise import draw_bars
 from permakey_tf.errors import UserError
 
 # Independent random streams of one seed.
-_ORDER, _NOISE, _HELD_OUT_NOISE, _PAIRS, _HELD_OUT_PAIRS = range(5)
+_ORDER, _NOISE, _HELD_OUT_NOISE, _PAIRS, _HELD_OUT_PAIRS, _EXAMPLE_NOISE = range(6)
 _PREFETCH = 4  # batches
 
 
@@ -168,7 +168,7 @@ def held_out_examples(
     """uint8 [<= number, ...], held-out examples spread over a split, noisy where the run is."""
     rows = sampler.held_out(split)
     chosen = np.linspace(0, len(rows) - 1, min(number, len(rows))).astype(int)
-    rng = np.random.default_rng(config.training.seed)
+    rng = np.random.default_rng([config.training.seed, _EXAMPLE_NOISE])
     return _gather(store, rows[chosen], config.training.noise, rng)
 
 

@@ -74,8 +74,11 @@ class SequenceReplay:
         for name, column in self._columns.items():
             path, size = self._path(name), self._allocated * _row_bytes(column)
             try:
-                with path.open("ab") as file:
-                    os.posix_fallocate(file.fileno(), 0, size)
+                # Not in append mode, in which no file system can do without fallocate.
+                with path.open("r+b" if path.exists() else "w+b") as file:
+                    there = os.fstat(file.fileno()).st_size
+                    if there < size:
+                        os.posix_fallocate(file.fileno(), there, size - there)
             except OSError as error:
                 raise UserError(f"cannot write the replay {path}: {error.strerror}") from error
             shape = (self._allocated, *column.shape)

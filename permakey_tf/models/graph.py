@@ -66,7 +66,7 @@ class GraphEncoder(keras.Model):
             MLP(units, name="process_node"),
             MLP(units, name="process_edge"),
         )
-        self.decode_node = MLP(units, name="decode_node")
+        self.decode_node = MLP(config.gnn_decode_units, name="decode_node")
         self.outputs_hidden = [
             keras.layers.Dense(config.gnn_output_units, activation="relu", name=f"output_{i}")
             for i in range(2)

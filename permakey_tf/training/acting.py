@@ -117,7 +117,8 @@ def play_episodes(
         prepared = np.stack([prepare(frames[i], noise[i]) for i in playing])
         acted = actor.step(prepared, np.full(len(playing), GREEDY, np.int32), state)
         if film and playing[0] == 0:
-            shots.append((prepared[0], acted.stored["positions"][0].numpy()))
+            # A copy: the view would keep the frames of all games in memory.
+            shots.append((prepared[0].copy(), acted.stored["positions"][0].numpy()))
         over = np.zeros(len(playing), bool)
         for position, (i, action) in enumerate(zip(playing, acted.actions.numpy(), strict=True)):
             step = games[i].step(int(action))

@@ -52,7 +52,9 @@ def load(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such checkpoint; train first") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged or no checkpoint; delete it to start afresh") from error
+        raise UserError(
+            f"{path} is damaged or no checkpoint; delete the run folder to start afresh"
+        ) from error
 
 
 def assign(variables: dict, arrays: dict[str, np.ndarray], path: Path) -> None:

@@ -74,6 +74,31 @@ class Outcome(NamedTuple):
     signal: signal.Signals | None
 
 
+def run_in_foreground(command: list[str]) -> int:
+    """Runs a command to its end in this terminal; returns its exit code.
+
+    Raises:
+      KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP came. It was passed on, and the command has
+        saved and left; a second Ctrl-C kills it.
+    """
+    with deferred() as interruption:
+        # A session of its own: the terminal's Ctrl-C would reach it beside the one passed on.
+        process = subprocess.Popen(command, start_new_session=True)
+        told = False
+        try:
+            while process.poll() is None:
+                if interruption.signal and not told:
+                    process.send_signal(interruption.signal)
+                    told = True
+                time.sleep(0.05)
+        except BaseException:
+            process.kill()
+            raise
+    if interruption.signal:
+        raise KeyboardInterrupt(interruption.signal.name)
+    return process.returncode
+
+
 def run_all(jobs: list[Job], launcher: Launcher) -> Outcome:
     """Runs all jobs, `launcher.slots` at a time, and prints a line at every start and end; in the
     end, the last lines of the failed ones.

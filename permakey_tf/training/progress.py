@@ -57,9 +57,11 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
     path = Path(path)
     if not path.exists() or left_by_an_early_death(path):
         return Status(0, False, False)
+    begun = RunFolder.open(path)
+    if not begun.has_checkpoint and not _is_locked(begun):
+        return Status(0, False, False)  # whatever its settings were, it takes new ones
     if not frames.content_hash:
-        made_with = RunFolder.open(path).frames.content_hash
-        frames = dataclasses.replace(frames, content_hash=made_with)
+        frames = dataclasses.replace(frames, content_hash=begun.frames.content_hash)
     folder = RunFolder.create_or_resume(path, config, frames)  # exists: compared, not made
     progress = read_progress(folder) or Progress()
     finished = progress.finished and (path / "evaluation.json").is_file()

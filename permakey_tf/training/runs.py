@@ -8,6 +8,7 @@ evaluation.json, figures/   written at the end
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -22,6 +23,7 @@ from permakey_tf.training import checkpoint, files
 from permakey_tf.training.files import write_text
 
 _FORMAT_VERSION = 1
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # as some file systems of clusters say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +46,15 @@ def build_model(config: KeypointConfig, frames: FrameSpec):
     # Imported here: the run folder can be checked before TensorFlow is loaded.
     import keras
 
+    keras.utils.set_random_seed(config.training.seed)
+    return _make_model(config, frames)
+
+
+def _make_model(config: KeypointConfig, frames: FrameSpec):
     from permakey_tf.models.permakey import PermaKey
     from permakey_tf.models.transporter import Transporter
 
     methods = {"permakey": PermaKey, "transporter": Transporter}
-    keras.utils.set_random_seed(config.training.seed)
     return methods[config.method](config, frames.image_size, frames.channels)
 
 
@@ -105,6 +111,8 @@ class Folder:
     def make_or_compare(self, flat) -> None:
         """Makes the folder, or checks that what it holds was made with the same settings.
 
+        A run that ended before its first checkpoint has nothing to lose, and takes new settings.
+
         Args:
           flat: function of a content to {setting: value}; differences are named.
 
@@ -118,14 +126,29 @@ class Folder:
                 for name in now
                 if now[name] != then[name]
             ]
-            if different:
+            if different and self.has_checkpoint:
                 raise UserError(
                     f"{self.path} holds a run with other settings ({'; '.join(different)}): "
-                    "resume with the same ones or choose another --logdir"
+                    f"{self._remedy}"
                 )
+            if different:
+                with self.locked():  # of a run that lives, which has no checkpoint at first
+                    self._write_config()
             return
         if self.path.exists() and not left_by_an_early_death(self.path):
             raise UserError(f"{self.path} exists and is no run folder; choose another --logdir")
+        self._write_config()
+
+    @property
+    def _remedy(self) -> str:
+        return "resume with the same ones or choose another --logdir"
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether anything was trained."""
+        return self.latest_checkpoint.exists() or self.best_checkpoint.exists()
+
+    def _write_config(self):
         content = {"format_version": _FORMAT_VERSION, "kind": self.kind, **self.content}
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -141,6 +164,13 @@ class Folder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UserError(f"{self.path} is in use by another process") from error
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                print(
+                    f"note: the file system of {self.path} has no locks: take care that no second "
+                    "process works in that folder"
+                )
             yield
 
 
@@ -194,12 +224,15 @@ class RunFolder(Folder):
             return KeypointConfig.from_dict(content["settings"]), FrameSpec(**content["frames"])
 
     def load_model(self, precision: str | None = None):
-        """The model with the weights of the best checkpoint, in another precision if given."""
+        """The model with the weights of the best checkpoint, in another precision if given.
+
+        Nobody's random numbers are seeded anew.
+        """
         config = self.config
         if precision:
             training = dataclasses.replace(config.training, precision=precision)
             config = dataclasses.replace(config, training=training)
-        model = build_model(config, self.frames)
+        model = _make_model(config, self.frames)
         variables = checkpoint.named_variables({"model": model.variables})
         arrays = checkpoint.load(self.best_checkpoint)
         checkpoint.assign(variables, arrays, self.best_checkpoint)
@@ -257,11 +290,25 @@ class AgentFolder(Folder):
         copy = folder.path / "keypoints"
         for source in (keypoints.path / "config.json", keypoints.best_checkpoint):
             target = copy / source.relative_to(keypoints.path)
-            if not target.exists():
+            if not (folder.has_checkpoint and target.exists()):
+                content = source.read_bytes()
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with files.replaced(target) as file:
-                    file.write(source.read_bytes())
-        return cls(path, config, RunFolder.open(copy))
+                    file.write(content)
+        resumed = cls(path, config, RunFolder.open(copy))
+        if not folder.has_checkpoint and resumed.content != folder.content:
+            raise UserError(
+                f"{keypoints.path} has changed while it was copied: is it still being trained? "
+                "Start again when it is done"
+            )
+        return resumed
+
+    @property
+    def _remedy(self) -> str:
+        return (
+            f"resume with the same ones (the run's own copy of the keypoints is "
+            f"--keypoints={self.path / 'keypoints'}) or choose another --logdir"
+        )
 
 
 def _hash(keypoints: RunFolder) -> str:
