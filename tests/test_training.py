@@ -127,8 +127,10 @@ class TestRunFolder:
         with first.locked(), pytest.raises(UserError, match="in use by another process"):
             RunFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
         assert RunFolder.open(tmp_path / "run").config.training.batch_size == 64
-        RunFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
+        (tmp_path / "run" / "metrics.csv").write_text("step,other\n")
+        again = RunFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
         assert RunFolder.open(tmp_path / "run").config.training.batch_size == 4
+        MetricsLog(again.path, ["loss"], 0).close()  # its table has other columns
 
     def test_where_there_are_no_locks_it_says_so(self, tmp_path, frames, monkeypatch, capsys):
         def refuse(*_):

@@ -132,7 +132,8 @@ class Folder:
                     f"{self._remedy}"
                 )
             if different:
-                with self.locked():  # of a run that lives, which has no checkpoint at first
+                with self.locked():  # refuses where a run lives, which has no checkpoint at first
+                    (self.path / "metrics.csv").unlink(missing_ok=True)
                     self._write_config()
             return
         if self.path.exists() and not left_by_an_early_death(self.path):

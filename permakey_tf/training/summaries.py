@@ -27,7 +27,7 @@ class MetricsLog:
 
     def __init__(self, folder: Path, columns: list[str], first_step: int):
         self._columns = ["step", *columns]
-        kept = _rows_up_to(folder / "metrics.csv", self._columns, first_step) if first_step else []
+        kept = _rows_up_to(folder / "metrics.csv", self._columns, first_step)
         _replace(folder / "metrics.csv", self._columns, kept)
         self._file = (folder / "metrics.csv").open("a", newline="")
         self._csv = csv.DictWriter(self._file, self._columns, lineterminator="\n")
