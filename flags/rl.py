@@ -171,6 +171,7 @@ def _quick_keypoints(environment) -> str:
             "--num_keypoints=K`"
         )
     noise = "none" if environment.noise == "as-trained" else environment.noise
+    make_game(environment)  # refuses a name that no game has
     game = canonical_game(environment.game)
     if game not in PAPER_NUM_KEYPOINTS:
         raise UserError(
