@@ -1,5 +1,8 @@
 """What the agent's trainer remembers of games that are written out here, and games side by side."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +12,7 @@ from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig, Environme
 from permakey_tf.data.noise import BAR_COLOR
 from permakey_tf.envs.atari import GameStep
 from permakey_tf.models.q_network import LSTMState
-from permakey_tf.training import acting, agent
+from permakey_tf.training import acting, agent, files
 from permakey_tf.training.acting import Acted, play_episodes
 from permakey_tf.training.agent import AgentTrainer
 from permakey_tf.training.runs import AgentFolder, RunFolder
@@ -168,6 +171,51 @@ class TestWhatIsRemembered:
         resumed = make_trainer(monkeypatch, tmp_path, clean, Long, **flags)
         assert len(set(trainer.game.actions)) > 1
         assert resumed.game.actions == trainer.game.actions
+
+
+class TestASignalDuringAValidation:
+    """Validations are long: the run leaves at once, and plays the games again when resumed."""
+
+    @pytest.mark.parametrize("at", [6, 12])  # 12: the last step, after which nothing is played
+    def test_leaves_at_once_and_resumes_with_the_validation(self, monkeypatch, tmp_path, clean, at):
+        played = []  # steps of validation games
+
+        class Interrupting(Black):
+            def step(self, action):
+                played.append(trainer.progress.step)
+                if played.count(at) == 3:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return super().step(action)
+
+        def make(name):
+            flags = {"num_steps": 12, "validate_every": 6, "validation_episodes": 1}
+            flags |= {"learn_start": 4, "update_every": 4, "batch_size": 1, "window": 2}
+            return make_trainer(monkeypatch, tmp_path / name, clean, Black, **flags)
+
+        monkeypatch.setattr(acting, "make_game", Black)
+        undisturbed = make("undisturbed")
+        assert not undisturbed.train().signal
+        monkeypatch.setattr(acting, "make_game", Interrupting)
+        trainer = make("run")
+        assert trainer.train().signal == signal.SIGTERM
+        assert trainer.progress.step == at
+        assert played.count(at) == 3  # of LIMIT
+        trainer = make("run")
+        assert (trainer.progress.step, trainer.progress.validated_step) == (at, at - 6)
+        assert not trainer.train().signal
+        assert played.count(at) == 3 + LIMIT
+        assert trainer.progress == undisturbed.progress
+        for ours, expected in zip(
+            trainer.weights.values(), undisturbed.weights.values(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, expected)
+        validated = [
+            [row["step"] for row in files.read_rows(path / "metrics.csv")[1]]
+            for path in (trainer.folder.path, undisturbed.folder.path)
+        ]
+        assert validated == [["6", "12"]] * 2
+        assert not make("run").train().signal  # nothing is left
+        assert len(played) == 2 * LIMIT + 3
 
 
 class TestNoise:

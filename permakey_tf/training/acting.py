@@ -1,5 +1,6 @@
 """Playing with a trained or half-trained network: one tf.function from frames to actions."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -92,7 +93,8 @@ def play_episodes(
     seed: int,
     number: int,
     film: bool = False,
-) -> Episodes:
+    stop: Callable[[], bool] = lambda: False,
+) -> Episodes | None:
     """Plays whole games side by side, greedily, to their end or the time limit.
 
     Every game depends on (role, seed, its number) alone, and so does its noise.
@@ -105,6 +107,10 @@ def play_episodes(
       seed: of the games.
       number: E.
       film: whether to keep the first game's frames.
+      stop: asked before every step; where it answers True, the games are broken off.
+
+    Returns:
+      What was played; None where it was broken off.
     """
     games = [make_game(environment) for _ in range(number)]
     seeds = [episode_seed(role, seed, episode) for episode in range(number)]
@@ -114,6 +120,8 @@ def play_episodes(
     playing, shots = np.arange(number), []
     state = actor.network.initial_state(number)
     while len(playing):
+        if stop():
+            return None
         prepared = np.stack([prepare(frames[i], noise[i]) for i in playing])
         acted = actor.step(prepared, np.full(len(playing), GREEDY, np.int32), state)
         if film and playing[0] == 0:

@@ -51,7 +51,8 @@ class Progress(checkpoint.ProgressRecord):
 
     step, update: agent steps and updates done. rows: of the replay. episode: number of the current
     training episode, which ends with a life. game, game_step: number of the current game, and
-    actions since its start. game_return: true return of the current game so far.
+    actions since its start. game_return: true return of the current game so far. validated_step:
+    the step of the last validation.
     """
 
     step: int = 0
@@ -61,6 +62,7 @@ class Progress(checkpoint.ProgressRecord):
     game: int = 0
     game_step: int = 0
     game_return: float = 0.0
+    validated_step: int = 0
     best_score: float = -math.inf
     best_step: int = 0
 
@@ -215,7 +217,7 @@ class AgentTrainer:
         Raises:
           UserError: a loss is not finite.
         """
-        if self.progress.step >= self.learning.num_steps:
+        if self._finished():
             return Interruption()
         log = MetricsLog(self.folder.path, list(_COLUMNS), self.progress.step)
         log.settings(self.config.to_dict(), flatten(self.config))
@@ -224,34 +226,45 @@ class AgentTrainer:
         log.close()
         return interruption
 
+    def _finished(self) -> bool:
+        """Whether nothing is left to play, not even the last validation."""
+        return self.progress.step >= self.learning.num_steps and not self._validation_is_due()
+
+    def _validation_is_due(self) -> bool:
+        step, every = self.progress.step, self.config.validation.validate_every
+        planned = step % every == 0 or step == self.learning.num_steps
+        return planned and step > self.progress.validated_step
+
     def _train_until(self, interruption, log):
-        progress, learning = self.progress, self.learning
+        progress, total = self.progress, self.learning.num_steps
         report = Report(progress)
-        total = learning.num_steps
         with tqdm(total=total, initial=progress.step, desc="agent", unit="step") as bar:
-            while progress.step < total and not interruption.signal:
-                finished = self.play_step()
-                bar.update()
-                if finished:
-                    report.games.append(finished)
-                if (
-                    progress.step >= learning.learn_start
-                    and progress.step % learning.update_every == 0
-                ):
-                    report.learning.append(self.learn_step())
-                if progress.step % self.logging.summary_every == 0:
-                    values = report.summarise(progress, learning.epsilon(progress.step))
-                    self._check_finite(values)
-                    log.scalars(progress.step, values)
-                    bar.set_postfix(report.short(values))
-                validate = self.config.validation.validate_every
-                validated = progress.step % validate == 0 or progress.step == total
-                if validated:
-                    self._validate(log)
-                if validated or progress.step % self.logging.checkpoint_every == 0:
+            while not self._finished() and not interruption.signal:
+                if self._validation_is_due():
+                    if self._validate(log, interruption):
+                        self._save()
+                    continue
+                self._train_step(report, log, bar)
+                planned = progress.step % self.logging.checkpoint_every == 0
+                if planned and not self._validation_is_due():
                     self._save()
             if interruption.signal:
                 self._save()
+
+    def _train_step(self, report, log, bar):
+        """One agent step, and the update and the report where they are due."""
+        progress, learning = self.progress, self.learning
+        finished_game = self.play_step()
+        bar.update()
+        if finished_game:
+            report.games.append(finished_game)
+        if progress.step >= learning.learn_start and progress.step % learning.update_every == 0:
+            report.learning.append(self.learn_step())
+        if progress.step % self.logging.summary_every == 0:
+            values = report.summarise(progress, learning.epsilon(progress.step))
+            self._check_finite(values)
+            log.scalars(progress.step, values)
+            bar.set_postfix(report.short(values))
 
     def _check_finite(self, values):
         loss = values.get("train/loss", 0.0)
@@ -261,8 +274,11 @@ class AgentTrainer:
                 "a new --logdir"
             )
 
-    def _validate(self, log):
-        """Plays the validation games; keeps the weights where their mean score is the best."""
+    def _validate(self, log, interruption) -> bool:
+        """Plays the validation games; keeps the weights where their mean score is the best.
+
+        False where a signal broke the games off: the resumed run plays them again.
+        """
         progress = self.progress
         episodes = play_episodes(
             self.actor,
@@ -272,7 +288,10 @@ class AgentTrainer:
             self.learning.seed,
             self.config.validation.validation_episodes,
             film=True,
+            stop=lambda: bool(interruption.signal),
         )
+        if episodes is None:
+            return False
         score = float(episodes.scores.mean())
         values = {"validation/score": score, "validation/length": float(episodes.lengths.mean())}
         log.scalars(progress.step, values)
@@ -280,6 +299,8 @@ class AgentTrainer:
         if score > progress.best_score:
             progress.best_score, progress.best_step = score, progress.step
             checkpoint.save(self.folder.best_checkpoint, checkpoint.to_arrays(self.weights))
+        progress.validated_step = progress.step
+        return True
 
     # ------------------------------------------------------------------------------ checkpoints
 
