@@ -405,12 +405,14 @@ class TestRefusals:
         with pytest.raises(UserError, match="no object that counts is drawn"):
             run_benchmark(hidden, [], [folder / "perfect.npz"], CONFIG)
 
-    def test_files_of_one_name_are_told_apart_by_their_folders(self, folder, tmp_path):
-        other = tmp_path / "perfect.npz"
+    @pytest.mark.parametrize("name", ["perfect", "random", "best constants"])  # baselines have rows
+    def test_files_of_one_name_are_told_apart_by_their_folders(self, folder, tmp_path, name):
+        other = tmp_path / f"{name}.npz"
         other.write_bytes((folder / "perfect.npz").read_bytes())
         files = [folder / "perfect.npz", other]
         found = run_benchmark(open_footage(folder / "store"), [], files, CONFIG)
-        assert [row.label for row in found.rows[:2]] == [str(file) for file in files]
+        names = [str(files[0]) if name == "perfect" else "perfect", str(other)]
+        assert [row.label for row in found.rows[:2]] == names
 
     @pytest.mark.parametrize(
         ("arrays", "message"),

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from permakey_tf.envs.categories import GAMES, reliability_warning
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import metrics, seeds
-from permakey_tf.evaluation.candidates import Candidate, CandidateMaker
+from permakey_tf.evaluation.candidates import BASELINES, Candidate, CandidateMaker
 from permakey_tf.evaluation.footage import Footage
 from permakey_tf.evaluation.quality import GroundTruth, Probing, Scores
 from permakey_tf.quality_config import QualityConfig
@@ -111,14 +111,15 @@ def run_benchmark(
 
 
 def _names(paths: list[Path]) -> dict[Path, str]:
-    """What each run or file is called: its last name, or its path where that is not unique."""
+    """What each run or file is called: its last name, or its path where a row has that name."""
     if not paths:
         raise UserError("nothing to score: give --runs or --keypoints_npz")
     for path, other in itertools.combinations(paths, 2):
         if path.resolve() == other.resolve():
             raise UserError(f"{other} is given twice")
     short = [path.stem if path.suffix == ".npz" else path.resolve().name for path in paths]
-    return {p: s if short.count(s) == 1 else str(p) for p, s in zip(paths, short, strict=True)}
+    taken = [*short, *BASELINES]
+    return {p: s if taken.count(s) == 1 else str(p) for p, s in zip(paths, short, strict=True)}
 
 
 class _Judge:

@@ -15,6 +15,8 @@ from permakey_tf.evaluation.footage import Footage
 from permakey_tf.evaluation.quality import check_centers, groups_of, select_boxes
 from permakey_tf.quality_config import QualityConfig
 
+# Names of the baselines, in the order of the tables.
+BASELINES = ("random", "grid", "best constants", "frame difference")
 _CHUNK = 256  # frames whose maps are in memory together
 _COLOURS = {1: "grey", 3: "colour"}  # by number of channels
 # Independent random streams of one seed.
@@ -237,12 +239,14 @@ class CandidateMaker:
         """Yields (name, centres in the scored frames, centres in the probe's frames)."""
         lengths = len(self.score), len(self.fit)
         rng = self._rng(_RANDOM)
-        yield "random", *(baselines.random_points(n, number, rng) for n in lengths)
-        fixed = {"grid": baselines.grid_points(number), "best constants": self._constants(number)}
-        for name, points in fixed.items():
-            yield name, *(np.broadcast_to(points, (n, number, 2)) for n in lengths)
-        rows = self.score, self.fit
-        yield "frame difference", *(self._difference_peaks(number, spec, r) for r in rows)
+        fixed = baselines.grid_points(number), self._constants(number)
+        points = [
+            [baselines.random_points(n, number, rng) for n in lengths],
+            *([np.broadcast_to(same, (n, number, 2)) for n in lengths] for same in fixed),
+            [self._difference_peaks(number, spec, rows) for rows in (self.score, self.fit)],
+        ]
+        for name, (score, fit) in zip(BASELINES, points, strict=True):
+            yield name, score, fit
 
     def _constants(self, number: int) -> np.ndarray:
         """The best constant points for the first set that has boxes, on all frames that fit."""
