@@ -440,6 +440,16 @@ class PointNetConfig(Config):
         origin="ours",
         low=0,
     )
+    window_margin: float = setting(
+        0.0,
+        "How far beyond the frame the windows are compared with the error maps, which are zero "
+        "there. With 0 what a window has outside of the frame is free, and keypoints that find "
+        "nothing gather at its edge.",
+        origin="ours",
+        unit="half frame sides",
+        low=0,
+        high=1,
+    )
     pointnet_learning_rate: float | None = setting(
         None,
         "Adam's learning rate for PointNet; unset: --learning_rate.",

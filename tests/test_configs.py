@@ -264,7 +264,7 @@ def test_presets_of_a_source_spell_out_all_its_settings(name, left_out):
     wanted = sourced(configs.KeypointConfig, configs.CollectionConfig)
     assert wanted - present == BESIDE | left_out | {"validate_every"}
     assert present - wanted <= {
-        "pointnet_coordinates", "overlap_weight", "transporter_learning_rate",
+        "pointnet_coordinates", "overlap_weight", "window_margin", "transporter_learning_rate",
     }  # fmt: skip
 
 

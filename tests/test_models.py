@@ -143,6 +143,27 @@ def test_each_loss_reaches_its_module_and_no_other(module):
     assert reached == {module}
 
 
+@pytest.mark.parametrize(("window_margin", "pixels"), [(0.0, 0), (0.5, 5)])  # 19 pixels: 2 sides
+def test_beyond_the_frame_the_error_maps_are_zero(window_margin, pixels):
+    model = PermaKey(tiny_config(window_margin=window_margin, overlap_weight=0.5), SIZE, 3)
+    found = model.compute_losses(images(2)).metrics
+    maps, centers = model.error_maps(images(2)).numpy(), model(images(2)).centers_yx.numpy()
+    grid = -1 + np.arange(-pixels, SIZE + pixels) * 2 / (SIZE - 1)
+    error, overlap = [], []
+    for b, i, j in np.ndindex(2, len(grid), len(grid)):
+        y, x = i - pixels, j - pixels
+        inside = 0 <= y < SIZE and 0 <= x < SIZE
+        target = maps[b, y, x] if inside else np.zeros(maps.shape[-1])
+        squared = ((np.array([grid[i], grid[j]]) - centers[b]) ** 2).sum(-1)
+        windows = np.exp(-squared / model.config.pointnet.gauss_std**2)
+        union = 1 - np.prod(1 - windows)
+        joined = windows.sum() if model.config.pointnet.window_join == "sum" else union
+        error.append((joined - target) ** 2)
+        overlap.append(windows.sum() - union)
+    assert found["pointnet_error"].numpy() == pytest.approx(np.mean(error), rel=1e-4)
+    assert found["pointnet_overlap"].numpy() == pytest.approx(np.mean(overlap), rel=1e-3)
+
+
 def test_only_coordinates_tell_two_equal_objects_apart():
     image = np.zeros([1, 64, 64, 2], np.float32)
     image[0, 20:24, 16:20] = image[0, 40:44, 36:40] = 1.0  # 20 pixels apart: 5 cells of the logits

@@ -70,6 +70,24 @@ def test_windows_equal_a_loop():
         assert windows[b, i, j, k] == pytest.approx(np.exp(-squared / 0.4**2), rel=1e-4, abs=1e-7)
 
 
+def test_a_margin_goes_on_with_the_same_pixels():
+    np.testing.assert_allclose(spatial.coordinate_grid(3, margin=2), [-3, -2, -1, 0, 1, 2, 3])
+    centers = tf.constant([[[-1.0, 0.9], [0.3, -0.2]]])
+    plain, wide = (spatial.gaussian_windows(centers, 9, 0.4, margin) for margin in (0, 3))
+    assert wide.shape == (1, 15, 15, 2)
+    np.testing.assert_allclose(wide[:, 3:-3, 3:-3], plain, atol=1e-6)
+    # The first centre is on the first row: as much of its window lies beyond as within.
+    np.testing.assert_allclose(wide[0, :3, :, 0], wide[0, 6:3:-1, :, 0], atol=1e-6)
+
+
+def test_in_a_corner_a_window_is_free_without_a_margin_only():
+    centers = tf.constant([[[-1.0, -1.0], [0.0, 0.0]]])
+    for margin, share in ((0, 0.25), (20, 1.0)):  # 20 pixels: more than 3 std
+        windows = spatial.gaussian_windows(centers, 101, 0.1, margin).numpy()[0]
+        corner, middle = windows.sum((0, 1))
+        assert corner / middle == pytest.approx(share, abs=0.07)
+
+
 def test_joined_windows_by_hand():
     windows = tf.constant([[[[0.5, 0.5, 0.0]]]])
     assert spatial.join_windows(windows, "sum").numpy().item() == pytest.approx(1.0)

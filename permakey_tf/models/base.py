@@ -52,9 +52,12 @@ class KeypointModel(keras.Model):
         """Keypoints and features of the same images, what they share computed once."""
         return self(images), self.features(images)
 
-    def windows(self, centers_yx, size: int) -> tf.Tensor:
-        """float32 [B, K, 2] -> the keypoints' windows, float32 [B, size, size, K] in [0, 1]."""
-        return spatial.gaussian_windows(centers_yx, size, self.config.pointnet.gauss_std)
+    def windows(self, centers_yx, size: int, margin: int = 0) -> tf.Tensor:
+        """float32 [B, K, 2] -> the keypoints' windows, float32 [B, S, S, K] in [0, 1].
+
+        S is `size`, or with `margin` pixels beyond each side of the frame size + 2 margin.
+        """
+        return spatial.gaussian_windows(centers_yx, size, self.config.pointnet.gauss_std, margin)
 
     def view(self, examples) -> View:
         """What there is to see of a batch of examples, inference only."""

@@ -89,9 +89,11 @@ class PermaKey(KeypointModel):
         lspn_loss = tf.add_n([prediction.loss for prediction in predictions])
         maps = self._join_maps(predictions)
         keypoints = self.pointnet(maps, training=training)
+        margin = round(pointnet.window_margin * (self.image_size - 1) / 2)  # pixels
+        sides = [margin, margin]
         reconstruction = losses.map_reconstruction(
-            maps,
-            self.windows(keypoints.centers_yx, self.image_size),
+            tf.pad(maps, [[0, 0], sides, sides, [0, 0]]),
+            self.windows(keypoints.centers_yx, self.image_size, margin),
             pointnet.window_join,
             pointnet.overlap_weight,
         )

@@ -8,9 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 
-def coordinate_grid(size: int) -> tf.Tensor:
-    """float32 [size], coordinates of the rows (or columns) of a map, from -1 to 1."""
-    return tf.linspace(-1.0, 1.0, size)
+def coordinate_grid(size: int, margin: int = 0) -> tf.Tensor:
+    """float32 [size + 2 margin], coordinates of the rows (or columns) of a map, from -1 to 1.
+
+    `margin` rows more on either side go on at the same distance.
+    """
+    reach = 1.0 + margin * 2.0 / max(size - 1, 1)
+    return tf.linspace(-reach, reach, size + 2 * margin)
 
 
 def append_coordinates(images: tf.Tensor) -> tf.Tensor:
@@ -52,18 +56,19 @@ def soft_argmax(logits: tf.Tensor, mode: str = "marginal", scale: float = 1.0) -
     return tf.stack([y, x], axis=-1)  # [B, K, 2]
 
 
-def gaussian_windows(centers_yx: tf.Tensor, size: int, std: float) -> tf.Tensor:
+def gaussian_windows(centers_yx: tf.Tensor, size: int, std: float, margin: int = 0) -> tf.Tensor:
     """exp(-((y - y_k)^2 + (x - x_k)^2) / std^2), drawn at any resolution (no factor 1/2).
 
     Args:
       centers_yx: float32 [B, K, 2], (y, x) in [-1, 1].
       size: side of the drawn windows.
       std: width, in coordinate units (half frame sides).
+      margin: pixels that are drawn beyond each side of the frame.
 
     Returns:
-      float32 [B, size, size, K], in [0, 1].
+      float32 [B, S, S, K], in [0, 1], S = size + 2 margin.
     """
-    grid = coordinate_grid(size)[None, :, None]  # [1, S, 1]
+    grid = coordinate_grid(size, margin)[None, :, None]  # [1, S, 1]
     along_y = tf.exp(-(((grid - centers_yx[:, None, :, 0]) / std) ** 2))  # [B, S, K]
     along_x = tf.exp(-(((grid - centers_yx[:, None, :, 1]) / std) ** 2))  # [B, S, K]
     return along_y[:, :, None, :] * along_x[:, None, :, :]  # [B, S, S, K]
