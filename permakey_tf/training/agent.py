@@ -246,6 +246,7 @@ class AgentTrainer:
                     continue
                 self._train_step(report, log, bar)
                 planned = progress.step % self.logging.checkpoint_every == 0
+                # Before a validation none: killed in it and resumed here, a run would log it twice.
                 if planned and not self._validation_is_due():
                     self._save()
             if interruption.signal:
