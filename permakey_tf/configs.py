@@ -489,8 +489,8 @@ class TransporterConfig(Config):
     refine_net: str = setting(
         "transpose",
         "Transporter: network that turns features into a frame; transpose mirrors the feature "
-        "extractor (paper), code has the wider convolutions of the authors' code. Both up-sample "
-        "bilinearly.",
+        "extractor (paper), code has the wider convolutions of the authors' code and their last "
+        "batch normalisation. Both up-sample bilinearly.",
         origin="paper",
         choices=("transpose", "code"),
     )

@@ -84,9 +84,10 @@ MODELS = {
     "transporter": (
         make_transporter, images, lambda out: out.logits, 4 * 3 + (4 * 3 + 2) + 3 * 3 + 2,
     ),
+    # as above with a block more, and a norm behind the output
     "transporter, code's refine net": (
         lambda: make_transporter(refine_net="code"), images, lambda out: out.logits,
-        4 * 3 + (4 * 3 + 2) + 4 * 3 + 2,
+        4 * 3 + (4 * 3 + 2) + 4 * 3 + 2 + 2,
     ),
 }  # fmt: skip
 
@@ -246,6 +247,17 @@ class TestTransporter:
         outputs = [v.shape[-1] for v in model.refine_net.trainable_variables if "kernel" in v.path]
         assert outputs == [128, 128, 64, 32, 3]
         assert model.reconstruct(pairs(2))[1].shape == (2, SIZE, SIZE, 3)
+
+    @pytest.mark.parametrize("network", ["refine net", "decoder of the VAE"])
+    def test_the_codes_networks_normalise_what_the_sigmoid_sees(self, network):
+        net, shape = make_transporter(refine_net="code").refine_net, [4, 10, 10, 8]
+        if network != "refine net":
+            net, shape = make_vae(decoder="code").decoder, [4, 4]
+        inputs = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        logits = net(inputs, training=True).numpy()
+        assert logits.shape == (4, SIZE, SIZE, 3)
+        np.testing.assert_allclose(logits.mean((0, 1, 2)), 0, atol=1e-4)
+        np.testing.assert_allclose(logits.std((0, 1, 2)), 1, atol=0.05)
 
 
 def test_moving_statistics_follow_the_batch_in_training_only():

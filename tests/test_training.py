@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import re
 import math
 
 import numpy as np
@@ -102,6 +103,22 @@ def test_a_checkpoint_holds_weights_moving_statistics_optimizers_and_progress(to
     )
     assert any("moving_variance" in name for name in names)
     assert any("momentum" in name for name in names)
+
+
+def test_a_code_refine_net_without_its_last_normalisation_is_refused(toy_store, tmp_path):
+    settings = {"method": "transporter", "refine_net": "code"}
+    trainer = make_trainer(toy_store, tmp_path / "run", **settings)
+    trainer._save()
+    everything = checkpoint.load(trainer.folder.latest_checkpoint)
+    old = {name: a for name, a in everything.items() if not re.search("refine_net.norm.", name)}
+    assert len(everything) - len(old) == 4 + 2 * 2  # of two variables, two moments each
+    checkpoint.save(trainer.folder.latest_checkpoint, old)
+    weights = {name: old[name] for name in trainer.weights if name in old}
+    checkpoint.save(trainer.folder.best_checkpoint, weights)
+    with pytest.raises(UserError, match=r"best\.npz is of .* train the run anew in another --log"):
+        RunFolder.open(tmp_path / "run").load_model()
+    with pytest.raises(UserError, match=r"latest\.npz is of .* train the run anew in another --l"):
+        make_trainer(toy_store, tmp_path / "run", **settings)  # a resume
 
 
 class TestRunFolder:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from permakey_tf.configs import KeypointConfig
 from permakey_tf.models.base import KeypointModel, keypoint_spread
 from permakey_tf.models.conv import (
+    BatchNorm,
     ConvBlock,
     ConvStack,
     mirrored_layers,
@@ -104,11 +105,13 @@ def _transpose_net(stack, side, channels, momentum, dtype):
 
 
 def _code_net(stack, side, channels, momentum, dtype):
-    """The authors' code: 128 and 128 filters, up to the frame's resolution, 64 and 32."""
+    """The authors' code: 128 and 128 filters, up to the frame's resolution, 64 and 32; as in its
+    VAE, the last convolution is normalised too, in front of the sigmoid."""
     layers = [keras.layers.Input([side, side, stack.filters[-1]])]
     for i, filters in enumerate((128, 128, 64, 32)):
         if i == 2:
             ups = stack.strides.count(2)
             layers += [upsampling(f"up_{up}", dtype, "bilinear") for up in range(ups)]
         layers.append(ConvBlock(filters, 3, 1, momentum, dtype, name=f"block_{i}"))
-    return keras.Sequential([*layers, output_conv(channels, 3, dtype)], name="refine_net")
+    layers += [output_conv(channels, 3, dtype), BatchNorm(momentum, dtype=dtype, name="norm")]
+    return keras.Sequential(layers, name="refine_net")

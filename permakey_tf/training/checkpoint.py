@@ -13,6 +13,8 @@ import numpy as np
 from permakey_tf.errors import UserError
 from permakey_tf.training import files
 
+_ANEW = "was it written by another version of the program? Then train the run anew"
+
 
 def named_variables(groups: dict) -> dict:
     """{"group/path": variable} of {group: variables}. Raises ValueError for a name used twice."""
@@ -61,10 +63,12 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path: Path) -> None:
     """Assigns every variable its array. Raises UserError unless names and shapes all agree."""
     odd = sorted(set(variables) ^ set(arrays))
     if odd:
-        raise UserError(f"{path} does not fit the model: {odd[0]} and {len(odd) - 1} more differ")
+        raise UserError(
+            f"{path} does not fit the model: {odd[0]} and {len(odd) - 1} more differ; {_ANEW}"
+        )
     for name, variable in variables.items():
         if tuple(variable.shape) != arrays[name].shape:
-            raise UserError(f"{path} does not fit the model: {name} has another shape")
+            raise UserError(f"{path} does not fit the model: {name} has another shape; {_ANEW}")
         variable.assign(arrays[name])
 
 

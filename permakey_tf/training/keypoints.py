@@ -223,7 +223,7 @@ class KeypointTrainer:
 
     def _restore(self):
         path = self.folder.latest_checkpoint
-        arrays = checkpoint.load(path)
+        arrays = self.folder.load_arrays(path)
         progress = Progress.pop_from(arrays, path)
         checkpoint.assign(self.variables, arrays, path)
         self.progress = progress
@@ -231,7 +231,7 @@ class KeypointTrainer:
     def restore_best(self) -> None:
         """Puts the weights with the best validation loss into the model."""
         path = self.folder.best_checkpoint
-        checkpoint.assign(self.weights, checkpoint.load(path), path)
+        checkpoint.assign(self.weights, self.folder.load_arrays(path), path)
 
 
 def _short(losses):

@@ -235,9 +235,24 @@ class RunFolder(Folder):
             config = dataclasses.replace(config, training=training)
         model = _make_model(config, self.frames)
         variables = checkpoint.named_variables({"model": model.variables})
-        arrays = checkpoint.load(self.best_checkpoint)
+        arrays = self.load_arrays(self.best_checkpoint)
         checkpoint.assign(variables, arrays, self.best_checkpoint)
         return model
+
+    def load_arrays(self, path: Path) -> dict:
+        """{name: array} of a checkpoint of this run.
+
+        Raises:
+          UserError: a missing or damaged file, or weights of a network that has changed since.
+        """
+        arrays = checkpoint.load(path)
+        of_code = (self.config.method, self.config.transporter.refine_net) == ("transporter", "code")
+        if of_code and not any("/refine_net/norm/" in name for name in arrays):
+            raise UserError(
+                f"{path} is of a version of --refine_net=code without its last batch "
+                "normalisation: train the run anew in another --logdir"
+            )
+        return arrays
 
 
 class AgentFolder(Folder):
