@@ -126,5 +126,6 @@ def _tell_unused(store: FrameStore, command: Command) -> None:
     """A store that is there is used as it is: says which collection flags have no effect."""
     made_with = store.manifest.get("config", {})
     for name, value in command.collection.to_dict().items():
-        if name in command.given and name in made_with and made_with[name] != value:
-            print(f"note: {store.path} exists, with {name}={made_with[name]}; --{name} is not used")
+        if made_with and name in command.given and made_with.get(name) != value:
+            made = f"with {name}={made_with[name]}" if name in made_with else f"without {name}"
+            print(f"note: {store.path} exists, {made}; --{name} is not used")

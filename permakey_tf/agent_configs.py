@@ -25,12 +25,12 @@ class EnvironmentConfig(GameConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("frame_skip", "noop_max", "sticky_actions") if self.env_id else ():
-            if getattr(self, name) != getattr(GameConfig, name):
-                raise UserError(
-                    f"{name}={getattr(self, name)} does nothing to --env_id={self.env_id}, which "
-                    "has its own rules: leave it out, or register the environment with it"
-                )
+        if self.env_id:
+            self._refuse_without_effect(
+                "gymnasium",
+                f"to --env_id={self.env_id}, which has its own rules: leave it out, or register "
+                "the environment with it",
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,6 +45,7 @@ def setting(
     above=None,
     below=None,
     choices=None,
+    sources=None,
 ):
     """Declares one hyper-parameter.
 
@@ -56,6 +57,8 @@ def setting(
       low, high: inclusive bounds (of each element where the value is a tuple).
       above, below: exclusive bounds.
       choices: the allowed values.
+      sources: where frames come from for it to have an effect (`CollectionConfig.source`); None:
+        anywhere.
     """
     metadata = {
         "help": help,
@@ -66,6 +69,7 @@ def setting(
         "above": above,
         "below": below,
         "choices": choices,
+        "sources": sources,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -138,6 +142,14 @@ def flatten(config: Config) -> dict[str, Any]:
 
 # --------------------------------------------------------------------------------------- frames
 
+_PLAYED = ("ale", "gymnasium")  # sources of frames that are played when they are wanted
+
+
+def has_effect(field: dataclasses.Field, source: str) -> bool:
+    """Whether a setting does anything where frames come from `source`."""
+    sources = field.metadata["sources"]
+    return sources is None or source in sources
+
 
 @dataclasses.dataclass(frozen=True)
 class GameConfig(Config):
@@ -156,9 +168,15 @@ class GameConfig(Config):
         unit="emulator frames",
         low=1,
         high=60,
+        sources=("ale",),
     )
     noop_max: int = setting(
-        30, "Up to this many no-ops open an episode.", origin="paper", unit="emulator steps", low=0
+        30,
+        "Up to this many no-ops open an episode.",
+        origin="paper",
+        unit="emulator steps",
+        low=0,
+        sources=("ale",),
     )
     sticky_actions: float = setting(
         0.0,
@@ -166,10 +184,23 @@ class GameConfig(Config):
         origin="paper",
         low=0,
         below=1,
+        sources=("ale",),
     )
     max_episode_steps: int = setting(
-        4000, "An episode is cut after this many actions.", origin="code", unit="agent steps", low=1
+        4000,
+        "An episode is cut after this many actions.",
+        origin="code",
+        unit="agent steps",
+        low=1,
+        sources=_PLAYED,
     )
+
+    def _refuse_without_effect(self, source: str, remedy: str):
+        """Raises UserError for a setting that is not left as it is and does nothing."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != field.default and not has_effect(field, source):
+                raise UserError(f"{field.name}={value} does nothing {remedy}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +222,7 @@ class CollectionConfig(GameConfig):
         "only).",
         origin="ours",
         choices=("random", "lookahead"),
+        sources=("ale",),
     )
     num_frames: int | None = setting(
         None,
@@ -217,7 +249,13 @@ class CollectionConfig(GameConfig):
     channels: int = setting(
         3, "3 keeps colour, 1 stores greyscale.", origin="paper", choices=(1, 3)
     )
-    collect_seed: int = setting(0, "Seed of the emulator and of the policy.", origin="ours", low=0)
+    collect_seed: int = setting(
+        0,
+        "Seed of the emulator, or of the environment, and of the policy.",
+        origin="ours",
+        low=0,
+        sources=_PLAYED,
+    )
     lookahead_sequences: int = setting(
         16, "Lookahead: random action sequences tried at each decision.", origin="ours", low=1
     )
@@ -243,20 +281,28 @@ class CollectionConfig(GameConfig):
         "--source=npz: folder that holds train/GAME/*.npz and test/GAME/*.npz (test files are "
         "shared out among validation and test), or one file.",
         origin="code",
+        sources=("npz",),
     )
     images: str = setting(
         "",
         "--source=images: folder of images (its sub-folders are episodes) or a video file.",
         origin="ours",
+        sources=("images",),
     )
     env_id: str = setting(
-        "", "--source=gymnasium: id of an environment that renders RGB.", origin="ours"
+        "",
+        "--source=gymnasium: id of an environment that renders RGB.",
+        origin="ours",
+        sources=("gymnasium",),
     )
-    minari_id: str = setting("", "--source=minari: id of a Minari data set.", origin="ours")
+    minari_id: str = setting(
+        "", "--source=minari: id of a Minari data set.", origin="ours", sources=("minari",)
+    )
     objects: bool = setting(
         False,
         "Store ground-truth boxes of the objects, read from the emulator's memory (--source=ale).",
         origin="ours",
+        sources=("ale",),
     )
 
     def __post_init__(self):
@@ -268,9 +314,17 @@ class CollectionConfig(GameConfig):
         needed = {"npz": "npz", "images": "images", "gymnasium": "env_id", "minari": "minari_id"}
         if self.source in needed and not getattr(self, needed[self.source]):
             raise UserError(f"{needed[self.source]} must be given where --source={self.source}")
-        if self.source != "ale" and (self.policy != "random" or self.objects):
-            name = "objects" if self.objects else f"policy={self.policy}"
-            raise UserError(f"{name} needs --source=ale, not --source={self.source}")
+        self._refuse_without_effect(self.source, f"with --source={self.source}: leave it out")
+
+    def used(self) -> dict[str, Any]:
+        """`to_dict` without the settings that had no effect on the frames: what a store records."""
+        # Flag files of games set lookahead's for whoever plays, so these are not refused.
+        return {
+            field.name: value
+            for field, value in zip(dataclasses.fields(self), self.to_dict().values(), strict=True)
+            if has_effect(field, self.source)
+            and (self.policy == "lookahead" or not field.name.startswith("lookahead_"))
+        }
 
 
 # ------------------------------------------------------------------------------------ keypoints

@@ -362,6 +362,9 @@ def test_any_environment_that_renders(tmp_path):
     assert set(store.actions[inner]) == set(range(5))
     assert make("b", 0).content_hash == store.content_hash != make("c", 1).content_hash
     assert make("d", 0, "Boxes").actions is None
+    manifest = store.manifest
+    assert (manifest["seed"], manifest["config"]["max_episode_steps"]) == (0, 4000)
+    assert not {"frame_skip", "sticky_actions", "npz", "objects"} & set(manifest["config"])
 
 
 def test_environments_that_cannot_be_used_are_refused(tmp_path):
@@ -431,11 +434,54 @@ def test_settings_that_contradict_each_other_are_refused():
     for settings, message in (
         ({"source": "npz"}, "npz must be given"),
         ({"source": "gymnasium"}, "env_id must be given"),
-        ({"source": "images", "images": "x", "policy": "lookahead"}, "policy=lookahead needs"),
-        ({"source": "images", "images": "x", "objects": True}, "objects needs --source=ale"),
     ):
         with pytest.raises(UserError, match=message):
             CollectionConfig(**settings)
+
+
+# Settings that decide how frames are made, and the sources for which they do.
+EFFECTS = {
+    "frame_skip": (1, {"ale"}),
+    "noop_max": (0, {"ale"}),
+    "sticky_actions": (0.25, {"ale"}),
+    "policy": ("lookahead", {"ale"}),
+    "objects": (True, {"ale"}),
+    "max_episode_steps": (9, {"ale", "gymnasium"}),
+    "collect_seed": (1, {"ale", "gymnasium"}),
+    "npz": ("there", {"npz"}),
+    "images": ("there", {"images"}),
+    "env_id": ("Some-v0", {"gymnasium"}),
+    "minari_id": ("some/set-v0", {"minari"}),
+    "num_frames": (9, {"ale", "gymnasium", "npz", "images", "minari"}),
+    "image_size": (20, {"ale", "gymnasium", "npz", "images", "minari"}),
+}
+LOCATIONS = {
+    "ale": {},
+    "gymnasium": {"env_id": "Other-v0"},
+    "npz": {"npz": "here"},
+    "images": {"images": "here"},
+    "minari": {"minari_id": "other/set-v0"},
+}
+
+
+@pytest.mark.parametrize("source", LOCATIONS)
+@pytest.mark.parametrize("name", EFFECTS)
+def test_a_setting_without_effect_is_refused_and_not_recorded(source, name):
+    value, sources = EFFECTS[name]
+    settings = {"source": source} | LOCATIONS[source] | {name: value}
+    if source in sources:
+        assert CollectionConfig(**settings).used()[name] == value
+        return
+    with pytest.raises(UserError, match=f"{name}={value} does nothing with --source={source}"):
+        CollectionConfig(**settings)
+    del settings[name]
+    assert name not in CollectionConfig(**settings).used()
+
+
+def test_lookahead_is_recorded_where_it_played():
+    for policy in ("random", "lookahead"):
+        names = {name for name in CollectionConfig(policy=policy).used() if "lookahead_" in name}
+        assert len(names) == (4 if policy == "lookahead" else 0)
 
 
 def test_a_source_that_ends_early_leaves_no_store(tmp_path, monkeypatch):

@@ -255,12 +255,13 @@ def _gymnasium_episode(env, config, discrete: bool, episode: int) -> Iterator[St
 
 
 def _about(config: CollectionConfig, source: Play | Recording, notes: list[str]) -> dict[str, Any]:
+    used = config.used()
     return {
         "game": canonical_game(config.game),
         "source": config.source,
         "origin": source.origin,
-        "seed": config.collect_seed,
-        "config": config.to_dict(),
+        "seed": used.get("collect_seed"),
+        "config": used,
         "notes": notes,
         "versions": _versions(config),
     }
