@@ -1,10 +1,13 @@
 """The frame store: what goes in comes out, and nothing broken or half-written is taken for one."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import zipfile
@@ -435,6 +438,111 @@ def test_a_killed_writer_leaves_no_store_and_the_next_one_cleans_up(tmp_path):
             FrameStore.open(path)
     write_store(tmp_path / "s")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+class TestAnotherWriterOfTheName:
+    """It starts, and clears up, at the worst moment: what a living writer makes stays."""
+
+    @pytest.fixture
+    def another(self, tmp_path, monkeypatch):
+        """another(owner, name, after): lets another writer start before or after a call of it."""
+
+        def start(owner, name, after=False):
+            original = getattr(owner, name)
+
+            def interrupted(*arguments, **keywords):
+                monkeypatch.setattr(owner, name, original)
+                result = original(*arguments, **keywords) if after else None
+                frames_module._remove_stale(tmp_path / "s")
+                return result if after else original(*arguments, **keywords)
+
+            monkeypatch.setattr(owner, name, interrupted)
+
+        return start
+
+    @pytest.mark.parametrize(
+        ("owner", "name", "after"),
+        [
+            (frames_module, "_partial_folder", True),
+            (Path, "mkdir", True),
+            (fcntl, "flock", False),
+            (fcntl, "flock", True),
+        ],
+    )
+    def test_when_a_store_is_begun(self, tmp_path, another, owner, name, after):
+        writer = FrameStoreWriter(tmp_path / "s", SIZE, 3)
+        another(owner, name, after)
+        with writer:
+            finish(writer)
+        FrameStore.open(tmp_path / "s", verify_hash=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+    @pytest.mark.parametrize("after", [False, True])
+    def test_when_a_store_gets_its_name(self, tmp_path, another, after):
+        with FrameStoreWriter(tmp_path / "s", SIZE, 3) as writer:
+            another(Path, "rename", after)
+            finish(writer)
+        FrameStore.open(tmp_path / "s", verify_hash=True)
+        assert not (tmp_path / "s" / ".lock").exists()
+
+    def test_when_both_finish_at_once_one_store_is_made(self, tmp_path, monkeypatch):
+        refused = pytest.raises(frames_module.MadeMeanwhileError, match="made by another process")
+        with refused, FrameStoreWriter(tmp_path / "s", SIZE, 3) as late:
+            write_store(tmp_path / "s")
+            monkeypatch.setattr(os.path, "lexists", lambda _: False)  # looked a moment before
+            finish(late)
+        FrameStore.open(tmp_path / "s", verify_hash=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def finish(writer):
+    for step, (split, _) in zip(make_steps(), ROWS, strict=True):
+        writer.append(step, split)
+    writer.finish({"game": "toy"})
+
+
+def refuse_sync(monkeypatch, number, folders):
+    """fsync of folders, or of files, answers with an error."""
+    original = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == folders:
+            raise OSError(number, os.strerror(number))
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EACCES, 524, errno.EIO])
+def test_a_folder_that_cannot_be_synced_costs_no_store(tmp_path, monkeypatch, number, capsys):
+    refuse_sync(monkeypatch, number, folders=True)
+    write_store(tmp_path / "s")
+    FrameStore.open(tmp_path / "s", verify_hash=True)
+    assert ("could not be synced" in capsys.readouterr().out) == (number == errno.EIO)
+
+
+def test_files_are_synced_where_that_can_be_done(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        refuse_sync(patch, errno.EINVAL, folders=False)
+        write_store(tmp_path / "s")
+    FrameStore.open(tmp_path / "s", verify_hash=True)
+    refuse_sync(monkeypatch, errno.EIO, folders=False)  # a disk that fails
+    with pytest.raises(UserError, match=r"cannot be written \(Input/output error\)"):
+        write_store(tmp_path / "t")
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+@pytest.mark.parametrize("number", [524, errno.EIO, errno.ENOLCK])
+def test_without_locks_a_killed_writers_folder_counts_as_in_use(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    killed = tmp_path / ".s.partial-1-abc"
+    killed.mkdir()
+    (killed / ".lock").touch()
+    write_store(tmp_path / "s")
+    assert killed.exists()
 
 
 # ----------------------------------------------------------------------------------- prepare_frame

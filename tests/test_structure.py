@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 RANKS = [
     {
         "permakey_tf",
+        "permakey_tf.disk",
         "permakey_tf.errors",
         "permakey_tf.types",
         "permakey_tf.configs",

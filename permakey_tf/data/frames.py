@@ -16,7 +16,6 @@ TensorFlow.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -29,6 +28,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from permakey_tf import disk
 from permakey_tf.data.npz import NpzFile, map_npy
 from permakey_tf.errors import UserError
 from permakey_tf.types import Objects, Step
@@ -39,6 +39,7 @@ FORMAT_VERSION = 1
 _COLUMNS = {"episodes": np.int32, "actions": np.int16, "rewards": np.float32}
 _OBJECTS = {"frame": np.int32, "category": np.uint8, "xywh": np.int16, "visible": np.bool_}
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NAME_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 _LOCK = ".lock"
 
 
@@ -333,13 +334,13 @@ class FrameStoreWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _remove_stale(self.path)
             self._check_space(expected_frames)
-            self._partial = _partial_folder(self.path)
-            self._partial.mkdir()
 
     def __enter__(self):
+        with self._explained():
+            self._partial, lock = _begin(self.path)
+        self._open_files.enter_context(lock)
         try:
             with self._explained():
-                self._open_files.enter_context(_lock_folder(self._partial))
                 file = (self._partial / "frames.npy").open("wb", buffering=0)
                 self._file = self._open_files.enter_context(file)
                 self._header = self._write_header(0)
@@ -404,7 +405,7 @@ class FrameStoreWriter:
         with self._explained():
             if self._write_header(len(self)) != self._header:
                 raise RuntimeError("the length of numpy's header has changed")
-            _sync(self._file)
+            disk.sync(self._file)
             hashes = {"frames": self._sha256.hexdigest(), **self._write_columns()}
             manifest = {
                 "format": FORMAT,
@@ -418,7 +419,7 @@ class FrameStoreWriter:
             }
             with (self._partial / "manifest.json").open("w", encoding="utf-8") as file:
                 file.write(json.dumps(manifest, indent=2) + "\n")
-                _sync(file)
+                disk.sync(file)
             self._rename()
         return FrameStore.open(self.path)
 
@@ -430,7 +431,7 @@ class FrameStoreWriter:
             column = np.array(self._values[name], dtype)
             with (self._partial / f"{name}.npy").open("wb") as file:
                 np.save(file, column, allow_pickle=False)
-                _sync(file)
+                disk.sync(file)
             hashes[name] = hashlib.sha256(column).hexdigest()
         if "objects" in self._columns:
             objects = self._boxes.finish()
@@ -438,20 +439,26 @@ class FrameStoreWriter:
                 arrays = objects._asdict() | {"categories": np.array(objects.categories, "U")}
                 arrays = {name: array for name, array in arrays.items() if array is not None}
                 np.savez_compressed(file, allow_pickle=False, **arrays)
-                _sync(file)
+                disk.sync(file)
             hashes["objects"] = _hash_objects(objects)
         return hashes
 
     def _rename(self) -> None:
-        (self._partial / _LOCK).unlink()
-        _sync_folder(self._partial)
-        if os.path.lexists(self.path):  # os.rename would replace an empty folder without a word
+        """Gives the store its name. It is locked until it has it: then no one can take it away."""
+        disk.sync_folder(self._partial)
+        try:
+            if os.path.lexists(self.path):  # os.rename would replace an empty folder silently
+                raise FileExistsError(errno.EEXIST, "exists")
+            self._partial.rename(self.path)
+        except OSError as error:
+            if error.errno not in _NAME_TAKEN:
+                raise
             raise MadeMeanwhileError(
                 f"{self.path}: was made by another process meanwhile; start again to use that "
                 "one, or choose another folder"
-            )
-        self._partial.rename(self.path)
-        _sync_folder(self.path.parent)
+            ) from error
+        (self.path / _LOCK).unlink()
+        disk.sync_folder(self.path.parent)
 
     def _write_header(self, length: int) -> int:
         """Writes the .npy header, whose size does not depend on `length`; returns its size."""
@@ -528,38 +535,43 @@ def _partial_folder(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial-{os.getpid()}-{secrets.token_hex(4)}")
 
 
-def _lock_folder(folder: Path):
-    file = (folder / _LOCK).open("wb")
-    # File systems without locks refuse; the folder then just counts as in use for ever.
-    with contextlib.suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return file
+def _begin(path: Path):
+    """A new temporary folder of `path`, and the open file in it that says that it is in use."""
+    while True:
+        folder = _partial_folder(path)
+        folder.mkdir()
+        try:
+            lock = (folder / _LOCK).open("wb")
+            disk.lock(lock)  # where there are no locks, it counts as in use for ever
+            if (folder / _LOCK).exists():
+                return folder, lock
+        except (FileNotFoundError, BlockingIOError):
+            pass  # between two of these steps another writer took it for a killed one's
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _remove_stale(path: Path) -> None:
     """Removes what killed writers of `path` left behind, but no living writer's folder."""
     for folder in path.parent.glob(f".{path.name}.partial-*"):
-        try:
-            with (folder / _LOCK).open("ab") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if not (folder / _LOCK).exists():
+                folder.rmdir()  # only if empty; a writer that was about to lock it makes another
+                continue
+            with (folder / _LOCK).open("r+b") as file:  # never made here: it can be gone by now
+                if disk.lock(file, patience=0):
+                    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a locked folder, the lock last: killed here, the next writer goes on."""
+    for file in folder.iterdir():
+        if file.name != _LOCK:
+            file.unlink()
+    shutil.rmtree(folder)
 
 
 def _write_all(file, data: memoryview) -> None:
     while data:
         data = data[file.write(data) :]
-
-
-def _sync(file) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
