@@ -3,8 +3,8 @@
 import errno
 import fcntl
 import json
-import re
 import math
+import re
 
 import numpy as np
 import pytest

@@ -246,8 +246,9 @@ class RunFolder(Folder):
           UserError: a missing or damaged file, or weights of a network that has changed since.
         """
         arrays = checkpoint.load(path)
-        of_code = (self.config.method, self.config.transporter.refine_net) == ("transporter", "code")
-        if of_code and not any("/refine_net/norm/" in name for name in arrays):
+        refine_net = self.config.transporter.refine_net
+        codes = self.config.method == "transporter" and refine_net == "code"
+        if codes and not any("/refine_net/norm/" in name for name in arrays):
             raise UserError(
                 f"{path} is of a version of --refine_net=code without its last batch "
                 "normalisation: train the run anew in another --logdir"
