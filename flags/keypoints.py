@@ -12,6 +12,7 @@ from permakey_tf.configs import (
     KeypointConfig,
     LoggingConfig,
     canonical_game,
+    check_fit,
     resolve,
 )
 from permakey_tf.data.frames import FrameStore, MadeMeanwhileError
@@ -61,6 +62,7 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     collection = collection_flags.from_flags(values)
     keypoints = resolve(common.build(KeypointConfig, values), collection.game)
+    check_fit(keypoints, collection.image_size)
     names = {
         "{game}": canonical_game(collection.game),
         "{method}": keypoints.method,

@@ -8,7 +8,7 @@ from absl import flags
 
 from flags import common
 from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig
-from permakey_tf.configs import PAPER_NUM_KEYPOINTS, canonical_game, flatten
+from permakey_tf.configs import PAPER_NUM_KEYPOINTS, canonical_game, check_kernels, flatten
 from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
 from permakey_tf.training.launch import run_in_foreground
@@ -146,6 +146,7 @@ def _test() -> Test:
 def _agree(agent: AgentConfig, keypoints: RunFolder) -> AgentConfig:
     """The agent's settings with the keypoint run's game and noise; refuses what contradicts."""
     environment, game = agent.environment, keypoints.frames.game
+    check_kernels(agent.encoder, "cnn", keypoints.frames.image_size)
     if flags.FLAGS["game"].present and canonical_game(environment.game) != canonical_game(game):
         raise UserError(
             f"--game={environment.game}: {keypoints.path} has keypoints of {game}; train others "

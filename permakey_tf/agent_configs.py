@@ -2,8 +2,23 @@
 
 import dataclasses
 
-from permakey_tf.configs import MAX_SEED, Config, GameConfig, Stack, check_stack, setting
+from permakey_tf.configs import (
+    MAX_BATCH,
+    MAX_SEED,
+    MAX_SIDE,
+    MAX_STEPS,
+    MAX_UNITS,
+    Config,
+    GameConfig,
+    Stack,
+    check_stack,
+    setting,
+)
 from permakey_tf.errors import UserError
+
+# The network is unrolled over a window and the steps of the returns behind it: tracing takes 0.2 s
+# a step.
+_MAX_UNROLLED = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,38 +80,58 @@ class EncoderConfig(Config):
         choices=("soft", "binary"),
     )
     cnn_filters: tuple[int, ...] = setting(
-        (128, 128, 128, 128), "cnn: filters of the convolutions.", origin="paper", low=1
+        (128, 128, 128, 128),
+        "cnn: filters of the convolutions.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
     )
     cnn_kernel_sizes: tuple[int, ...] = setting(
-        (3, 3, 3, 3), "cnn: kernel sizes.", origin="paper", unit="pixels", low=1
+        (3, 3, 3, 3), "cnn: kernel sizes.", origin="paper", unit="pixels", low=1, high=MAX_SIDE
     )
     cnn_strides: tuple[int, ...] = setting(
         (1, 1, 2, 1), "cnn: strides.", origin="paper", choices=(1, 2)
     )
-    cnn_units: int = setting(128, "cnn: units of the dense layer.", origin="paper", low=1)
+    cnn_units: int = setting(
+        128, "cnn: units of the dense layer.", origin="paper", low=1, high=MAX_UNITS
+    )
     position_units: int = setting(
         64,
         "gnn: hidden units and outputs of the embedding of a keypoint's position.",
         origin="paper",
         low=1,
+        high=MAX_UNITS,
     )
     gnn_units: int = setting(
         64,
         "gnn: units of both layers of the MLPs of nodes and edges that encode and process.",
         origin="paper",
         low=1,
+        high=MAX_UNITS,
     )
     gnn_decode_units: int = setting(
-        64, "gnn: units of both layers of the MLP that decodes nodes.", origin="paper", low=1
+        64,
+        "gnn: units of both layers of the MLP that decodes nodes.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
     )
     message_passing_steps: int = setting(
-        1, "gnn: steps of message passing, each with the last one's output.", origin="paper", low=1
+        1,
+        "gnn: steps of message passing, each with the last one's output.",
+        origin="paper",
+        low=1,
+        high=32,
     )
     self_edges: bool = setting(
         True, "gnn: whether a keypoint sends messages to itself.", origin="code"
     )
     gnn_output_units: int = setting(
-        128, "gnn: units of both dense layers over all decoded nodes.", origin="paper", low=1
+        128,
+        "gnn: units of both dense layers over all decoded nodes.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
     )
 
     def __post_init__(self):
@@ -120,15 +155,22 @@ class LearningConfig(Config):
         high=MAX_SEED,
     )
     num_steps: int = setting(
-        100_000, "Training actions.", origin="paper", unit="agent steps", low=1
+        100_000, "Training actions.", origin="paper", unit="agent steps", low=1, high=MAX_STEPS
     )
-    lstm_units: int = setting(128, "Units of the LSTM.", origin="paper", low=1)
+    lstm_units: int = setting(128, "Units of the LSTM.", origin="paper", low=1, high=MAX_UNITS)
     gamma: float = setting(0.99, "Discount per agent step.", origin="code", above=0, high=1)
-    n_step: int = setting(3, "Steps of the returns.", origin="paper", unit="agent steps", low=1)
-    window: int = setting(
-        8, "Trained steps of a sequence.", origin="paper", unit="agent steps", low=1
+    n_step: int = setting(
+        3, "Steps of the returns.", origin="paper", unit="agent steps", low=1, high=_MAX_UNROLLED
     )
-    batch_size: int = setting(16, "Sequences per update.", origin="paper", low=1)
+    window: int = setting(
+        8,
+        "Trained steps of a sequence.",
+        origin="paper",
+        unit="agent steps",
+        low=1,
+        high=_MAX_UNROLLED,
+    )
+    batch_size: int = setting(16, "Sequences per update.", origin="paper", low=1, high=MAX_BATCH)
     learning_rate: float = setting(2e-4, "Adam's learning rate.", origin="paper", above=0)
     clip_norm: float = setting(
         10.0, "Gradients are clipped to this global norm.", origin="paper", above=0
@@ -152,12 +194,18 @@ class LearningConfig(Config):
         origin="paper",
         unit="agent steps",
         low=1,
+        high=MAX_STEPS,
     )
     update_every: int = setting(
-        4, "Agent steps between updates.", origin="code", unit="agent steps", low=1
+        4, "Agent steps between updates.", origin="code", unit="agent steps", low=1, high=MAX_STEPS
     )
     learn_start: int = setting(
-        2500, "Agent steps before the first update.", origin="ours", unit="agent steps", low=1
+        2500,
+        "Agent steps before the first update.",
+        origin="ours",
+        unit="agent steps",
+        low=1,
+        high=MAX_STEPS,
     )
     replay_capacity: int | None = setting(
         None,
@@ -166,6 +214,7 @@ class LearningConfig(Config):
         unit="agent steps",
         # Of two rows one has an action: the other may be a game's final observation.
         low=2,
+        high=MAX_STEPS,
     )
     life_is_episode: bool = setting(
         True,
@@ -197,10 +246,15 @@ class ValidationConfig(Config):
     """How checkpoints are selected: greedy episodes of validation games."""
 
     validate_every: int = setting(
-        10_000, "Agent steps between validations.", origin="paper", unit="agent steps", low=1
+        10_000,
+        "Agent steps between validations.",
+        origin="paper",
+        unit="agent steps",
+        low=1,
+        high=MAX_STEPS,
     )
     validation_episodes: int = setting(
-        10, "Episodes of a validation, played side by side.", origin="paper", low=1
+        10, "Episodes of a validation, played side by side.", origin="paper", low=1, high=1000
     )
 
 
@@ -209,7 +263,11 @@ class AgentLoggingConfig(Config):
     """How often a run reports and saves. Changes nothing in the weights."""
 
     summary_every: int = setting(
-        500, "Agent steps between rows of metrics.csv and TensorBoard.", origin="ours", low=1
+        500,
+        "Agent steps between rows of metrics.csv and TensorBoard.",
+        origin="ours",
+        low=1,
+        high=MAX_STEPS,
     )
     checkpoint_every: int = setting(
         2500,
@@ -217,6 +275,7 @@ class AgentLoggingConfig(Config):
         origin="ours",
         unit="agent steps",
         low=1,
+        high=MAX_STEPS,
     )
 
 

@@ -7,14 +7,20 @@ released code where the paper is silent, "ours" a choice of this project (see do
 """
 
 import dataclasses
+import itertools
 import json
 import types
-import typing
 from typing import Any, NamedTuple
 
+from permakey_tf import schema
 from permakey_tf.errors import UserError
 
 MAX_SEED = 2**31 - 1  # of what TensorFlow draws: its seeds are int32
+MAX_STEPS = 2**31 - 1  # and so are numbers of steps and frames
+MAX_SIDE = 512  # pixels of the largest frames
+MAX_UNITS = 4096  # of a layer
+MAX_BATCH = 8192
+_MAX_WEIGHTS = 2**30  # of a network: 16 GB with gradients and Adam's moments
 # Keypoints per game (ICLR app. A; Frostbite: the RL setting).
 PAPER_NUM_KEYPOINTS = types.MappingProxyType(
     {
@@ -86,8 +92,6 @@ def value_range(field: dataclasses.Field) -> str:
 def _in_range(meta, value) -> bool:
     if meta["choices"]:
         return value in meta["choices"]
-    if isinstance(value, (int, float)) and value != value:  # NaN compares false with everything
-        return False
     return (
         (meta["low"] is None or value >= meta["low"])
         and (meta["high"] is None or value <= meta["high"])
@@ -98,12 +102,17 @@ def _in_range(meta, value) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Base of all configs: checks ranges when made; converts to and from plain dicts."""
+    """Base of all configs: checks types and ranges when made; converts to and from plain dicts."""
 
     def __post_init__(self):
+        hints = schema.type_hints(type(self))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Config) or value is None:
+            if isinstance(value, Config):
+                continue
+            value = schema.parse(hints[field.name], value, field.name)
+            object.__setattr__(self, field.name, value)  # a list has become a tuple
+            if value is None:
                 continue
             elements = value if isinstance(value, tuple) else (value,)
             if not elements or not all(_in_range(field.metadata, e) for e in elements):
@@ -116,19 +125,8 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]):
-        """Inverse of `to_dict`. Raises UserError for missing or unknown names."""
-        hints = typing.get_type_hints(cls)
-        names = [field.name for field in dataclasses.fields(cls)]
-        odd = sorted(set(names) ^ set(values))
-        if odd:
-            raise UserError(f"{cls.__name__}: settings missing or unknown: {', '.join(odd)}")
-        return cls(**{name: _from_plain(hints[name], values[name]) for name in names})
-
-
-def _from_plain(hint, value):
-    if isinstance(hint, type) and issubclass(hint, Config):
-        return hint.from_dict(value)
-    return tuple(value) if isinstance(value, list) else value
+        """Inverse of `to_dict`. Raises UserError that names a missing, unknown or wrong one."""
+        return schema.parse(cls, values, complete=True)
 
 
 def flatten(config: Config) -> dict[str, Any]:
@@ -176,6 +174,7 @@ class GameConfig(Config):
         origin="paper",
         unit="emulator steps",
         low=0,
+        high=1000,
         sources=("ale",),
     )
     sticky_actions: float = setting(
@@ -192,6 +191,7 @@ class GameConfig(Config):
         origin="code",
         unit="agent steps",
         low=1,
+        high=MAX_STEPS,
         sources=_PLAYED,
     )
 
@@ -231,12 +231,14 @@ class CollectionConfig(GameConfig):
         origin="paper",
         unit="frames",
         low=3,
+        high=MAX_STEPS,
     )
     split: tuple[int, ...] = setting(
         (85, 5, 5),
         "Proportions of the training, validation and test splits, cut at whole episodes.",
         origin="paper",
         low=1,
+        high=MAX_STEPS,
     )
     image_size: int = setting(
         84,
@@ -244,7 +246,7 @@ class CollectionConfig(GameConfig):
         origin="paper",
         unit="pixels",
         low=16,
-        high=512,
+        high=MAX_SIDE,
     )
     channels: int = setting(
         3, "3 keeps colour, 1 stores greyscale.", origin="paper", choices=(1, 3)
@@ -254,10 +256,15 @@ class CollectionConfig(GameConfig):
         "Seed of the emulator, or of the environment, and of the policy.",
         origin="ours",
         low=0,
+        high=2**63 - 1,
         sources=_PLAYED,
     )
     lookahead_sequences: int = setting(
-        16, "Lookahead: random action sequences tried at each decision.", origin="ours", low=1
+        16,
+        "Lookahead: random action sequences tried at each decision.",
+        origin="ours",
+        low=1,
+        high=10_000,
     )
     lookahead_horizon: int = setting(
         16,
@@ -265,6 +272,7 @@ class CollectionConfig(GameConfig):
         origin="ours",
         unit="actions, each held for 1-8 steps",
         low=1,
+        high=10_000,
     )
     lookahead_commit: int = setting(
         2,
@@ -272,6 +280,7 @@ class CollectionConfig(GameConfig):
         origin="ours",
         unit="actions",
         low=1,
+        high=10_000,
     )
     lookahead_random: float = setting(
         0.02, "Lookahead: share of actions replaced by random ones.", origin="ours", low=0, high=1
@@ -347,7 +356,11 @@ class VAEConfig(Config):
     """The variational auto-encoder whose features feed the LSPN (ICLR eq. 1, app. A.2.1)."""
 
     vae_filters: tuple[int, ...] = setting(
-        (32, 64, 64, 128), "Filters of the encoder's convolutions.", origin="paper", low=1
+        (32, 64, 64, 128),
+        "Filters of the encoder's convolutions.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
     )
     vae_kernel_sizes: tuple[int, ...] = setting(
         (4, 3, 3, 3),
@@ -355,11 +368,14 @@ class VAEConfig(Config):
         origin="paper",
         unit="pixels",
         low=1,
+        high=MAX_SIDE,
     )
     vae_strides: tuple[int, ...] = setting(
         (1, 2, 2, 1), "Strides of the encoder's convolutions.", origin="paper", choices=(1, 2)
     )
-    latent_dim: int = setting(32, "Dimensions of the latent code.", origin="code", low=1)
+    latent_dim: int = setting(
+        32, "Dimensions of the latent code.", origin="code", low=1, high=MAX_UNITS
+    )
     likelihood_variance: float = setting(
         0.1, "Variance of the Gaussian likelihood of a pixel.", origin="code", above=0
     )
@@ -399,12 +415,18 @@ class LSPNConfig(Config):
         "Encoder layers whose features are predicted; 0 is the first block's output.",
         origin="paper",
         low=0,
+        high=100,
     )
     patch_size: int = setting(
-        2, "Side p of the predicted feature patches.", origin="paper", unit="features", low=1
+        2,
+        "Side p of the predicted feature patches.",
+        origin="paper",
+        unit="features",
+        low=1,
+        high=MAX_SIDE,
     )
     lsp_hidden_sizes: tuple[int, ...] = setting(
-        (512, 256), "Units of the hidden layers.", origin="paper", low=1
+        (512, 256), "Units of the hidden layers.", origin="paper", low=1, high=MAX_UNITS
     )
     lsp_depth: str = setting(
         "3-layer",
@@ -453,7 +475,11 @@ class PointNetConfig(Config):
         above=0,
     )
     pointnet_filters: tuple[int, ...] = setting(
-        (32, 64, 64, 128), "Filters of PointNet's convolutions.", origin="paper", low=1
+        (32, 64, 64, 128),
+        "Filters of PointNet's convolutions.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
     )
     pointnet_kernel_sizes: tuple[int, ...] = setting(
         (4, 3, 3, 3),
@@ -461,6 +487,7 @@ class PointNetConfig(Config):
         origin="paper",
         unit="pixels",
         low=1,
+        high=MAX_SIDE,
     )
     pointnet_strides: tuple[int, ...] = setting(
         (1, 2, 2, 1), "Strides of PointNet's convolutions.", origin="paper", choices=(1, 2)
@@ -529,6 +556,7 @@ class TransporterConfig(Config):
         "Transporter: filters of the convolutions of feature extractor and keypointer.",
         origin="paper",
         low=1,
+        high=MAX_UNITS,
     )
     transporter_kernel_sizes: tuple[int, ...] = setting(
         (3, 3, 3, 3),
@@ -536,6 +564,7 @@ class TransporterConfig(Config):
         origin="paper",
         unit="pixels",
         low=1,
+        high=MAX_SIDE,
     )
     transporter_strides: tuple[int, ...] = setting(
         (1, 1, 2, 1), "Transporter: strides of both networks.", origin="paper", choices=(1, 2)
@@ -555,9 +584,15 @@ class TransporterConfig(Config):
         origin="code",
         unit="frames",
         low=2,
+        high=MAX_STEPS,
     )
     pairs_per_epoch: int = setting(
-        100_000, "Transporter: training pairs in an epoch.", origin="code", unit="pairs", low=1
+        100_000,
+        "Transporter: training pairs in an epoch.",
+        origin="code",
+        unit="pairs",
+        low=1,
+        high=MAX_STEPS,
     )
     transporter_learning_rate: float | None = setting(
         None,
@@ -610,6 +645,7 @@ class TrainingConfig(Config):
         origin="paper",
         unit="training steps",
         low=1,
+        high=MAX_STEPS,
     )
     batch_size: int | None = setting(
         None,
@@ -617,6 +653,7 @@ class TrainingConfig(Config):
         origin="paper",
         unit="frames or pairs",
         low=2,
+        high=MAX_BATCH,
     )
     epochs: int = setting(
         100,
@@ -624,9 +661,15 @@ class TrainingConfig(Config):
         "(transporter), at most.",
         origin="paper",
         low=1,
+        high=MAX_STEPS,
     )
     max_steps: int | None = setting(
-        None, "Ends training after this many steps.", origin="ours", unit="training steps", low=1
+        None,
+        "Ends training after this many steps.",
+        origin="ours",
+        unit="training steps",
+        low=1,
+        high=MAX_STEPS,
     )
     patience: int | None = setting(
         None,
@@ -634,6 +677,7 @@ class TrainingConfig(Config):
         "5 (transporter).",
         origin="paper",
         low=1,
+        high=MAX_STEPS,
     )
     validate_every: int | None = setting(
         None,
@@ -641,6 +685,7 @@ class TrainingConfig(Config):
         origin="paper",
         unit="training steps",
         low=1,
+        high=MAX_STEPS,
     )
     batch_norm_momentum: float = setting(
         0.99, "Momentum of the moving statistics.", origin="code", low=0, below=1
@@ -666,7 +711,11 @@ class LoggingConfig(Config):
     with other values."""
 
     summary_every: int = setting(
-        100, "Steps between rows of metrics.csv and TensorBoard.", origin="ours", low=1
+        100,
+        "Steps between rows of metrics.csv and TensorBoard.",
+        origin="ours",
+        low=1,
+        high=MAX_STEPS,
     )
     checkpoint_every: int = setting(
         500,
@@ -674,6 +723,7 @@ class LoggingConfig(Config):
         origin="ours",
         unit="training steps",
         low=1,
+        high=MAX_STEPS,
     )
 
 
@@ -721,6 +771,54 @@ def check_stack(config, prefix):
         )
     if sum(stride == 2 for stride in parts[2]) > 2:
         raise UserError(f"{prefix}_strides: at most two strides of 2, frames are divisible by 4")
+
+
+def check_kernels(config, prefix: str, image_size: int):
+    """A kernel larger than the frame has weights that never see anything."""
+    sizes = getattr(config, f"{prefix}_kernel_sizes")
+    if max(sizes) > image_size:
+        raise UserError(
+            f"{prefix}_kernel_sizes={','.join(map(str, sizes))}: frames have {image_size} pixels "
+            "a side, and no kernel may be larger"
+        )
+    filters = config.stack.filters
+    pairs = zip((3, *filters), filters, sizes, strict=False)
+    weights = sum(given * made * size**2 for given, made, size in pairs)
+    _check_weights(weights, f"{prefix}_filters and {prefix}_kernel_sizes")
+
+
+def check_fit(config: KeypointConfig, image_size: int) -> None:
+    """Raises UserError where a method's networks do not fit frames of `image_size` pixels a side.
+
+    Called before frames are collected, and again where a model is made.
+    """
+    if config.method == "transporter":
+        check_kernels(config.transporter, "transporter", image_size)
+        return
+    check_kernels(config.vae, "vae", image_size)
+    check_kernels(config.pointnet, "pointnet", image_size)
+    lspn, stack = config.lspn, config.vae.stack
+    for layer in lspn.lsp_layers:
+        side, patch = image_size // stack.stride(layer), lspn.patch_size
+        if patch >= side:
+            raise UserError(
+                f"patch_size={patch}: the map of encoder layer {layer} has {side} features a side "
+                f"in frames of {image_size} pixels, and a patch needs neighbours: give less than "
+                f"{side}"
+            )
+        values = patch**2 * stack.filters[layer]
+        units = [8 * values, *[8 * values] * (lspn.lsp_depth == "4-layer")]
+        units += [*lspn.lsp_hidden_sizes, values]
+        weights = sum(given * made for given, made in itertools.pairwise(units))
+        _check_weights(weights, "patch_size and lsp_hidden_sizes")
+
+
+def _check_weights(number: int, names: str):
+    if number > _MAX_WEIGHTS:
+        raise UserError(
+            f"{names} make a network of {number:,} weights, the limit is {_MAX_WEIGHTS:,}: lower "
+            "them"
+        )
 
 
 def resolve(config: KeypointConfig, game: str) -> KeypointConfig:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from permakey_tf.configs import Config, setting
+from permakey_tf.configs import MAX_STEPS, Config, setting
 from permakey_tf.errors import UserError
 
 
@@ -20,6 +20,7 @@ class QualityConfig(Config):
         origin="ours",
         unit="pixels",
         low=1,
+        high=200,
     )
     max_epsilon: int = setting(
         16, "Largest distance of the curves.", origin="ours", unit="pixels", low=1, high=200
@@ -48,7 +49,11 @@ class QualityConfig(Config):
         high=1e9,
     )
     probe_frames: int = setting(
-        5000, "The probe is fitted on at most this many frames.", origin="ours", low=1
+        5000,
+        "The probe is fitted on at most this many frames.",
+        origin="ours",
+        low=1,
+        high=MAX_STEPS,
     )
     peak_radius: int = setting(
         4,
@@ -60,7 +65,11 @@ class QualityConfig(Config):
         high=200,
     )
     quality_seed: int = setting(
-        0, "Seed of random keypoints, shuffled frames and bars.", origin="ours", low=0
+        0,
+        "Seed of random keypoints, shuffled frames and bars.",
+        origin="ours",
+        low=0,
+        high=2**63 - 1,
     )
 
     def __post_init__(self):

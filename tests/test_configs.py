@@ -8,7 +8,7 @@ from absl import flags as absl_flags
 from conftest import tiny_config
 
 from flags import common
-from permakey_tf import agent_configs, configs
+from permakey_tf import agent_configs, configs, quality_config, schema
 from permakey_tf.errors import UserError
 
 CLASSES = [
@@ -28,6 +28,7 @@ AGENT_CLASSES = [
     agent_configs.ValidationConfig,
     agent_configs.AgentLoggingConfig,
 ]
+ALL_CLASSES = [*CLASSES[:-1], *AGENT_CLASSES, quality_config.QualityConfig]
 FLAG_FOLDER = Path(__file__).parents[1] / "flags"
 FLAG_FILES = sorted(FLAG_FOLDER.rglob("*.cfg"))
 PRESET_FOLDER = FLAG_FOLDER / "presets"
@@ -77,7 +78,13 @@ def test_dicts_with_missing_or_unknown_settings_are_refused(odd):
     ("config_class", "values", "message"),
     [
         (configs.TrainingConfig, {"learning_rate": 0.0}, r"learning_rate=0\.0 .* > 0"),
-        (configs.TrainingConfig, {"learning_rate": float("nan")}, "learning_rate=nan"),
+        (configs.TrainingConfig, {"learning_rate": float("nan")}, "learning_rate .* finite"),
+        (configs.TrainingConfig, {"learning_rate": float("inf")}, "learning_rate .* finite"),
+        (configs.TrainingConfig, {"learning_rate": 10**400}, "learning_rate .* finite"),
+        (configs.TrainingConfig, {"batch_size": 10**9}, "batch_size=1000000000"),
+        (configs.TrainingConfig, {"batch_size": True}, "batch_size must be a whole number"),
+        (configs.TrainingConfig, {"noise": 1}, "noise must be a text"),
+        (configs.VAEConfig, {"vae_filters": (4, 4, 4, "8")}, r"vae_filters\[3\] must be"),
         (configs.TrainingConfig, {"batch_norm_momentum": 1.0}, "< 1"),
         (configs.PointNetConfig, {"num_keypoints": 0}, "num_keypoints=0"),
         (configs.VAEConfig, {"vae_strides": (1, 3, 2, 1)}, "vae_strides=1,3,2,1"),
@@ -91,6 +98,63 @@ def test_dicts_with_missing_or_unknown_settings_are_refused(odd):
 def test_values_out_of_range_are_refused_by_name(config_class, values, message):
     with pytest.raises(UserError, match=message):
         config_class(**values)
+
+
+@pytest.mark.parametrize("config_class", ALL_CLASSES)
+def test_whole_numbers_have_bounds_and_other_numbers_are_finite(config_class):
+    """Whatever cannot be meant is refused in one line, before anything of that size is made."""
+    default = config_class()
+    for field in leaf_fields(config_class):
+        value = getattr(default, field.name)
+        is_tuple = isinstance(value, tuple)
+        kind = schema.type_hints(config_class)[field.name]
+        if "int" in str(kind):
+            for absurd in (-(10**30), 10**30):
+                with pytest.raises(UserError, match=field.name):
+                    config_class(**{field.name: (absurd,) * len(value) if is_tuple else absurd})
+        if "float" in str(kind):
+            for absurd in (float("nan"), float("inf"), float("-inf")):
+                with pytest.raises(UserError, match=field.name):
+                    config_class(**{field.name: absurd})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patch_size": 20}, "patch_size=20: the map of encoder layer 0 has 20 features"),
+        ({"patch_size": 10}, "patch_size=10: the map of encoder layer 1 has 10 features"),
+        ({"patch_size": 9}, None),
+        ({"vae_kernel_sizes": (3, 21, 3, 3)}, "vae_kernel_sizes=3,21,3,3: frames have 20 pixels"),
+        ({"pointnet_kernel_sizes": (3, 3, 3, 99)}, "pointnet_kernel_sizes"),
+        ({"vae_kernel_sizes": (20, 3, 3, 3)}, None),
+        ({"transporter_kernel_sizes": (99, 3, 3, 3)}, None),  # of the other method
+        ({"transporter_kernel_sizes": (99, 3, 3, 3), "method": "transporter"}, "no kernel may be"),
+        ({"vae_kernel_sizes": (99, 3, 3, 3), "method": "transporter"}, None),
+        # 8 p^2 C = 8 * 81 * 4096 inputs of 4096 units each.
+        (
+            {"patch_size": 9, "vae_filters": (4096, 8, 8, 8), "lsp_hidden_sizes": (4096, 8)},
+            "patch_size and lsp_hidden_sizes make a network of 10,8",
+        ),
+    ],
+)
+def test_settings_must_fit_the_frames(changes, message):
+    config = tiny_config(**changes)
+    if not message:
+        configs.check_fit(config, 20)
+        return
+    with pytest.raises(UserError, match=message):
+        configs.check_fit(config, 20)
+
+
+def test_the_number_of_weights_is_that_of_the_networks():
+    """By hand, of a patch of 2 x 2 x 4 values and a stack of two blocks."""
+    config = tiny_config(vae_filters=(4, 8), vae_kernel_sizes=(3, 5), vae_strides=(1, 1))
+    counted = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(configs, "_check_weights", lambda number, names: counted.append(number))
+        configs.check_fit(config, 20)
+    assert counted[0] == 9 * 3 * 4 + 25 * 4 * 8  # of the encoder
+    assert counted[2] == 128 * 16 + 16 * 8 + 8 * 16  # layer 0: 8 * 2 * 2 * 4 inputs, hidden 16, 8
 
 
 def test_the_papers_number_of_keypoints_is_filled_in():

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from permakey_tf.configs import KeypointConfig
+from permakey_tf.configs import KeypointConfig, check_fit
 from permakey_tf.ops import spatial
 from permakey_tf.types import Keypoints, Losses, View
 
@@ -19,6 +19,9 @@ class KeypointModel(keras.Model):
       channels: C, 3 or 1.
       name: of the method.
 
+    Raises:
+      UserError: settings that make no sense for frames of this size.
+
     Attributes:
       frames_per_example: 1 where an example is one frame, 2 where it is a pair.
       modules: {name: keras.Model}; each has its own loss and its own optimizer.
@@ -27,6 +30,7 @@ class KeypointModel(keras.Model):
     frames_per_example = 1
 
     def __init__(self, config: KeypointConfig, image_size: int, channels: int, name: str):
+        check_fit(config, image_size)
         dtype = "mixed_bfloat16" if config.training.precision == "bfloat16" else "float32"
         super().__init__(name=name, dtype=dtype)
         self.config, self.image_size, self.channels = config, image_size, channels

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from permakey_tf.agent_configs import AgentLoggingConfig, LearningConfig
-from permakey_tf.configs import flatten
+from permakey_tf.configs import check_kernels, flatten
 from permakey_tf.data.replay import SequenceReplay
 from permakey_tf.envs.atari import episode_seed
 from permakey_tf.envs.games import make_game
@@ -93,6 +93,7 @@ def build_player(folder: AgentFolder) -> Player:
 def build_network(folder: AgentFolder, vision, num_actions: int) -> RecurrentQNetwork:
     """An untrained network with its variables made, from the run's seed."""
     config, frames = folder.config, folder.keypoints.frames
+    check_kernels(config.encoder, "cnn", frames.image_size)
     tf.keras.utils.set_random_seed(config.learning.seed)
     num_keypoints = folder.keypoints.config.pointnet.num_keypoints
     network = build_q_network(config, num_keypoints, num_actions)

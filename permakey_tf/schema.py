@@ -1,0 +1,126 @@
+"""Checks what a JSON file holds against the Python types of what it describes.
+
+The types are those of the dataclasses and TypedDicts that the program works with, so a file has no
+schema beside them. Every problem is one line that names the place in the file.
+"""
+
+import dataclasses
+import functools
+import json
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from permakey_tf.errors import UserError
+
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a finite number",
+    str: "a text",
+    list: "a list",
+    tuple: "a list",
+    dict: "an object {...}",
+}
+_MAX_SHOWN = 40  # characters of a wrong value in a message
+type_hints = functools.cache(typing.get_type_hints)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object of a JSON file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      UserError: it cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: not valid JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: it holds no object {{...}}")
+    return content
+
+
+def parse(hint, value, path: str = "", *, complete: bool = False):
+    """The object of type `hint` that a plain value describes.
+
+    Args:
+      hint: bool, int, float, str, Any, a dataclass or a TypedDict; a list, tuple[T, ...] or
+        dict[str, T] of such; any of them `| None`. A TypedDict may have more names than it says.
+      value: as `json` gives it.
+      path: place of the value in its file, such as "training.batch_size".
+      complete: whether a dataclass needs its fields with defaults, too.
+
+    Raises:
+      UserError: naming the place, what must be there and what is.
+    """
+    origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if origin is Any:
+        return value
+    if origin is types.UnionType:
+        if value is None and types.NoneType in arguments:
+            return None
+        (hint,) = (argument for argument in arguments if argument is not types.NoneType)
+        return parse(hint, value, path, complete=complete)
+    if dataclasses.is_dataclass(origin) or typing.is_typeddict(origin):
+        return _parse_fields(origin, _of_type(dict, value, path), path, complete)
+    value = _of_type(origin, value, path)
+    if not arguments:
+        return value
+    if origin is dict:
+        return {
+            name: parse(arguments[1], part, _join(path, name), complete=complete)
+            for name, part in value.items()
+        }
+    return origin(
+        parse(arguments[0], part, f"{path}[{i}]", complete=complete) for i, part in enumerate(value)
+    )
+
+
+def _of_type(kind: type, value, path: str):
+    accepted = {tuple: (list, tuple), float: (int, float)}.get(kind, kind)
+    fits = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
+    if fits and kind is float:
+        fits = abs(value) <= sys.float_info.max  # neither NaN nor infinite, nor a huge int
+    if not fits:
+        shown = repr(value)
+        shown = shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
+        raise UserError(f"{path or 'the content'} must be {_WORDS[kind]}, not {shown}")
+    return value
+
+
+def _parse_fields(kind, values: dict[str, Any], path: str, complete: bool):
+    hints = type_hints(kind)
+    if typing.is_typeddict(kind):
+        required, known = kind.__required_keys__, {*hints, *values}
+    else:
+        fields = dataclasses.fields(kind)
+        known = {field.name for field in fields}
+        required = {field.name for field in fields if complete or _has_no_default(field)}
+    odd = sorted((required - set(values)) | (set(values) - known))
+    if odd:
+        raise UserError(
+            f"{path or kind.__name__}: settings missing or unknown: {', '.join(odd)[:200]}"
+        )
+    parsed = {
+        name: parse(hints[name], value, _join(path, name), complete=complete)
+        for name, value in values.items()
+        if name in hints
+    }
+    return values | parsed if typing.is_typeddict(kind) else kind(**parsed)
+
+
+def _has_no_default(field: dataclasses.Field) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
