@@ -30,6 +30,7 @@ import numpy as np
 
 from permakey_tf import disk
 from permakey_tf.data.npz import NpzFile, map_npy
+from permakey_tf.data.repeats import RepeatCounter, check_distinct
 from permakey_tf.errors import UserError
 from permakey_tf.types import Objects, Step
 
@@ -329,6 +330,7 @@ class FrameStoreWriter:
         self._episode = -1
         self._values = {"episodes": [], "actions": [], "rewards": []}
         self._boxes = _Boxes()
+        self.repeats = RepeatCounter()
         self._open_files = contextlib.ExitStack()
         with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -382,6 +384,7 @@ class FrameStoreWriter:
         self._values["actions"].append(-1 if starts else step.action)
         self._values["rewards"].append(0.0 if starts else step.reward)
         self._splits[split] += 1
+        self.repeats.append(frame, split, starts)
         data = np.ascontiguousarray(frame).data.cast("B")
         self._sha256.update(data)
         with self._explained():
@@ -392,16 +395,19 @@ class FrameStoreWriter:
 
         Args:
           about: JSON-compatible entries for the manifest, beside those that are made here
-            (format, shape, splits, episodes, hashes).
+            (format, shape, splits, episodes, repeats, hashes).
 
         Raises:
-          UserError: a split is empty, the disk is full, or the name was taken meanwhile.
+          UserError: a split is empty, no two frames differ, the disk is full, or the name was
+            taken meanwhile.
         """
         empty = [split for split, count in self._splits.items() if not count]
         if empty:
             raise UserError(
                 f"{self.path}: no frames for {' and '.join(empty)}; collect more frames"
             )
+        repeats = self.repeats.counts()
+        check_distinct(repeats, self.path)
         with self._explained():
             if self._write_header(len(self)) != self._header:
                 raise RuntimeError("the length of numpy's header has changed")
@@ -414,6 +420,7 @@ class FrameStoreWriter:
                 "shape": [len(self), *self._shape],
                 "splits": self._splits,
                 "episodes": self.num_episodes,
+                "repeats": repeats,
                 **about,
                 "sha256": hashes,
             }

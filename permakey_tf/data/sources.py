@@ -17,6 +17,7 @@ import permakey_tf
 from permakey_tf.configs import CollectionConfig, canonical_game
 from permakey_tf.data.frames import SPLITS, FrameStore, FrameStoreWriter, check_new
 from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
+from permakey_tf.data.repeats import repeat_notes, without_blank_end
 from permakey_tf.errors import UserError
 from permakey_tf.types import Step
 
@@ -76,6 +77,7 @@ def build_store(config: CollectionConfig, path: str | Path, progress: bool = Tru
             bar.update()
         if len(writer) < total:
             raise UserError(f"{path}: the source ended after {len(writer)} of {total} frames")
+        notes += repeat_notes(writer.repeats.counts())
         return writer.finish(_about(config, source, notes))
 
 
@@ -221,14 +223,17 @@ def _open_gymnasium(config: CollectionConfig) -> Play:
     env = open_gymnasium(config.env_id)
     discrete = isinstance(env.action_space, gymnasium.spaces.Discrete)
     columns = frozenset({"actions", "rewards"} if discrete else {"rewards"})
-    origin = {"env_id": config.env_id, "policy": "random"}
-    return Play(_gymnasium_episodes(env, config, discrete), columns, origin)
+    origin = {"env_id": config.env_id, "policy": "random", "blank_ends_left_out": 0}
+    return Play(_gymnasium_episodes(env, config, discrete, origin), columns, origin)
 
 
-def _gymnasium_episodes(env, config: CollectionConfig, discrete: bool) -> Iterator[Iterator[Step]]:
+def _gymnasium_episodes(
+    env, config: CollectionConfig, discrete: bool, origin: dict[str, Any]
+) -> Iterator[Iterator[Step]]:
     with contextlib.closing(env):
         for episode in itertools.count():
-            yield _gymnasium_episode(env, config, discrete, episode)
+            steps = _gymnasium_episode(env, config, discrete, episode)
+            yield without_blank_end(steps, origin)
 
 
 def _gymnasium_episode(env, config, discrete: bool, episode: int) -> Iterator[Step]:
