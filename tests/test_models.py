@@ -272,6 +272,43 @@ def test_moving_statistics_follow_the_batch_in_training_only():
     np.testing.assert_allclose(norm.moving_variance, 0.5 + 0.5 * variance, rtol=1e-3)
 
 
+def naive_lspn(network, features, patch_size, epsilon=1e-3):
+    """[B, H, W, C] -> predictions in training and the last norm's inputs, patch by patch."""
+    batch, height, width, channels = features.shape
+    p, rows, columns = patch_size, -(-height // patch_size), -(-width // patch_size)
+    whole = (slice(None), slice(height // p), slice(width // p))
+    padded = np.zeros([batch, (rows + 2) * p, (columns + 2) * p, channels])
+    padded[:, p : p + height, p : p + width] = features
+    outputs = np.empty([batch, rows, columns, 8 * p * p * channels])
+    centre = np.zeros([3 * p, 3 * p], bool)
+    centre[p : 2 * p, p : 2 * p] = True
+    for b, row, column in np.ndindex(batch, rows, columns):
+        window = padded[b, row * p : (row + 3) * p, column * p : (column + 3) * p]
+        outputs[b, row, column] = window[~centre].ravel()
+    outputs = outputs @ network.first.kernel.numpy()
+    for norm, dense in zip(network.norms, [*network.hidden, network.last], strict=True):
+        inputs, counted = outputs, outputs[whole].reshape(-1, outputs.shape[-1])
+        scaled = (inputs - counted.mean(0)) / np.sqrt(counted.var(0) + epsilon)
+        hidden = np.maximum(scaled * norm.gamma.numpy() + norm.beta.numpy(), 0)
+        outputs = hidden @ dense.kernel.numpy()[0, 0]
+    return outputs + network.last.bias.numpy(), counted
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 4), (5, 4), (4, 7), (5, 7)])
+def test_lspn_statistics_are_those_of_whole_patches(height, width):
+    network = make_lspn(lsp_layers=(0,)).networks[0]
+    features = np.random.default_rng(0).uniform(size=[3, height, width, 4]).astype(np.float32)
+    features[:, -1] *= 3  # what an odd side's last patches hold is unlike the rest
+    features[:, :, -1] *= 3
+    network(features)
+    expected, counted = naive_lspn(network, features, 2)
+    np.testing.assert_allclose(network(features, training=True), expected, atol=1e-4)
+    norm, moved = network.norms[-1], 1 - network.norms[-1].momentum
+    np.testing.assert_allclose(norm.moving_mean, moved * counted.mean(0), rtol=1e-3, atol=1e-6)
+    variance = counted.var(0, ddof=1)
+    np.testing.assert_allclose(norm.moving_variance, 1 - moved + moved * variance, rtol=1e-4)
+
+
 def test_error_maps_are_aligned_and_in_range_for_odd_layers():
     # 20 pixels: layers 2 and 3 have 5 features, which p = 2 does not divide.
     model = PermaKey(tiny_config(lsp_layers=(0, 1, 2, 3)), SIZE, 3)

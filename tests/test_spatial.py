@@ -215,3 +215,10 @@ def test_constant_maps_give_finite_gradients():
 def test_unknown_modes_are_refused(function):
     with pytest.raises(ValueError, match="nonsense"):
         function("nonsense")
+
+
+def test_whole_patches():
+    assert spatial.whole_patches(21, 21, 2) == (10, 10)
+    assert spatial.whole_patches(21, 6, 2) == (10, 3)
+    assert spatial.whole_patches(42, 6, 2) is None  # there is no other patch
+    assert spatial.whole_patches(3, 21, 4) is None  # there is no whole patch

@@ -36,14 +36,33 @@ class BatchNorm(keras.layers.Layer):
         self.moving_mean = weight("moving_mean", "zeros", False)
         self.moving_variance = weight("moving_variance", "ones", False)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, extent: tuple[int, int] | None = None):
+        """[B, h, w, C] -> the same, normalised.
+
+        Args:
+          inputs: [B, h, w, C].
+          training: normalises by the batch's statistics, and moves the averages towards them.
+          extent: rows and columns from the top left over which the batch's statistics are taken;
+            all locations are normalised by them. None: all of them.
+        """
+        if training and extent is not None:
+            outputs, mean, variance = self._normalize_by_part(inputs, *extent)
+        else:
+            outputs, mean, variance = self._fused(inputs, training)
+        if training:
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return outputs
+
+    def _fused(self, inputs, training):
+        """Normalised inputs, and the batch's mean and unbiased variance where it is training."""
         statistics = {}
         if not training:
             statistics = {
                 "mean": tf.convert_to_tensor(self.moving_mean),
                 "variance": tf.convert_to_tensor(self.moving_variance),
             }
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        return tf.compat.v1.nn.fused_batch_norm(
             inputs,
             tf.convert_to_tensor(self.gamma),
             tf.convert_to_tensor(self.beta),
@@ -51,10 +70,22 @@ class BatchNorm(keras.layers.Layer):
             is_training=training,
             **statistics,
         )
-        if training:
-            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
-        return outputs
+
+    def _normalize_by_part(self, inputs, rows, columns):
+        """As `_fused` in training, the statistics being those of inputs[:, :rows, :columns]."""
+        part = tf.cast(inputs[:, :rows, :columns], tf.float32)
+        mean, variance = tf.nn.moments(part, axes=[0, 1, 2])
+        outputs = tf.nn.batch_normalization(
+            tf.cast(inputs, tf.float32),
+            mean,
+            variance,
+            tf.convert_to_tensor(self.beta),
+            tf.convert_to_tensor(self.gamma),
+            self.epsilon,
+        )
+        number = tf.cast(tf.size(part) / part.shape[-1], tf.float32)
+        unbiased = variance * number / tf.maximum(number - 1.0, 1.0)
+        return tf.cast(outputs, inputs.dtype), mean, unbiased
 
 
 class ConvBlock(keras.layers.Layer):

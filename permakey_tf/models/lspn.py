@@ -35,7 +35,9 @@ class LSPN(keras.layers.Layer):
         features [B, H, W, C] -> NeighbourhoodDense -> (norm, ReLU, 1x1 conv) x n -> [B, h, w, ppC]
 
     Weights are shared over locations, so the hidden layers are 1x1 convolutions. There is one
-    network per chosen encoder layer, trained by the mean squared prediction error alone.
+    network per chosen encoder layer, trained by the mean squared prediction error alone. Where p
+    does not divide a side of the map, the last patches are filled up with zeros: they are
+    predicted, but the normalisation's statistics in training are those of the whole patches.
 
     Args:
       config: hidden sizes, depth ("4-layer" puts one hidden layer of 8ppC units in front), p.
@@ -60,9 +62,10 @@ class LSPN(keras.layers.Layer):
 
     def call(self, features, training=False):
         """[B, H, W, C] -> [B, ceil(H/p), ceil(W/p), p*p*C], predicted patches."""
+        whole = spatial.whole_patches(*features.shape[1:3], self.first.patch_size)
         outputs = self.first(features)
         for norm, dense in zip(self.norms, [*self.hidden, self.last], strict=True):
-            outputs = dense(tf.nn.relu(norm(outputs, training=training)))
+            outputs = dense(tf.nn.relu(norm(outputs, training=training, extent=whole)))
         return outputs
 
 

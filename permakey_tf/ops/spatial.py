@@ -143,6 +143,16 @@ def patch_mask(height: int, width: int, patch_size: int) -> np.ndarray:
     return cells.reshape(rows, columns, p * p)
 
 
+def whole_patches(height: int, width: int, patch_size: int) -> tuple[int, int] | None:
+    """Rows and columns of the patches that lie wholly inside a map.
+
+    None where that is all of them, or none at all: a map smaller than a patch.
+    """
+    whole = height // patch_size, width // patch_size
+    divides = not (height % patch_size or width % patch_size)
+    return None if divides or 0 in whole else whole
+
+
 def neighbourhood_kernel(weights: tf.Tensor, patch_size: int, channels: int) -> tf.Tensor:
     """Turns a dense layer over the eight neighbouring patches into a convolution kernel.
 
