@@ -21,8 +21,7 @@ def main():
     from permakey_tf.training.keypoints import KeypointTrainer
     from permakey_tf.training.runs import FrameSpec, RunFolder
 
-    folder = RunFolder.create_or_resume(command.logdir, command.keypoints, FrameSpec.of(store))
-    with folder.locked():
+    with RunFolder.held(command.logdir, command.keypoints, FrameSpec.of(store)) as folder:
         print(f"device: {prepare_device()}")
         trainer = KeypointTrainer(folder, store, command.logging)
         done = f"step {trainer.progress.step} of {trainer.num_steps}"

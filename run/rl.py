@@ -16,8 +16,7 @@ def train(command):
     from permakey_tf.training.agent import AgentTrainer
     from permakey_tf.training.runs import AgentFolder
 
-    folder = AgentFolder.create_or_resume(command.logdir, command.agent, command.keypoints)
-    with folder.locked():
+    with AgentFolder.held(command.logdir, command.agent, command.keypoints) as folder:
         trainer = AgentTrainer(folder, command.logging)
         done = f"step {trainer.progress.step} of {command.agent.learning.num_steps}"
         print(f"run folder: {folder.path} (at {done})", flush=True)

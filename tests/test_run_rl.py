@@ -293,10 +293,31 @@ class TestRefusals:
     def test_policies_on_other_keypoints_are_not_tested_together(self, finished, tmp_path):
         other = tmp_path / "other"
         shutil.copytree(finished[0], other)
-        file = other / "keypoints" / "config.json"
-        file.write_text(file.read_text().replace('"max_steps": 2', '"max_steps": 3'))
+        for file in (other / "config.json", other / "keypoints" / "config.json"):
+            file.write_text(file.read_text().replace('"max_steps": 2', '"max_steps": 3'))
         result = run(mode="evaluate", runs=f"{finished[0]},{other}", out=tmp_path)
         refused(result, "--runs: the keypoints' max_steps is 2", "and 3 in")
+
+    def test_keypoints_that_were_swapped_or_edited_are_not_seen_with(self, finished, tmp_path):
+        """On evaluating, loading and resuming alike; the right ones, put back, are taken."""
+        folder, other = tmp_path / "run", train_keypoints(tmp_path, noise="vertical", seed=1)
+        shutil.copytree(finished[0], folder)
+        config = AgentFolder.open(folder).config
+        for name, content in (
+            ("checkpoints/best.npz", (other / "checkpoints" / "best.npz").read_bytes()),
+            ("config.json", (other / "config.json").read_bytes()),
+        ):
+            file = folder / "keypoints" / name
+            right = file.read_bytes()
+            file.write_bytes(content)
+            words = rf"keypoints/{name} is not the one that this agent was trained on"
+            with pytest.raises(UserError, match=words):
+                AgentFolder.open(folder)
+            keypoints = RunFolder.open(finished[0] / "keypoints")
+            with pytest.raises(UserError, match=words):
+                AgentFolder.create_or_resume(folder, config, keypoints)
+            file.write_bytes(right)
+            AgentFolder.create_or_resume(folder, config, keypoints)
 
     def test_other_settings_and_other_keypoints_in_the_same_folder(self, finished, tmp_path):
         folder, config = AgentFolder.open(finished[0]), AgentConfig()

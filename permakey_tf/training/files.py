@@ -3,9 +3,10 @@ whenever the process dies; reading one that a dying process has appended to."""
 
 import contextlib
 import csv
-import os
+import secrets
 from pathlib import Path
 
+from permakey_tf import disk
 from permakey_tf.errors import UserError
 
 
@@ -30,14 +31,14 @@ def replaced(path: Path):
     Raises:
       OSError: as the file system does; `path` is as it was then.
     """
-    partial = path.with_name(path.name + ".partial")
+    # A name of its own: where two processes write, each file is one process's, whole.
+    partial = path.with_name(f"{path.name}.partial-{secrets.token_hex(4)}")
     try:
         with partial.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            disk.sync(file)
         partial.replace(path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
 

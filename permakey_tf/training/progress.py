@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from permakey_tf.configs import KeypointConfig
-from permakey_tf.errors import UserError
 from permakey_tf.training import checkpoint
 from permakey_tf.training.runs import FrameSpec, RunFolder, left_by_an_early_death
 
@@ -58,19 +57,12 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
     if not path.exists() or left_by_an_early_death(path):
         return Status(0, False, False)
     begun = RunFolder.open(path)
-    if not begun.has_checkpoint and not _is_locked(begun):
+    if not begun.has_checkpoint and not begun.in_use:
         return Status(0, False, False)  # whatever its settings were, it takes new ones
     if not frames.content_hash:
         frames = dataclasses.replace(frames, content_hash=begun.frames.content_hash)
-    folder = RunFolder.create_or_resume(path, config, frames)  # exists: compared, not made
+    folder = RunFolder(path, config, frames)
+    folder.compare()
     progress = read_progress(folder) or Progress()
     finished = progress.finished and (path / "evaluation.json").is_file()
-    return Status(progress.step, finished, not finished and _is_locked(folder))
-
-
-def _is_locked(folder: RunFolder) -> bool:
-    try:
-        with folder.locked():
-            return False
-    except UserError:
-        return True
+    return Status(progress.step, finished, not finished and folder.in_use)

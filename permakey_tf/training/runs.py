@@ -8,12 +8,11 @@ evaluation.json, figures/   written at the end
 
 import contextlib
 import dataclasses
-import errno
-import fcntl
 import hashlib
 import json
 from pathlib import Path
 
+from permakey_tf import disk
 from permakey_tf.agent_configs import AgentConfig
 from permakey_tf.configs import KeypointConfig, flatten
 from permakey_tf.data.frames import FrameStore
@@ -23,7 +22,8 @@ from permakey_tf.training import checkpoint, files
 from permakey_tf.training.files import write_text
 
 _FORMAT_VERSION = 1
-_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # as some file systems of clusters say
+# What killed processes leave of files that are replaced; only the lock's holder may remove it.
+_LEFTOVERS = ("config.json", "metrics.csv", "checkpoints/*", "keypoints/*", "keypoints/*/*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,8 @@ def _make_model(config: KeypointConfig, frames: FrameSpec):
 def left_by_an_early_death(path: Path) -> bool:
     """Whether a folder holds no more than a run leaves that was killed before it began."""
     return path.is_dir() and all(
-        file.name in (".lock", "config.json.partial") for file in path.iterdir()
+        file.name == ".lock" or file.name.startswith("config.json.partial")
+        for file in path.iterdir()
     )
 
 
@@ -108,37 +109,57 @@ class Folder:
             raise UserError(f"{path} holds a run of kind {kind!r}, not {cls.kind!r}")
         return content
 
-    def make_or_compare(self, flat) -> None:
+    @contextlib.contextmanager
+    def _held(self, flat):
         """Makes the folder, or checks that what it holds was made with the same settings.
 
-        A run that ended before its first checkpoint has nothing to lose, and takes new settings.
+        Nothing is written before the folder is locked, and it stays locked inside the block. A run
+        that ended before its first checkpoint has nothing to lose, and takes new settings.
 
         Args:
           flat: function of a content to {setting: value}; differences are named.
 
         Raises:
-          UserError: other settings (named), or a folder that is not such a run's.
+          UserError: other settings (named), a folder that is not such a run's, or that is in use.
         """
-        if (self.path / "config.json").exists():
-            then, now = flat(self.read(self.path)), flat(self.content)
-            different = [
-                f"{name} was {then[name]}, now {now[name]}"
-                for name in now
-                if now[name] != then[name]
-            ]
-            if different and self.has_checkpoint:
-                raise UserError(
-                    f"{self.path} holds a run with other settings ({'; '.join(different)}): "
-                    f"{self._remedy}"
-                )
-            if different:
-                with self.locked():  # refuses where a run lives, which has no checkpoint at first
-                    (self.path / "metrics.csv").unlink(missing_ok=True)
-                    self._write_config()
-            return
-        if self.path.exists() and not left_by_an_early_death(self.path):
+        self._refuse_foreign()
+        with self._explained():
+            self.path.mkdir(parents=True, exist_ok=True)
+        with self.locked():
+            self._remove_leftovers()
+            if not (self.path / "config.json").exists():
+                self._write_config()
+            elif self.has_checkpoint:
+                self._compare(flat)
+            elif self._differences(flat):
+                (self.path / "metrics.csv").unlink(missing_ok=True)
+                self._write_config()
+            yield
+
+    def _compare(self, flat) -> None:
+        """Checks, and changes nothing. Raises UserError as `_held`."""
+        if different := self._differences(flat):
+            raise UserError(
+                f"{self.path} holds a run with other settings ({'; '.join(different)}): "
+                f"{self._remedy}"
+            )
+
+    def _differences(self, flat) -> list[str]:
+        then, now = flat(self.read(self.path)), flat(self.content)
+        return [
+            f"{name} was {then[name]}, now {now[name]}" for name in now if now[name] != then[name]
+        ]
+
+    def _refuse_foreign(self):
+        # In this order: a run that starts at this moment makes its config.json first.
+        foreign = self.path.exists() and not left_by_an_early_death(self.path)
+        if foreign and not (self.path / "config.json").exists():
             raise UserError(f"{self.path} exists and is no run folder; choose another --logdir")
-        self._write_config()
+
+    def _remove_leftovers(self):
+        for name in _LEFTOVERS:
+            for file in self.path.glob(f"{name}.partial*"):
+                file.unlink()
 
     @property
     def _remedy(self) -> str:
@@ -151,28 +172,50 @@ class Folder:
 
     def _write_config(self):
         content = {"format_version": _FORMAT_VERSION, "kind": self.kind, **self.content}
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
+        with self._explained():
             write_text(self.path / "config.json", json.dumps(content, indent=2) + "\n")
+
+    @contextlib.contextmanager
+    def _explained(self):
+        try:
+            yield
         except OSError as error:
             raise UserError(f"cannot write the run folder {self.path}: {error.strerror}") from error
 
     @contextlib.contextmanager
     def locked(self):
-        """Refuses a second process that would write into the same folder."""
-        with (self.path / ".lock").open("w") as file:
+        """Keeps other processes from writing into the folder, inside the block.
+
+        Raises:
+          UserError: one of them is writing now, or the folder cannot be locked.
+        """
+        with self._explained():
+            file = (self.path / ".lock").open("ab")
+        with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                kept = disk.lock(file)
             except BlockingIOError as error:
                 raise UserError(f"{self.path} is in use by another process") from error
             except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise
+                raise UserError(
+                    f"cannot lock the run folder {self.path}: {error.strerror}; choose a --logdir "
+                    "on another disk"
+                ) from error
+            if not kept:
                 print(
                     f"note: the file system of {self.path} has no locks: take care that no second "
                     "process works in that folder"
                 )
             yield
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process has locked the folder. Looking makes nothing and disturbs no one."""
+        try:
+            with (self.path / ".lock").open("rb") as file:
+                return disk.is_locked(file)
+        except FileNotFoundError:
+            return False
 
 
 @contextlib.contextmanager
@@ -204,20 +247,38 @@ class RunFolder(Folder):
         return cls(path, *cls._parse(cls.read(path), path))
 
     @classmethod
-    def create_or_resume(cls, path, config: KeypointConfig, frames: FrameSpec) -> "RunFolder":
-        """Makes the folder, or checks that what it holds was made with the same settings.
+    @contextlib.contextmanager
+    def held(cls, path, config: KeypointConfig, frames: FrameSpec):
+        """Makes the folder, or resumes what was made with the same settings; locked in the block.
+
+        Yields:
+          The RunFolder.
 
         Raises:
-          UserError: other settings or frames (named), or a folder that is not a keypoint run's.
+          UserError: other settings or frames (named), a folder that is not a keypoint run's, or
+            one in which another process works. Nothing was written then.
         """
         folder = cls(path, config, frames)
+        with folder._held(folder._flat):
+            yield folder
 
-        def flat(content):
-            config, frames = cls._parse(content, path)
-            return {**flatten(config), **dataclasses.asdict(frames)}
+    @classmethod
+    def create_or_resume(cls, path, config: KeypointConfig, frames: FrameSpec) -> "RunFolder":
+        """As `held`, but for a folder that no other process can be using: not locked any more."""
+        with cls.held(path, config, frames) as folder:
+            return folder
 
-        folder.make_or_compare(flat)
-        return folder
+    def compare(self) -> None:
+        """Checks that the run on disk was made with these settings and frames; writes nothing.
+
+        Raises:
+          UserError: it was not (the differences are named), or is damaged.
+        """
+        self._compare(self._flat)
+
+    def _flat(self, content):
+        config, frames = self._parse(content, self.path)
+        return {**flatten(config), **dataclasses.asdict(frames)}
 
     @staticmethod
     def _parse(content, path) -> tuple[KeypointConfig, FrameSpec]:
@@ -280,9 +341,15 @@ class AgentFolder(Folder):
 
     @classmethod
     def open(cls, path) -> "AgentFolder":
-        """Opens an existing run folder. Raises UserError where `path` is none."""
+        """Opens an existing run folder.
+
+        Raises:
+          UserError: `path` is none, or its keypoints are not those that the agent was trained on.
+        """
         config, _ = cls._parse(cls.read(path), path)
-        return cls(path, config, RunFolder.open(Path(path) / "keypoints"))
+        folder = cls(path, config, RunFolder.open(Path(path) / "keypoints"))
+        folder._check_keypoints()
+        return folder
 
     @staticmethod
     def _parse(content, path) -> tuple[AgentConfig, str]:
@@ -291,34 +358,65 @@ class AgentFolder(Folder):
             return AgentConfig.from_dict(content["settings"]), content["keypoints"]["weights"]
 
     @classmethod
-    def create_or_resume(cls, path, config: AgentConfig, keypoints: RunFolder) -> "AgentFolder":
-        """Makes the folder with a copy of the keypoint run, or checks that it was made the same.
+    @contextlib.contextmanager
+    def held(cls, path, config: AgentConfig, keypoints: RunFolder):
+        """Makes the folder with a copy of the keypoints, or resumes it; locked in the block.
+
+        Yields:
+          The AgentFolder, whose keypoints are its own copy.
 
         Raises:
-          UserError: other settings (named) or another keypoint run, or a folder of something else.
+          UserError: other settings (named) or another keypoint run, a folder of something else, or
+            one in which another process works. Nothing was written then.
         """
-
-        def flat(content):
-            config, weights = cls._parse(content, path)
-            return {**flatten(config), "keypoint run": weights}
-
         folder = cls(path, config, keypoints)
-        folder.make_or_compare(flat)
-        copy = folder.path / "keypoints"
-        for source in (keypoints.path / "config.json", keypoints.best_checkpoint):
-            target = copy / source.relative_to(keypoints.path)
-            if not (folder.has_checkpoint and target.exists()):
+        with folder._held(folder._flat):
+            folder._copy_keypoints()
+            resumed = cls(path, config, RunFolder.open(folder.path / "keypoints"))
+            if folder.has_checkpoint:
+                resumed._check_keypoints()
+            elif resumed.content != folder.content:
+                raise UserError(
+                    f"{keypoints.path} has changed while it was copied: is it still being trained? "
+                    "Start again when it is done"
+                )
+            yield resumed
+
+    @classmethod
+    def create_or_resume(cls, path, config: AgentConfig, keypoints: RunFolder) -> "AgentFolder":
+        """As `held`, but for a folder that no other process can be using: not locked any more."""
+        with cls.held(path, config, keypoints) as folder:
+            return folder
+
+    def _flat(self, content):
+        config, weights = self._parse(content, self.path)
+        return {**flatten(config), "keypoint run": weights}
+
+    def _copy_keypoints(self):
+        """Copies what is used of the keypoint run; what an agent was trained on stays."""
+        for source in (self.keypoints.path / "config.json", self.keypoints.best_checkpoint):
+            target = self.path / "keypoints" / source.relative_to(self.keypoints.path)
+            if not (self.has_checkpoint and target.exists()):
                 content = source.read_bytes()
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with files.replaced(target) as file:
                     file.write(content)
-        resumed = cls(path, config, RunFolder.open(copy))
-        if not folder.has_checkpoint and resumed.content != folder.content:
-            raise UserError(
-                f"{keypoints.path} has changed while it was copied: is it still being trained? "
-                "Start again when it is done"
-            )
-        return resumed
+
+    def _check_keypoints(self):
+        """Compares the run's copy of the keypoints with what its config.json says of them."""
+        with _naming(self.path):
+            then = self.read(self.path)["keypoints"]
+            settings = KeypointConfig.from_dict(then["settings"])
+        if then["weights"] != self.content["keypoints"]["weights"]:
+            changed = self.keypoints.best_checkpoint
+        elif settings != self.keypoints.config:
+            changed = self.keypoints.path / "config.json"
+        else:
+            return
+        raise UserError(
+            f"{changed} is not the one that this agent was trained on (see {self.path}/config.json)"
+            ": copy that one back from the keypoint run, or train the agent anew"
+        )
 
     @property
     def _remedy(self) -> str:

@@ -1,0 +1,174 @@
+"""Run folders on disk: who may write when. Nothing here needs TensorFlow."""
+
+import errno
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import tiny_config
+
+from permakey_tf.errors import UserError
+from permakey_tf.training import checkpoint, files
+from permakey_tf.training.progress import read_status
+from permakey_tf.training.runs import FrameSpec, RunFolder
+
+ROOT = Path(__file__).parents[1]
+FRAMES = FrameSpec("toy", 20, 3, "hash")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run"
+
+
+def names(path):
+    return sorted(str(file.relative_to(path)) for file in path.rglob("*"))
+
+
+class TestStartsAtTheSameMoment:
+    @pytest.fixture(scope="class")
+    def races(self, tmp_path_factory):
+        """(folder, [(settings, outcome)]) of six races, three of them of equal commands."""
+        folder = tmp_path_factory.mktemp("races")
+        starters = [[{"seed": i} for i in range(4)], [{}] * 4] * 3
+        done = subprocess.run(
+            [sys.executable, ROOT / "tests" / "starters.py", folder, json.dumps(starters)],
+            cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return [(folder / str(i), met) for i, met in enumerate(json.loads(done.stdout))]
+
+    def test_one_trains_and_the_others_are_refused_in_one_line(self, races):
+        for folder, met in races:
+            outcomes = sorted(outcome for _, outcome in met)
+            assert outcomes == [f"{folder} is in use by another process"] * 3 + ["won"]
+
+    def test_the_settings_on_disk_are_those_that_are_trained(self, races):
+        for folder, met in races:
+            (won,) = (settings for settings, outcome in met if outcome == "won")
+            assert RunFolder.open(folder).config == tiny_config(**won)
+            assert names(folder) == [".lock", "config.json"]
+
+
+def test_nothing_is_written_where_another_process_works(path):
+    with RunFolder.held(path, tiny_config(seed=1), FRAMES):
+        before = {name: (path / name).stat().st_mtime_ns for name in names(path)}
+        refused = pytest.raises(UserError, match="in use by another process")
+        with refused, RunFolder.held(path, tiny_config(seed=2), FRAMES):
+            pass
+        assert {name: (path / name).stat().st_mtime_ns for name in names(path)} == before
+    with RunFolder.held(path, tiny_config(seed=2), FRAMES):  # the lock ends with the block
+        pass
+
+
+def test_what_killed_processes_left_is_removed_by_the_next(path):
+    config = tiny_config()
+    RunFolder.create_or_resume(path, config, FRAMES)
+    (path / "checkpoints").mkdir()
+    for name in ("config.json.partial", "checkpoints/latest.npz.partial-1234"):
+        (path / name).touch()
+    RunFolder.create_or_resume(path, config, FRAMES)
+    assert names(path) == [".lock", "checkpoints", "config.json"]
+
+
+@pytest.mark.parametrize("foreign", ["thesis.txt", "metrics.csv"])
+def test_a_folder_of_something_else_is_left_as_it_is(path, foreign):
+    path.mkdir()
+    (path / foreign).touch()
+    refused = pytest.raises(UserError, match="no run folder; choose another --logdir")
+    with refused, RunFolder.held(path, tiny_config(), FRAMES):
+        pass
+    assert names(path) == [foreign]
+
+
+def test_two_that_replace_one_file_do_not_meet(tmp_path):
+    file = tmp_path / "evaluation.json"
+    with files.replaced(file) as first:
+        first.write(b"the first")
+        with files.replaced(file) as second:
+            second.write(b"2nd")
+    assert file.read_bytes() == b"the first"
+    assert names(tmp_path) == ["evaluation.json"]
+
+
+class TestLooking:
+    """What a sweep does in a folder that a run may be about to start in."""
+
+    def test_makes_nothing(self, path):
+        RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+        (path / ".lock").unlink()
+        assert read_status(path, tiny_config(), FRAMES) == (0, False, False)
+        assert names(path) == ["config.json"]
+
+    def test_refuses_no_one(self, path, monkeypatch):
+        """A start that meets a look tries again: the look is over at once."""
+        folder = RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+        look = (path / ".lock").open("rb")
+        fcntl.flock(look, fcntl.LOCK_SH)
+        monkeypatch.setattr("time.sleep", lambda _: look.close())
+        with folder.locked():
+            assert look.closed
+
+    def test_sees_whoever_works_there(self, path):
+        config = tiny_config()
+        with RunFolder.held(path, config, FRAMES) as folder:
+            assert folder.in_use
+            assert read_status(path, config, FRAMES).in_use
+            with pytest.raises(UserError, match="seed was 0, now 1"):
+                read_status(path, tiny_config(seed=1), FRAMES)
+        assert not folder.in_use
+
+    def test_changes_no_settings(self, path):
+        folder = RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+        checkpoint.save(folder.best_checkpoint, {})
+        before = (path / "config.json").read_bytes()
+        with pytest.raises(UserError, match="seed was 0, now 1"):
+            read_status(path, tiny_config(seed=1), FRAMES)
+        assert (path / "config.json").read_bytes() == before
+
+
+class TestFileSystems:
+    @pytest.fixture
+    def flock(self, monkeypatch):
+        def answers(number):
+            def refuse(*_):
+                raise OSError(number, os.strerror(number))
+
+            monkeypatch.setattr(fcntl, "flock", refuse)
+
+        return answers
+
+    @pytest.mark.parametrize(
+        "number", [524, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EIO, errno.EINVAL]
+    )
+    def test_without_locks_it_says_so(self, path, flock, number, capsys):
+        flock(number)
+        with RunFolder.held(path, tiny_config(), FRAMES) as folder:
+            (line,) = capsys.readouterr().out.splitlines()
+            assert line.startswith(f"note: the file system of {path} has no locks")
+            assert not folder.in_use
+
+    @pytest.mark.parametrize("number", [errno.ESTALE, errno.EPERM])
+    def test_a_fault_is_one_line(self, path, flock, number):
+        flock(number)
+        with pytest.raises(UserError, match=r"cannot lock the run folder .*run: .*; choose a"):
+            RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+
+    def test_a_held_lock_is_told_in_two_ways(self, path, flock):
+        flock(errno.EACCES)
+        with pytest.raises(UserError, match="in use by another process"):
+            RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+
+    @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, 524])
+    def test_files_are_kept_where_they_cannot_be_synced(self, path, monkeypatch, number):
+        def refuse(_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", refuse)
+        folder = RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+        checkpoint.save(folder.latest_checkpoint, {})
+        assert checkpoint.load(folder.latest_checkpoint) == {}
