@@ -2,15 +2,17 @@
 
 import dataclasses
 import errno
+import functools
 import os
 import signal
 import sys
 import types
 import typing
+from pathlib import Path
 
 from absl import app, flags
 
-from permakey_tf.configs import Config, value_range
+from permakey_tf.configs import Config, canonical_game, plain_name, value_range
 from permakey_tf.errors import UserError
 
 # What a full or protected disk answers, whichever file is written at that moment.
@@ -21,6 +23,67 @@ _DEFINERS = {
     float: flags.DEFINE_float,
     tuple: flags.DEFINE_list,
 }
+
+
+def _at_home(path: str) -> str:
+    """~ is the home folder: the shell leaves it alone within --name=~/folder, and in flag files."""
+    return os.path.expanduser(path)  # noqa: PTH111 (pathlib makes "." of "" and raises for ~nobody)
+
+
+class _PathParser(flags.ArgumentParser):
+    """A path."""
+
+    syntactic_help = "a path; ~ is the home folder"
+
+    def parse(self, argument):
+        return _at_home(argument)
+
+    def flag_type(self):
+        return "path"
+
+
+class _PathListParser(flags.ListParser):
+    """Comma-separated paths."""
+
+    def parse(self, argument):
+        return [_at_home(path) for path in super().parse(argument)]
+
+
+def define_path(
+    name: str, default: str | None, text: str, flag_values: flags.FlagValues = flags.FLAGS
+) -> flags.FlagHolder:
+    """Defines a flag that names a file or folder."""
+    return flags.DEFINE(_PathParser(), name, default, text, flag_values)
+
+
+def define_paths(
+    name: str, default: list[str] | None, text: str, flag_values: flags.FlagValues = flags.FLAGS
+) -> flags.FlagHolder:
+    """Defines a flag that names files or folders, comma-separated."""
+    serializer = flags.CsvListSerializer(",")
+    return flags.DEFINE(_PathListParser(), name, default, text, flag_values, serializer)
+
+
+def fill_in(name: str, template: str, game: str, **others: str) -> str:
+    """The folder that flag `name` gives, with {game} and other placeholders filled in.
+
+    Raises:
+      UserError: there is no such folder, but one as earlier versions would have named it.
+    """
+    path, old = (
+        functools.reduce(
+            lambda text, item: text.replace("{" + item[0] + "}", item[1]),
+            {"game": spelled, **others}.items(),
+            template,
+        )
+        for spelled in (canonical_game(game), plain_name(game))
+    )
+    if Path(old).exists() and not Path(path).exists():
+        raise UserError(
+            f"{old} is of an earlier version, to which {game} was a game of its own: rename it to "
+            f"{path}, or pass --{name}={old}"
+        )
+    return path
 
 
 def _plain_type(hint):
@@ -59,7 +122,8 @@ def define(
         default, text = field.default, _help_text(field)
         if kind is tuple:
             default, text = [str(value) for value in default], f"{text} Comma-separated."
-        definer = _DEFINERS.get(kind, flags.DEFINE_string)
+        plain = define_path if field.metadata["is_path"] else flags.DEFINE_string
+        definer = _DEFINERS.get(kind, plain)
         definer(rename.get(field.name, field.name), default, text, flag_values=flag_values)
 
 

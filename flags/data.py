@@ -2,13 +2,11 @@
 
 from typing import NamedTuple
 
-from absl import flags
-
 from flags import collection as collection_flags
 from flags import common
 from permakey_tf.configs import CollectionConfig, canonical_game
 
-_OUT = flags.DEFINE_string("out", None, "Folder to make; must not exist yet. Unset: data/GAME.")
+_OUT = common.define_path("out", None, "Folder to make; must not exist yet. Unset: data/GAME.")
 # In run.keypoints --seed is the seed of training, and this one is --collect_seed.
 _RENAME = {"collect_seed": "seed"}
 

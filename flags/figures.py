@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from absl import flags
 
+from flags import common
 from permakey_tf.errors import UserError
 from permakey_tf.viz.video import FORMATS
 
@@ -23,19 +24,19 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "needs.",
         flag_values=values,
     )
-    flags.DEFINE_list(
+    common.define_paths(
         "runs",
         [],
         "Run folders of run.keypoints, of either method. Comma-separated.",
         flag_values=values,
     )
-    flags.DEFINE_list(
+    common.define_paths(
         "data",
         [],
         "Frame stores, one for each game of the runs (curves: none). Comma-separated.",
         flag_values=values,
     )
-    flags.DEFINE_string(
+    common.define_path(
         "out",
         "figures",
         "Folder for figure_NAME.png and .pdf, .mp4 or .gif.",

@@ -24,13 +24,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
     for config_class in (KeypointConfig, LoggingConfig, CollectionConfig):
         common.define(config_class, flag_values=values)
-    flags.DEFINE_string(
+    common.define_path(
         "data_dir",
         "data/{game}",
         "Frame store to train on (see run.data); {game} is filled in.",
         flag_values=values,
     )
-    flags.DEFINE_string(
+    common.define_path(
         "logdir",
         "runs/{game}_{method}_seed{seed}",
         "Run folder: checkpoints, metrics, figures. Holding a run with the same settings, it is "
@@ -63,14 +63,11 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     collection = collection_flags.from_flags(values)
     keypoints = resolve(common.build(KeypointConfig, values), collection.game)
     check_fit(keypoints, collection.image_size)
-    names = {
-        "{game}": canonical_game(collection.game),
-        "{method}": keypoints.method,
-        "{seed}": str(keypoints.training.seed),
-    }
-    data_dir, logdir = values["data_dir"].value, values["logdir"].value
-    for placeholder, value in names.items():
-        data_dir, logdir = (x.replace(placeholder, value) for x in (data_dir, logdir))
+    names = {"method": keypoints.method, "seed": str(keypoints.training.seed)}
+    data_dir, logdir = (
+        common.fill_in(name, values[name].value, collection.game, **names)
+        for name in ("data_dir", "logdir")
+    )
     logging = common.build(LoggingConfig, values)
     collect = values["collect"].value
     given = frozenset(name for name in values if values[name].present)
@@ -113,7 +110,7 @@ def open_store(command: Command) -> FrameStore | None:
         return None
     store = FrameStore.open(path)
     held = {
-        "game": canonical_game(store.manifest["game"]),
+        "game": store.game,
         "image_size": store.image_size,
         "channels": store.channels,
     }

@@ -8,20 +8,20 @@ from flags import common
 from permakey_tf.errors import UserError
 from permakey_tf.quality_config import QualityConfig
 
-_RUNS = flags.DEFINE_list("runs", [], "Run folders, comma-separated.")
-_KEYPOINTS_NPZ = flags.DEFINE_list(
+_RUNS = common.define_paths("runs", [], "Run folders, comma-separated.")
+_KEYPOINTS_NPZ = common.define_paths(
     "keypoints_npz",
     [],
     "Files with `centers`, float [N, K, 2], (y, x) in [-1, 1], of any model for the frames of "
     "--data (all of them, or the scored ones); comma-separated.",
 )
-_DATA = flags.DEFINE_string(
+_DATA = common.define_path(
     "data",
     None,
     "Frames with ground truth: a frame store made with --objects (its test split is scored), or a "
     "rollout file .npz (its second half is scored).",
 )
-_OUT = flags.DEFINE_string("out", None, "Folder for tables, values and plots.")
+_OUT = common.define_path("out", None, "Folder for tables, values and plots.")
 _GAME = flags.DEFINE_string(
     "game", None, "The game of a rollout file. Unset: the file's name without .npz."
 )

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from absl import flags
 
+from flags import common
 from permakey_tf.errors import UserError
 
-_RUNS = flags.DEFINE_list(
+_RUNS = common.define_paths(
     "runs", None, "Folders, comma-separated; all runs in and under them are read."
 )
 _TABLE = flags.DEFINE_integer(
@@ -24,7 +25,7 @@ _METRIC = flags.DEFINE_string(
 _STATISTIC = flags.DEFINE_enum(
     "statistic", "iqm", ["iqm", "mean"], "--curves: what is taken over the runs at each step."
 )
-_OUT = flags.DEFINE_string("out", None, "Folder for the files. Unset: report in the first of runs.")
+_OUT = common.define_path("out", None, "Folder for the files. Unset: report in the first of runs.")
 
 
 class Command(NamedTuple):

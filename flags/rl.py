@@ -16,13 +16,13 @@ from permakey_tf.training.progress import read_progress
 from permakey_tf.training.runs import AgentFolder, RunFolder
 
 _QUICK = "flags/presets/quick.cfg"
-_KEYPOINTS = flags.DEFINE_string(
+_KEYPOINTS = common.define_path(
     "keypoints",
     None,
     "Run folder of trained keypoints (see run.keypoints). Unset: the quick preset's, which are "
     "trained first where they are missing.",
 )
-_LOGDIR = flags.DEFINE_string(
+_LOGDIR = common.define_path(
     "logdir",
     "runs/{game}_{method}_{encoder}_seed{seed}",
     "Run folder: checkpoints, replay, metrics. Holding a run with the same settings, it is "
@@ -34,7 +34,7 @@ _MODE = flags.DEFINE_enum(
     ["train", "evaluate"],
     "train an agent, or evaluate the best checkpoints of --runs on unseen seeds.",
 )
-_RUNS = flags.DEFINE_list("runs", [], "--mode=evaluate: run folders of agents, comma-separated.")
+_RUNS = common.define_paths("runs", [], "--mode=evaluate: run folders of agents, comma-separated.")
 _SEEDS = flags.DEFINE_list(
     "seeds",
     [str(seed) for seed in range(10)],
@@ -44,7 +44,7 @@ _SEEDS = flags.DEFINE_list(
 _EPISODES = flags.DEFINE_integer(
     "test_episodes", 10, "--mode=evaluate: episodes of each policy on each seed.", lower_bound=1
 )
-_OUT = flags.DEFINE_string(
+_OUT = common.define_path(
     "out", None, "--mode=evaluate: folder for evaluation.json; unset: the first run's."
 )
 
@@ -96,14 +96,11 @@ def from_flags() -> Training | Test:
     agent = _agree(agent, keypoints)
     make_game(agent.environment)  # refuses one that cannot be played before a folder is made
     names = {
-        "{game}": canonical_game(agent.environment.game),
-        "{method}": keypoints.config.method,
-        "{encoder}": agent.encoder.encoder,
-        "{seed}": str(agent.learning.seed),
+        "method": keypoints.config.method,
+        "encoder": agent.encoder.encoder,
+        "seed": str(agent.learning.seed),
     }
-    logdir = _LOGDIR.value
-    for placeholder, value in names.items():
-        logdir = logdir.replace(placeholder, value)
+    logdir = common.fill_in("logdir", _LOGDIR.value, agent.environment.game, **names)
     return Training(agent, logging, keypoints, logdir)
 
 

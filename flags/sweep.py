@@ -40,7 +40,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "Flag file of every run; the grid's values win over its. Repeatable.",
         **kept,
     )
-    flags.DEFINE_string(
+    common.define_path(
         "out", "runs/sweep", "Folder of the run folders, and of their output in logs/.", **kept
     )
     flags.DEFINE_enum(
@@ -238,7 +238,7 @@ def _frames_to_come(wanted: CollectionConfig) -> FrameSpec:
     """What is known of a store before it is made. Raises UserError for a game there is not."""
     if wanted.source == "ale":
         find_rom(wanted.game)
-    return FrameSpec(canonical_game(wanted.game), wanted.image_size, wanted.channels, "")
+    return FrameSpec(wanted.game, wanted.image_size, wanted.channels, "")
 
 
 def in_words(run: Run, status: Status) -> str:

@@ -7,9 +7,13 @@ released code where the paper is silent, "ours" a choice of this project (see do
 """
 
 import dataclasses
+import difflib
+import functools
 import itertools
 import json
+import re
 import types
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from permakey_tf import schema
@@ -35,9 +39,41 @@ PAPER_NUM_KEYPOINTS = types.MappingProxyType(
 )
 
 
-def canonical_game(name: str) -> str:
-    """One spelling per game: "MsPacman", "ms_pacman" and "Ms-Pacman" all give "mspacman"."""
+# What Gym ids add to a game: ALE/MsPacman-v5, MsPacmanNoFrameskip-v4, MsPacman-ramDeterministic-v0.
+_GYM_ID = re.compile(r"(?:ale)?(?P<game>.+?)(?:ram)?(?:noframeskip|deterministic)?(?:v\d+)?")
+
+
+def plain_name(name: str) -> str:
+    """Letters and digits of a name, in lower case."""
     return "".join(c for c in name.lower() if c.isalnum())
+
+
+@functools.cache
+def atari_games() -> frozenset[str]:
+    """ale-py's games, as `canonical_game` spells them."""
+    from ale_py import roms  # late: few names need the list, and the emulator takes time to load
+
+    return frozenset(map(plain_name, roms.get_all_rom_ids()))
+
+
+def canonical_game(name: str) -> str:
+    """One spelling per game: "MsPacman", "ms_pacman" and "Ms-Pacman" all give "mspacman".
+
+    A Gym id of an Atari game is that game ("ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4"). Other
+    names keep their version: "CartPole-v1" gives "cartpolev1".
+    """
+    plain = plain_name(name)
+    found = _GYM_ID.fullmatch(plain)
+    if found and found["game"] != plain and found["game"] in atari_games():
+        return found["game"]
+    return plain
+
+
+def did_you_mean(game: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """ "did you mean mspacman?", or "" where nothing known is near."""
+    spelled = {canonical_game(name): name for name in known}
+    near = difflib.get_close_matches(canonical_game(game), spelled, n=3, cutoff=cutoff)
+    return f"did you mean {', '.join(spelled[name] for name in near)}?" if near else ""
 
 
 def setting(
@@ -52,6 +88,7 @@ def setting(
     below=None,
     choices=None,
     sources=None,
+    is_path=False,
 ):
     """Declares one hyper-parameter.
 
@@ -65,6 +102,7 @@ def setting(
       choices: the allowed values.
       sources: where frames come from for it to have an effect (`CollectionConfig.source`); None:
         anywhere.
+      is_path: names a file or folder; on the command line ~ is the home folder.
     """
     metadata = {
         "help": help,
@@ -76,6 +114,7 @@ def setting(
         "below": below,
         "choices": choices,
         "sources": sources,
+        "is_path": is_path,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -155,8 +194,8 @@ class GameConfig(Config):
 
     game: str = setting(
         "mspacman",
-        "Atari game, any of ale-py's; case and underscores do not matter. Where frames are not "
-        "played with it (--source), a name for them, which must be given.",
+        "Atari game, any of ale-py's, or its Gym id; case and underscores do not matter. Where "
+        "frames are not played with it (--source), a name for them, which must be given.",
         origin="paper",
     )
     frame_skip: int = setting(
@@ -288,14 +327,17 @@ class CollectionConfig(GameConfig):
     npz: str = setting(
         "",
         "--source=npz: folder that holds train/GAME/*.npz and test/GAME/*.npz (test files are "
-        "shared out among validation and test), or one file.",
+        "shared out among validation and test), any folder of .npz files, or one file.",
         origin="code",
+        is_path=True,
         sources=("npz",),
     )
     images: str = setting(
         "",
-        "--source=images: folder of images (its sub-folders are episodes) or a video file.",
+        "--source=images: folder of images (its sub-folders are episodes) or of videos (each an "
+        "episode), or a video file. Sub-folders named train, validation, test are the splits.",
         origin="ours",
+        is_path=True,
         sources=("images",),
     )
     env_id: str = setting(
@@ -831,7 +873,11 @@ def resolve(config: KeypointConfig, game: str) -> KeypointConfig:
     }
     number = config.pointnet.num_keypoints or PAPER_NUM_KEYPOINTS.get(canonical_game(game))
     if number is None:
-        raise UserError(f"--num_keypoints is needed: the paper gives no number for {game!r}")
+        near = did_you_mean(game, PAPER_NUM_KEYPOINTS)
+        raise UserError(
+            f"--num_keypoints is needed: the paper gives no number for {game!r}"
+            + (f"; {near}" if near else "")
+        )
     return dataclasses.replace(
         config,
         pointnet=dataclasses.replace(config.pointnet, num_keypoints=number),

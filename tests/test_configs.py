@@ -1,15 +1,21 @@
 """Settings: ranges, round trips, flags made from them."""
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from absl import flags as absl_flags
-from conftest import tiny_config
+from conftest import tiny_config, write_store
 
 from flags import common
+from flags import keypoints as keypoint_flags
 from permakey_tf import agent_configs, configs, quality_config, schema
 from permakey_tf.errors import UserError
+from permakey_tf.training.runs import FrameSpec
 
 CLASSES = [
     configs.CollectionConfig,
@@ -185,6 +191,106 @@ def test_transporters_training_is_its_own_unless_set():
     assert config.transporter.transporter_filters == (16, 16, 32, 32)
     assert tiny_config(method="transporter", patience=3, decay_rate=0.0).training.decay_rate == 0
     assert tiny_config(method="transporter", patience=3).training.patience == 3
+
+
+PATHS = {
+    "keypoints": {"npz", "images", "data_dir", "logdir"},
+    "figures": {"runs", "data", "out"},
+    "sweep": {"out"},
+    "data": {"npz", "images", "out"},
+    "rl": {"keypoints", "logdir", "runs", "out"},
+    "quality": {"runs", "keypoints_npz", "data", "out"},
+    "report": {"runs", "out"},
+}
+PARSED_PATHS = """
+import importlib, inspect, json, sys
+from absl import app, flags
+of_absl = set(flags.FLAGS)
+program = importlib.import_module("flags." + sys.argv[1])
+values = flags.FLAGS
+if "values" in inspect.signature(getattr(program, "define", len)).parameters:
+    values = flags.FlagValues()
+    program.define(values)
+elif hasattr(program, "define"):
+    program.define()
+got = {}
+for name in set(values) - of_absl:
+    if values[name].flag_type() in ("string", "path", "comma separated list of strings"):
+        values[name].parse("~/a,~/b")
+        got[name] = values[name].value
+print(json.dumps(got))
+"""
+
+
+@pytest.mark.parametrize("program", PATHS)
+def test_a_tilde_is_the_home_folder_in_every_flag_that_names_files(program):
+    result = subprocess.run(
+        [sys.executable, "-c", PARSED_PATHS, program],
+        capture_output=True,
+        text=True,
+        cwd=FLAG_FOLDER.parent,
+        env={**os.environ, "HOME": "/home/me"},
+        check=True,
+    )
+    got = json.loads(result.stdout)
+    one, several = "/home/me/a,~/b", ["/home/me/a", "/home/me/b"]
+    assert {name for name, value in got.items() if value in (one, several)} == PATHS[program]
+    assert got.get("runs", several) == several
+
+
+def test_a_tilde_in_a_flag_file_is_the_home_folder_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.cfg").write_text("--npz=~/rollouts\n--source=npz\n")
+    assert parsed("--flagfile=~/mine.cfg")["npz"].value == str(tmp_path / "rollouts")
+
+
+def test_a_folder_of_an_earlier_version_is_named_rather_than_left_behind(tmp_path):
+    def fill_in(game):
+        return common.fill_in("logdir", str(tmp_path / "{game}_{seed}"), game, seed="3")
+
+    assert fill_in("MsPacmanNoFrameskip-v4") == str(tmp_path / "mspacman_3")
+    old = tmp_path / "mspacmannoframeskipv4_3"
+    old.mkdir()
+    with pytest.raises(UserError, match=rf"rename it to .*mspacman_3, or pass --logdir={old}"):
+        fill_in("MsPacmanNoFrameskip-v4")
+    assert fill_in("mspacman") == str(tmp_path / "mspacman_3")
+    (tmp_path / "mspacman_3").mkdir()
+    assert fill_in("MsPacmanNoFrameskip-v4") == str(tmp_path / "mspacman_3")
+
+
+@pytest.mark.parametrize(
+    ("name", "game"),
+    [
+        ("ms_pacman", "mspacman"),
+        ("MsPacmanNoFrameskip-v4", "mspacman"),
+        ("mspacmannoframeskipv4", "mspacman"),  # as stores of earlier versions spell it
+        ("MsPacman-ramDeterministic-v0", "mspacman"),
+        ("ALE/MsPacman-v5", "mspacman"),
+        ("ALE/Alien-ram-v5", "alien"),
+        ("PongNoFrameskip", "pong"),
+        ("CartPole-v1", "cartpolev1"),
+        ("MinAtar/Breakout-v1", "minatarbreakoutv1"),
+    ],
+)
+def test_a_gym_id_of_an_atari_game_is_that_game(name, game):
+    assert configs.canonical_game(name) == configs.canonical_game(game) == game
+
+
+def test_runs_and_stores_of_earlier_versions_are_of_the_game_of_their_gym_id(tmp_path):
+    store = write_store(tmp_path / "old", game="mspacmannoframeskipv4")
+    hashed = store.content_hash
+    assert store.game == "mspacman"
+    assert FrameSpec.of(store) == FrameSpec("mspacmannoframeskipv4", 20, 3, hashed)
+    command = ["--game=MsPacman", f"--data_dir={store.path}", "--image_size=20"]
+    values = absl_flags.FlagValues()
+    keypoint_flags.define(values)
+    values(["program", *command])
+    assert keypoint_flags.open_store(keypoint_flags.from_flags(values)).content_hash == hashed
+
+
+def test_an_unknown_game_gets_the_nearest_name():
+    with pytest.raises(UserError, match=r"'mspackman'; did you mean mspacman\?"):
+        configs.resolve(configs.KeypointConfig(), "mspackman")
 
 
 @pytest.mark.parametrize(("layer", "expected"), [(0, 1), (1, 2), (2, 4), (3, 4), (-1, 4), (-4, 1)])

@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 
 from permakey_tf import disk
+from permakey_tf.configs import canonical_game
 from permakey_tf.data.npz import NpzFile, map_npy
 from permakey_tf.data.repeats import RepeatCounter, check_distinct
 from permakey_tf.errors import UserError
@@ -94,6 +95,11 @@ class FrameStore(NamedTuple):
     episodes: np.ndarray
     actions: np.ndarray | None
     rewards: np.ndarray | None
+
+    @property
+    def game(self) -> str:
+        """Its one spelling, see `canonical_game`; earlier versions stored Gym ids as they were."""
+        return canonical_game(self.manifest["game"])
 
     @property
     def image_size(self) -> int:

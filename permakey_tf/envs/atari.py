@@ -5,7 +5,6 @@ gives full-size RGB frames and true rewards. What differs between these uses (re
 rewards, a life as an episode, time limits) is done by who uses it.
 """
 
-import difflib
 import functools
 import types
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 
-from permakey_tf.configs import canonical_game
+from permakey_tf.configs import canonical_game, did_you_mean
 from permakey_tf.errors import UserError
 
 ROLES = ("collect", "train", "validation", "test")
@@ -58,11 +57,8 @@ def find_rom(game: str) -> str:
     """ROM id of a game. Raises UserError with near matches where ale-py has no such game."""
     name = canonical_game(game)
     if name not in rom_ids():
-        near = difflib.get_close_matches(name, rom_ids(), n=5, cutoff=0.5)
-        hint = (
-            f"did you mean {', '.join(near)}?" if near else "ale-py's games are listed on its site"
-        )
-        raise UserError(f"game {game!r} is unknown: {hint}")
+        near = did_you_mean(game, rom_ids(), cutoff=0.5)
+        raise UserError(f"game {game!r} is unknown: {near or 'ale-py lists its games on its site'}")
     rom = rom_ids()[name]
     # Loading such a ROM would end the whole process.
     if ALEInterface.isSupportedROM(roms.get_rom_path(rom)) is None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from permakey_tf.configs import canonical_game, flatten
+from permakey_tf.configs import flatten
 from permakey_tf.data.frames import FrameStore
 from permakey_tf.data.noise import draw_bars
 from permakey_tf.errors import UserError
@@ -74,14 +74,14 @@ class ShownRun:
       store: frames of its game; None for figures without frames.
 
     Attributes:
-      game: one spelling per game, see `canonical_game`.
+      game: one spelling per game, see `configs.canonical_game`.
       settings: {name: value}, all settings of the run and what it says of its frames.
     """
 
     def __init__(self, folder: RunFolder, store: FrameStore | None):
         self.folder, self._store = folder, store
         self.config = folder.config
-        self.game = canonical_game(folder.frames.game)
+        self.game = folder.frames.game
         self.method = folder.config.method
         self.settings = {
             "game": self.game,
@@ -178,7 +178,7 @@ def open_runs(run_folders: list[str], store_folders: list[str]) -> list[ShownRun
     stores = {}
     for path in store_folders:
         store = FrameStore.open(path)
-        game = canonical_game(store.manifest["game"])
+        game = store.game
         if game in stores:
             raise UserError(f"--data: {stores[game].path} and {path} both hold {game}: name one")
         stores[game] = store
@@ -187,7 +187,7 @@ def open_runs(run_folders: list[str], store_folders: list[str]) -> list[ShownRun
         if any(run.folder.path.resolve() == Path(path).resolve() for run in shown):
             raise UserError(f"--runs names {Path(path)} twice")
         folder = RunFolder.open(path)
-        store = stores.get(canonical_game(folder.frames.game))
+        store = stores.get(folder.frames.game)
         if store:
             _check_fits(folder, store)
         shown.append(ShownRun(folder, store))

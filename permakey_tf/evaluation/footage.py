@@ -78,7 +78,7 @@ def open_footage(path: str | Path, game: str | None = None, visible_only: bool =
 
 def _open_store(path: Path, game: str | None, visible_only: bool) -> Footage:
     store = FrameStore.open(path)
-    held = canonical_game(store.manifest["game"])
+    held = store.game
     if game and canonical_game(game) != held:
         raise UserError(f"--game={game}: {path} holds frames of {held}")
     objects = store.objects()

@@ -326,7 +326,7 @@ def read_evaluation(path: Path) -> Evaluation | None:
 
 def _from_content(content: dict) -> Evaluation:
     return Evaluation(
-        game=content["game"],
+        game=canonical_game(content["game"]),
         env_id=content["env_id"],
         rules=Rules(**content["rules"]),
         agent=AgentSpec(**content["agent"]),

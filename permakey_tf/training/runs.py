@@ -14,7 +14,7 @@ from pathlib import Path
 
 from permakey_tf import disk
 from permakey_tf.agent_configs import AgentConfig
-from permakey_tf.configs import KeypointConfig, flatten
+from permakey_tf.configs import KeypointConfig, canonical_game, flatten
 from permakey_tf.data.frames import FrameStore
 from permakey_tf.envs.atari import seed_sets
 from permakey_tf.errors import UserError
@@ -35,10 +35,14 @@ class FrameSpec:
     channels: int
     content_hash: str
 
+    def __post_init__(self):
+        # Runs of earlier versions were made on stores whose game was a Gym id.
+        object.__setattr__(self, "game", canonical_game(self.game))
+
     @classmethod
     def of(cls, store: FrameStore) -> "FrameSpec":
         """Describes a frame store."""
-        return cls(store.manifest["game"], store.image_size, store.channels, store.content_hash)
+        return cls(store.game, store.image_size, store.channels, store.content_hash)
 
 
 def build_model(config: KeypointConfig, frames: FrameSpec):
@@ -224,7 +228,7 @@ def _naming(path):
     file = Path(path) / "config.json"
     try:
         yield
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file} is damaged: {error!r}") from error
     except UserError as error:
         raise UserError(
@@ -390,7 +394,8 @@ class AgentFolder(Folder):
 
     def _flat(self, content):
         config, weights = self._parse(content, self.path)
-        return {**flatten(config), "keypoint run": weights}
+        game = canonical_game(config.environment.game)
+        return {**flatten(config), "game": game, "keypoint run": weights}
 
     def _copy_keypoints(self):
         """Copies what is used of the keypoint run; what an agent was trained on stays."""
