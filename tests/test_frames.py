@@ -561,6 +561,16 @@ def test_shrinking_averages_areas():
     assert small.sum() == 70
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_side_is_averaged_where_the_other_one_grows(turned):
+    """One bright column of 80 in a frame of 8 rows: a fifth of a pixel's width, wherever it is."""
+    for column in range(30, 35):
+        frame = np.zeros((8, 80), np.uint8)
+        frame[:, column] = 250
+        small = prepare_frame(frame.T if turned else frame, 16, 1)
+        assert set(small.ravel().tolist()) == {0, 50}
+
+
 def test_grey_is_luma_of_bt601():
     frame = np.zeros((16, 16, 3), np.uint8)
     frame[:, :8] = (255, 0, 0)

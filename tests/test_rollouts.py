@@ -171,6 +171,21 @@ def test_a_saved_state_can_be_gone_back_to_in_another_emulator():
     np.testing.assert_array_equal(*traces)
 
 
+def test_with_sticky_actions_too_what_follows_a_state_depends_on_it_alone():
+    game = AtariGame("breakout", sticky_actions=0.25)
+    game.reset(SEED)
+    left, right = map(game.action_names.index, ("LEFT", "RIGHT"))
+    for step in range(8):  # after some of these states the first action is a repeated one
+        for _ in range(5):
+            game.step((left, right)[step % 2])
+        state, futures = game.save(), set()
+        for past in (left, right):
+            game.advance(past)
+            game.restore(state)
+            futures.add(b"".join(game.step(0).frame.tobytes() for _ in range(5)))
+        assert len(futures) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("mspackman", "did you mean mspacman"), ("combat", "two players"), ("", "unknown")],

@@ -71,9 +71,12 @@ def prepare_frame(frame: np.ndarray, image_size: int, channels: int) -> np.ndarr
     if frame.shape[2] != channels:
         code = cv2.COLOR_RGB2GRAY if channels == 1 else cv2.COLOR_GRAY2RGB
         frame = cv2.cvtColor(np.ascontiguousarray(frame), code)
-    if frame.shape[:2] != (image_size, image_size):
-        size = (image_size, image_size)
-        frame = cv2.resize(np.ascontiguousarray(frame), size, interpolation=cv2.INTER_AREA)
+    # OpenCV averages areas only where no side grows: sides shrink first, and grow after that.
+    shrunk = tuple(min(side, image_size) for side in frame.shape[:2])
+    for height, width in (shrunk, (image_size, image_size)):
+        if frame.shape[:2] != (height, width):
+            frame = np.ascontiguousarray(frame)
+            frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
     return frame.reshape(image_size, image_size, channels)
 
 

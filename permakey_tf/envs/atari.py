@@ -181,7 +181,13 @@ class AtariGame:
         return self._ale.cloneState(include_rng=True)
 
     def restore(self, state: ALEState) -> None:
-        """Goes back to a state that `save` gave, in this or another `AtariGame` of the game."""
+        """Goes back to a state that `save` gave, in this or another `AtariGame` of the game.
+
+        What follows depends on the state alone. The action that a sticky emulator may repeat is in
+        no state, though: the first action after restoring is repeated as after a no-op.
+        """
+        if self._sticky:  # a reset forgets that action; it takes 15 ms, so only where it matters
+            self._ale.reset_game()
         self._ale.restoreState(state)
 
     def _load(self, emulator_seed: int) -> None:
