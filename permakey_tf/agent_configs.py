@@ -12,6 +12,7 @@ from permakey_tf.configs import (
     GameConfig,
     Stack,
     check_stack,
+    parse_env_kwargs,
     setting,
 )
 from permakey_tf.errors import UserError
@@ -28,8 +29,16 @@ class EnvironmentConfig(GameConfig):
     env_id: str = setting(
         "",
         "Plays this Gymnasium environment instead of an Atari game: it must render RGB and have "
-        "discrete actions. module:id imports the module first.",
+        "discrete actions. Of a package, or of one's own: module:ID, such as "
+        "minigrid:MiniGrid-DoorKey-8x8-v0; the module is imported first.",
         origin="ours",
+    )
+    env_kwargs: str = setting(
+        "",
+        'Arguments for the environment of --env_id, a JSON object such as {"highlight": false}; '
+        "unset: those of the environment that the keypoints come from.",
+        origin="ours",
+        added=True,
     )
     noise: str = setting(
         "as-trained",
@@ -40,11 +49,13 @@ class EnvironmentConfig(GameConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if parse_env_kwargs(self.env_kwargs) and not self.env_id:
+            raise UserError(f"env_kwargs={self.env_kwargs} does nothing without --env_id")
         if self.env_id:
             self._refuse_without_effect(
                 "gymnasium",
                 f"to --env_id={self.env_id}, which has its own rules: leave it out, or register "
-                "the environment with it",
+                "the environment with it (--env_kwargs)",
             )
 
 

@@ -76,6 +76,20 @@ def did_you_mean(game: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return f"did you mean {', '.join(spelled[name] for name in near)}?" if near else ""
 
 
+def parse_env_kwargs(text: str) -> dict[str, Any]:
+    """The arguments that `env_kwargs` gives; {} for "". Raises UserError for what is no object."""
+    try:
+        kwargs = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"env_kwargs={text}: no JSON ({error}); expected an object in single quotes, such as "
+            "--env_kwargs='{\"highlight\": false}'"
+        ) from error
+    if not isinstance(kwargs, dict):
+        raise UserError(f'env_kwargs={text}: a JSON object is needed, such as {{"size": 8}}')
+    return kwargs
+
+
 def setting(
     default,
     help: str,
@@ -89,6 +103,7 @@ def setting(
     choices=None,
     sources=None,
     is_path=False,
+    added=False,
 ):
     """Declares one hyper-parameter.
 
@@ -103,6 +118,7 @@ def setting(
       sources: where frames come from for it to have an effect (`CollectionConfig.source`); None:
         anywhere.
       is_path: names a file or folder; on the command line ~ is the home folder.
+      added: whether run folders of earlier versions lack it; its default is what they did.
     """
     metadata = {
         "help": help,
@@ -115,6 +131,7 @@ def setting(
         "choices": choices,
         "sources": sources,
         "is_path": is_path,
+        "added": added,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -256,7 +273,7 @@ class CollectionConfig(GameConfig):
     )
     policy: str = setting(
         "random",
-        "Who plays: random holds each random action for 1-8 steps; lookahead tries random action "
+        "Who plays: random holds each random action for a few steps; lookahead tries random action "
         "sequences from the emulator's save states and keeps the best (no training; --source=ale "
         "only).",
         origin="ours",
@@ -309,7 +326,7 @@ class CollectionConfig(GameConfig):
         16,
         "Lookahead: length of each sequence.",
         origin="ours",
-        unit="actions, each held for 1-8 steps",
+        unit="actions, each held for 1 to --max_hold steps",
         low=1,
         high=10_000,
     )
@@ -342,9 +359,26 @@ class CollectionConfig(GameConfig):
     )
     env_id: str = setting(
         "",
-        "--source=gymnasium: id of an environment that renders RGB.",
+        "--source=gymnasium: id of an environment that renders RGB. Of a package, or of one's own: "
+        "module:ID, such as minigrid:MiniGrid-DoorKey-8x8-v0; the module is imported first.",
         origin="ours",
         sources=("gymnasium",),
+    )
+    env_kwargs: str = setting(
+        "",
+        "--source=gymnasium: arguments for the environment, a JSON object such as "
+        '{"highlight": false}.',
+        origin="ours",
+        sources=("gymnasium",),
+    )
+    max_hold: int = setting(
+        8,
+        "A random action is held for 1 to this many steps; single ones would keep a character "
+        "trembling on one spot.",
+        origin="ours",
+        unit="agent steps",
+        low=1,
+        sources=_PLAYED,
     )
     minari_id: str = setting(
         "", "--source=minari: id of a Minari data set.", origin="ours", sources=("minari",)
@@ -362,6 +396,7 @@ class CollectionConfig(GameConfig):
             raise UserError("split must have three proportions: train,validation,test")
         if self.image_size % 4:
             raise UserError(f"image_size={self.image_size} must be a multiple of 4")
+        parse_env_kwargs(self.env_kwargs)
         needed = {"npz": "npz", "images": "images", "gymnasium": "env_id", "minari": "minari_id"}
         if self.source in needed and not getattr(self, needed[self.source]):
             raise UserError(f"{needed[self.source]} must be given where --source={self.source}")

@@ -103,7 +103,7 @@ def _parse_fields(kind, values: dict[str, Any], path: str, complete: bool):
     else:
         fields = dataclasses.fields(kind)
         known = {field.name for field in fields}
-        required = {field.name for field in fields if complete or _has_no_default(field)}
+        required = {field.name for field in fields if _is_required(field, complete)}
     odd = sorted((required - set(values)) | (set(values) - known))
     if odd:
         raise UserError(
@@ -117,9 +117,11 @@ def _parse_fields(kind, values: dict[str, Any], path: str, complete: bool):
     return values | parsed if typing.is_typeddict(kind) else kind(**parsed)
 
 
-def _has_no_default(field: dataclasses.Field) -> bool:
+def _is_required(field: dataclasses.Field, complete: bool) -> bool:
     missing = dataclasses.MISSING
-    return field.default is missing and field.default_factory is missing
+    has_default = field.default is not missing or field.default_factory is not missing
+    # Files of earlier versions lack what was added since; the default is what they did.
+    return not has_default or (complete and not field.metadata.get("added"))
 
 
 def _join(path: str, name: str) -> str:

@@ -19,7 +19,6 @@ from permakey_tf.configs import CollectionConfig
 from permakey_tf.data.frames import prepare_frame
 from permakey_tf.envs.atari import AtariGame, episode_seed
 from permakey_tf.envs.rollouts import (
-    MAX_HOLD,
     LookaheadPolicy,
     RandomPolicy,
     collect_episodes,
@@ -199,9 +198,9 @@ def test_games_that_cannot_be_played_are_refused(name, message):
 
 
 def test_random_actions_are_uniform_and_held_for_1_to_8_steps():
-    sequence = random_sequence(np.random.default_rng(0), 9, 9000)
+    sequence = random_sequence(np.random.default_rng(0), 9, 9000, 8)
     actions, held = np.array(sequence).T
-    assert set(held) == set(range(1, MAX_HOLD + 1)) and abs(held.mean() - 4.5) < 0.1
+    assert set(held) == set(range(1, 9)) and abs(held.mean() - 4.5) < 0.1
     assert set(actions) == set(range(9)) and np.ptp(np.bincount(actions)) < 200
 
 
@@ -210,7 +209,7 @@ def test_the_random_policy_plays_its_sequence_step_by_step():
     policy.reset(np.random.default_rng(5))
     played = [policy.action(None, None) for _ in range(100)]
     rng = np.random.default_rng(5)
-    expected = [a for _ in range(100) for a, n in random_sequence(rng, 9, 1) for _ in range(n)]
+    expected = [a for _ in range(100) for a, n in random_sequence(rng, 9, 1, 8) for _ in range(n)]
     assert played == expected[:100]
 
 

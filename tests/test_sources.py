@@ -1,6 +1,8 @@
 """Where frames come from, and how they are split: on tiny made-up files."""
 
 import itertools
+import json
+import re
 import sys
 import types
 import zipfile
@@ -16,6 +18,7 @@ from permakey_tf.data import sources
 from permakey_tf.data.frames import SPLITS, FrameStore, prepare_frame
 from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
 from permakey_tf.data.sources import build_store, plan_recording, share
+from permakey_tf.envs.games import GymnasiumGame
 from permakey_tf.errors import UserError
 from permakey_tf.types import Step
 
@@ -312,6 +315,8 @@ def test_what_is_no_image_folder_or_video_is_refused(tmp_path):
 
 # ----------------------------------------------------------------------------------------- playing
 
+ALE = {"game": "breakout", "num_frames": 120, "max_episode_steps": 30}
+
 
 class CountingEnv(gymnasium.Env):
     """Renders the number of the step and the last action; episodes end after 10 steps."""
@@ -319,8 +324,8 @@ class CountingEnv(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
     observation_space = gymnasium.spaces.Discrete(1)
 
-    def __init__(self, render_mode=None, dtype=np.uint8, discrete=True):
-        self.render_mode, self._dtype = render_mode, dtype
+    def __init__(self, render_mode=None, dtype=np.uint8, discrete=True, shape=(16, 16, 3)):
+        self.render_mode, self._dtype, self._shape = render_mode, dtype, shape
         box = gymnasium.spaces.Box(0, 1, (2,))
         self.action_space = gymnasium.spaces.Discrete(5, start=2) if discrete else box
 
@@ -334,17 +339,51 @@ class CountingEnv(gymnasium.Env):
         return 0, float(self._step), self._step == 10, False, {}
 
     def render(self):
-        frame = np.zeros((16, 16, 3), self._dtype)
-        frame[...] = self._step, self._action, self._start
+        frame = np.zeros(self._shape, self._dtype)
+        frame[..., :3] = (self._step, self._action, self._start)[: self._shape[2]]
         return frame
+
+
+class NoDisplayError(Exception):
+    """What a graphics library of its own raises."""
+
+
+class FailingEnv(CountingEnv):
+    """Fails in one method: at once, or at the third call in an episode."""
+
+    def __init__(self, method, error=NoDisplayError, late=False, **settings):
+        super().__init__(**settings)
+        self._method, self._error, self._late, self._renders = method, error, late, 0
+        self._fail("make")
+
+    def _fail(self, method):
+        if method == self._method and (not self._late or self._step == 3):
+            raise self._error("no screen\nfound")
+
+    def reset(self, seed=None, options=None):
+        observation = super().reset(seed=seed)
+        self._fail("reset")
+        return observation
+
+    def step(self, action):
+        outcome = super().step(action)
+        self._fail("step")
+        return outcome
+
+    def render(self):
+        self._fail("render")
+        return super().render()
 
 
 for _name, _settings in (
     ("Counting", {}),
     ("Floats", {"dtype": np.float32}),
     ("Boxes", {"discrete": False}),
+    ("RGBA", {"shape": (16, 20, 4)}),
+    ("ChannelsFirst", {"shape": (3, 16, 20)}),
 ):
     gymnasium.register(f"permakey-tests/{_name}-v0", CountingEnv, kwargs=_settings)
+gymnasium.register("permakey-tests/Failing-v0", FailingEnv)
 
 
 def test_any_environment_that_renders(tmp_path):
@@ -368,13 +407,80 @@ def test_any_environment_that_renders(tmp_path):
 
 
 def test_environments_that_cannot_be_used_are_refused(tmp_path):
-    for env_id, message in (("Nothing-v0", "Nothing"), ("permakey-tests/Floats-v0", "uint8")):
+    for env_id, message in (
+        ("Nothing-v0", "Nothing.*named module:ID"),
+        ("gymnasium:Nothing-v0", "Nothing.*the module registers no such id"),
+        ("permakey-tests/Floats-v0", "renders float32"),
+        ("permakey-tests/RGBA-v0", r"renders uint8 \[16, 20, 4\] with an alpha channel"),
+        ("permakey-tests/ChannelsFirst-v0", r"renders uint8 \[3, 16, 20\] with the channels first"),
+    ):
         with pytest.raises(UserError, match=f"--env_id={env_id}: .*{message}"):
             build(tmp_path / "out", source="gymnasium", env_id=env_id)
     assert not list(tmp_path.iterdir())
 
 
-ALE = {"game": "breakout", "num_frames": 120, "max_episode_steps": 30}
+@pytest.mark.parametrize(
+    ("method", "late", "failure"),
+    [
+        ("make", False, "cannot be made"),
+        ("reset", False, "cannot be reset"),
+        ("step", False, "fails at an action"),
+        ("render", False, "cannot render"),
+        ("step", True, "fails at an action"),
+        ("render", True, "cannot render"),
+    ],
+)
+def test_whatever_an_environment_raises_is_one_line(tmp_path, method, late, failure):
+    kwargs = {"method": method, "late": late}
+    with pytest.raises(UserError) as refusal:
+        build(
+            tmp_path / "out",
+            source="gymnasium",
+            env_id="permakey-tests/Failing-v0",
+            env_kwargs=json.dumps(kwargs),
+        )
+    message = str(refusal.value)
+    assert f"--env_id=permakey-tests/Failing-v0 --env_kwargs={json.dumps(kwargs)}: " in message
+    assert f"{failure} (NoDisplayError: no screen found)" in message
+    assert ("xvfb-run" in message) == (method != "step")  # what helps where there is no display
+    assert isinstance(refusal.value.__cause__, NoDisplayError)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_agents_game_that_fails_is_one_line():
+    game = GymnasiumGame("permakey-tests/Failing-v0", {"method": "render", "late": True})
+    game.reset(np.random.SeedSequence(0))
+    with pytest.raises(UserError, match=r"cannot render \(NoDisplayError: no screen found\)"):
+        for _ in range(3):
+            game.step(0)
+
+
+def test_arguments_of_an_environment_reach_it_and_are_recorded(tmp_path):
+    env_id, kwargs = "permakey-tests/Counting-v0", {"shape": [24, 24, 1]}
+    settings = {"source": "gymnasium", "env_id": env_id, "num_frames": 190}
+    store = build(tmp_path / "a", channels=1, env_kwargs=json.dumps(kwargs), **settings)
+    plain = build(tmp_path / "b", **settings)
+    np.testing.assert_array_equal(store.frames[:, 0, 0, 0], plain.frames[:, 0, 0, 0])  # the step
+    assert store.manifest["environment"] == {
+        "id": env_id, "kwargs": kwargs, "package": "test_sources", "version": None,
+    }  # fmt: skip
+    assert store.manifest["versions"]["pytest"] == pytest.__version__  # which that module imports
+    for text, message in (
+        ("{shape: 1}", "no JSON"),
+        ("[1]", "a JSON object is needed"),
+        ('{"shap": 1}', "unexpected keyword argument 'shap'"),
+    ):
+        with pytest.raises(UserError, match=f"env_kwargs={re.escape(text)}.*{message}"):
+            build(tmp_path / "c", env_kwargs=text, **settings)
+
+
+def test_how_long_a_random_action_is_held(tmp_path):
+    settings = {"source": "gymnasium", "env_id": "permakey-tests/Boxes-v0", "num_frames": 190}
+    held = build(tmp_path / "a", max_hold=1000, **settings)
+    ale = build(tmp_path / "b", max_hold=1000, **ALE)
+    for store, column in ((held, held.frames[:, 0, 0, 1]), (ale, ale.actions)):
+        for episode in np.unique(store.episodes):
+            assert len(np.unique(column[store.episodes == episode][1:])) == 1
 
 
 def test_playing_is_deterministic_per_seed_and_exact_in_counts(tmp_path):

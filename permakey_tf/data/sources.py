@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 import permakey_tf
-from permakey_tf.configs import CollectionConfig, canonical_game
+from permakey_tf.configs import CollectionConfig, canonical_game, parse_env_kwargs
 from permakey_tf.data.frames import SPLITS, FrameStore, FrameStoreWriter, check_new
 from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
 from permakey_tf.data.repeats import repeat_notes, without_blank_end
@@ -29,12 +29,16 @@ class Play(NamedTuple):
 
     episodes: endless; each episode may be left before its end.
     columns, origin, notes: as in `Recording`.
+    environment: id ("" for an Atari game on the plain emulator), kwargs, package, version.
+    versions: of the packages that the frames depend on.
     """
 
     episodes: Iterator[Iterator[Step]]
     columns: frozenset[str]
     origin: dict[str, Any]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    environment: dict[str, Any]
+    versions: dict[str, str]
 
 
 class Block(NamedTuple):
@@ -212,19 +216,25 @@ def _open_ale(config: CollectionConfig) -> Play:
     origin = {"rom": game.rom, "policy": config.policy, "actions": list(game.action_names)}
     warning = reliability_warning(config.game) if config.objects else None
     notes = (warning,) if warning else ()
-    return Play(collect_episodes(game, config), frozenset(columns), origin, notes)
+    names = ("ale-py", "ocatari") if config.objects else ("ale-py",)
+    versions = {name: importlib.metadata.version(name) for name in names}
+    environment = {"id": "", "kwargs": {}, "package": "ale-py", "version": versions["ale-py"]}
+    episodes = collect_episodes(game, config)
+    return Play(episodes, frozenset(columns), origin, notes, environment, versions)
 
 
 def _open_gymnasium(config: CollectionConfig) -> Play:
     import gymnasium
 
-    from permakey_tf.envs.games import open_gymnasium
+    from permakey_tf.envs.games import RenderedEnvironment
 
-    env = open_gymnasium(config.env_id)
+    env = RenderedEnvironment(config.env_id, parse_env_kwargs(config.env_kwargs))
     discrete = isinstance(env.action_space, gymnasium.spaces.Discrete)
     columns = frozenset({"actions", "rewards"} if discrete else {"rewards"})
     origin = {"env_id": config.env_id, "policy": "random", "blank_ends_left_out": 0}
-    return Play(_gymnasium_episodes(env, config, discrete, origin), columns, origin)
+    episodes = _gymnasium_episodes(env, config, discrete, origin)
+    versions = {"gymnasium": gymnasium.__version__, **env.versions}
+    return Play(episodes, columns, origin, (), env.record, versions)
 
 
 def _gymnasium_episodes(
@@ -237,22 +247,22 @@ def _gymnasium_episodes(
 
 
 def _gymnasium_episode(env, config, discrete: bool, episode: int) -> Iterator[Step]:
-    """One episode of random actions, each held for 1 to 8 steps."""
+    """One episode of random actions, each held for 1 to `config.max_hold` steps."""
     seed = np.random.SeedSequence(config.collect_seed, spawn_key=(episode,))
     env_seed, space_seed = (int(word) & 0x7FFFFFFF for word in seed.generate_state(2))
     holds = np.random.default_rng(seed)
-    env.reset(seed=env_seed)
-    env.action_space.seed(space_seed)
-    yield Step(env.render(), first=True)
+    frame = env.reset(env_seed)
+    env.action_space.seed(space_seed)  # after the reset, which replaces it in some environments
+    yield Step(frame, first=True)
     held = 0
     for _ in range(config.max_episode_steps):
         if not held:
-            action, held = env.action_space.sample(), holds.integers(1, 9)
+            action, held = env.action_space.sample(), holds.integers(1, config.max_hold + 1)
         held -= 1
-        _, reward, terminated, truncated, _ = env.step(action)
+        step = env.step(action)
         index = int(action - env.action_space.start) if discrete else -1
-        yield Step(env.render(), False, index, float(reward))
-        if terminated or truncated:
+        yield Step(step.frame, False, index, step.reward)
+        if step.terminated or step.truncated:
             return
 
 
@@ -268,21 +278,24 @@ def _about(config: CollectionConfig, source: Play | Recording, notes: list[str])
         "seed": used.get("collect_seed"),
         "config": used,
         "notes": notes,
-        "versions": _versions(config),
+        **({"environment": source.environment} if isinstance(source, Play) else {}),
+        "versions": _versions(source, config),
     }
 
 
-def _versions(config: CollectionConfig) -> dict[str, str]:
+def _versions(source: Play | Recording, config: CollectionConfig) -> dict[str, str]:
     """Versions of all that the frames depend on."""
-    packages = {"ale": "ale-py", "gymnasium": "gymnasium", "minari": "minari"}
-    names = [packages[config.source]] if config.source in packages else []
-    names += ["ocatari"] if config.objects else []
+    if isinstance(source, Play):
+        others = source.versions
+    else:
+        names = ["minari"] if config.source == "minari" else []
+        others = {name: importlib.metadata.version(name) for name in names}
     return {
         "permakey-tf": permakey_tf.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "opencv": cv2.__version__,
-        **{name: importlib.metadata.version(name) for name in names},
+        **others,
     }
 
 

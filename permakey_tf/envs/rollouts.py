@@ -13,8 +13,6 @@ from permakey_tf.envs.search import SearchPool, Sequence, available_cores
 from permakey_tf.envs.visibility import VisibilityTest, boxes_of_one_frame
 from permakey_tf.types import Step
 
-MAX_HOLD = 8  # agent steps; single random actions would keep a character trembling on one spot
-
 
 class Policy(Protocol):
     """Chooses actions; one object plays many episodes, one after the other."""
@@ -66,10 +64,10 @@ def play_episode(
 
 
 class RandomPolicy:
-    """Uniformly random actions, each held for 1 to 8 agent steps."""
+    """Uniformly random actions, each held for 1 to `max_hold` agent steps."""
 
-    def __init__(self, num_actions: int):
-        self._num_actions = num_actions
+    def __init__(self, num_actions: int, max_hold: int = 8):
+        self._num_actions, self._max_hold = num_actions, max_hold
 
     def reset(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -77,7 +75,7 @@ class RandomPolicy:
 
     def action(self, game: AtariGame, frame: np.ndarray) -> int:
         if not self._queue:
-            ((action, held),) = random_sequence(self._rng, self._num_actions, 1)
+            ((action, held),) = random_sequence(self._rng, self._num_actions, 1, self._max_hold)
             self._queue = [action] * held
         return self._queue.pop()
 
@@ -85,7 +83,7 @@ class RandomPolicy:
 class LookaheadPolicy:
     """Tries random action sequences from the emulator's save state and plays the best one's start.
 
-    At each decision K sequences of H actions, each held for 1 to 8 agent steps, are scored by
+    At each decision K sequences of H actions, each held for 1 to `max_hold` steps, are scored by
     `search.score_sequence`; one of them is what is left of the last winner, filled up at random.
     The first C actions of the best are played, a few of them replaced by random ones. Equal scores
     are won by the earlier sequence, so a plan is kept until a better one is found.
@@ -120,13 +118,15 @@ class LookaheadPolicy:
         self._plan = best[commit:]
 
     def _random(self, length: int) -> Sequence:
-        return random_sequence(self._rng, self._num_actions, length)
+        return random_sequence(self._rng, self._num_actions, length, self._config.max_hold)
 
 
-def random_sequence(rng: np.random.Generator, num_actions: int, length: int) -> Sequence:
-    """`length` random (action, held for 1-8 agent steps)."""
+def random_sequence(
+    rng: np.random.Generator, num_actions: int, length: int, max_hold: int
+) -> Sequence:
+    """`length` random (action, held for 1 to `max_hold` agent steps)."""
     actions = rng.integers(num_actions, size=length).tolist()
-    return list(zip(actions, rng.integers(1, MAX_HOLD + 1, size=length).tolist(), strict=True))
+    return list(zip(actions, rng.integers(1, max_hold + 1, size=length).tolist(), strict=True))
 
 
 def game_settings(config: CollectionConfig) -> dict:
@@ -163,7 +163,7 @@ def collect_episodes(
 
 def _episodes(game, reader, config, processes) -> Iterator[Iterator[Step]]:
     with contextlib.ExitStack() as stack:
-        policy: Policy = RandomPolicy(game.num_actions)
+        policy: Policy = RandomPolicy(game.num_actions, config.max_hold)
         visibility = VisibilityTest(config.game)
         if config.policy == "lookahead":
             workers = min(processes or available_cores(), config.lookahead_sequences)
