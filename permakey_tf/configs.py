@@ -378,6 +378,7 @@ class CollectionConfig(GameConfig):
         origin="ours",
         unit="agent steps",
         low=1,
+        high=10_000,
         sources=_PLAYED,
     )
     minari_id: str = setting(

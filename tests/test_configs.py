@@ -70,6 +70,12 @@ def test_a_config_comes_back_from_its_dict():
     assert configs.KeypointConfig.from_dict(config.to_dict()) == config
 
 
+def test_an_agent_of_before_opens_without_the_settings_that_were_added():
+    plain = agent_configs.AgentConfig().to_dict()
+    del plain["environment"]["env_kwargs"]
+    assert agent_configs.AgentConfig.from_dict(plain) == agent_configs.AgentConfig()
+
+
 @pytest.mark.parametrize("odd", [{"nonsense": 1}, {"learning_rate": None}])
 def test_dicts_with_missing_or_unknown_settings_are_refused(odd):
     plain = configs.TrainingConfig().to_dict()
