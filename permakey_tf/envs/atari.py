@@ -143,11 +143,15 @@ class AtariGame:
         rng = np.random.default_rng(seed)
         if self._sticky:  # the emulator's own random numbers matter then, and are seeded at loading
             self._load(int(rng.integers(2**31)))
+        return self.start(int(rng.integers(self._noop_max + 1)))
+
+    def start(self, num_noops: int) -> np.ndarray:
+        """`reset` with a given number of no-ops, in emulator frames."""
         # The emulator's own reset keeps some of the past (in 8 games another start follows), and
         # restoring keeps its score keeper's (in 5 games): together they forget everything.
         self._ale.reset_game()
         self._ale.restoreState(self._boot)
-        openings = [Action.NOOP] * int(rng.integers(self._noop_max + 1))
+        openings = [Action.NOOP] * num_noops
         openings += [Action.FIRE] if Action.FIRE in self._actions else []
         for action in openings:
             self._ale.act(action)

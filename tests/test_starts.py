@@ -1,0 +1,55 @@
+"""Different starts of a game: by hand on a made-up game, and on the emulator."""
+
+import numpy as np
+
+from benchmarks.starts import different_starts, scripts
+from permakey_tf.envs.atari import AtariGame, GameStep
+
+
+class Clock:
+    """Shows its hand from step `late` to `last`; a game is over after five."""
+
+    def __init__(self, late, last=5):
+        self._shown = range(late, last + 1)
+
+    def _frame(self):
+        return np.array([[[self._hand if self._steps in self._shown else 0] * 3]], np.uint8)
+
+    def start(self, num_noops):
+        self._hand, self._steps = num_noops // 2, 0
+        return self._frame()
+
+    def step(self, action):
+        self._hand, self._steps = self._hand + action, self._steps + 1
+        return GameStep(self._frame(), 0.0, self._steps == 5, False)
+
+
+def test_starts_differ_from_the_first_screen_on_that_differs():
+    """0 to 5 no-ops: hands at 0, 0, 1, 1, 2, 2."""
+    assert different_starts(Clock(0), [1] * 7, 5).tolist() == [3] * 8
+    assert different_starts(Clock(3), [1] * 7, 5).tolist() == [1, 1, 1, 3, 3, 3, 3, 3]
+    assert different_starts(Clock(6), [1] * 7, 5).tolist() == [1] * 8
+    # Once they differed, they stay different, whatever is shown then.
+    assert different_starts(Clock(3, 4), [1] * 7, 5).tolist() == [1, 1, 1, 3, 3, 3, 3, 3]
+
+
+def test_scripts_are_no_ops_and_held_random_actions():
+    still, *drawn = scripts(5, 40, 2)
+    assert still == [0] * 40 and [len(script) for script in drawn] == [40, 40]
+    assert drawn[0] != drawn[1] and set(drawn[0]) <= set(range(5))
+
+
+def test_the_first_screens_of_two_games():
+    """Ms. Pac-Man shows more from the start than Breakout, which waits for its ball."""
+    counts = [different_starts(AtariGame(name), [], 30)[0] for name in ("mspacman", "breakout")]
+    assert counts == [23, 4]
+
+
+def test_a_start_is_the_reset_with_as_many_no_ops():
+    game = AtariGame("seaquest")
+    seed = np.random.SeedSequence(3)
+    noops = int(np.random.default_rng(seed).integers(31))
+    reset = game.reset(seed), game.ram
+    started = game.start(noops), game.ram
+    np.testing.assert_array_equal(reset[0], started[0])
+    np.testing.assert_array_equal(reset[1], started[1])
