@@ -1,7 +1,9 @@
 """What the agent's trainer remembers of games that are written out here, and games side by side."""
 
+import math
 import os
 import signal
+import unittest.mock
 
 import numpy as np
 import pytest
@@ -11,9 +13,10 @@ from conftest import train_keypoints
 from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig, EnvironmentConfig
 from permakey_tf.data.noise import BAR_COLOR
 from permakey_tf.envs.atari import GameStep
+from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import LSTMState
 from permakey_tf.training import acting, agent, files
-from permakey_tf.training.acting import Acted, play_episodes
+from permakey_tf.training.acting import Acted, Episodes, Film, play_episodes
 from permakey_tf.training.agent import AgentTrainer
 from permakey_tf.training.runs import AgentFolder, RunFolder
 
@@ -171,6 +174,35 @@ class TestWhatIsRemembered:
         resumed = make_trainer(monkeypatch, tmp_path, clean, Long, **flags)
         assert len(set(trainer.game.actions)) > 1
         assert resumed.game.actions == trainer.game.actions
+
+
+class TestABestThatIsNotFinite:
+    """It never replaces a good one."""
+
+    @pytest.fixture
+    def trainer(self, monkeypatch, tmp_path, clean):
+        return make_trainer(monkeypatch, tmp_path, clean, Black)
+
+    def scored(self, monkeypatch, score):
+        episodes = Episodes(np.array([score]), np.array([3]), Film(np.zeros([1, 20, 20, 3]), []))
+        monkeypatch.setattr(agent, "play_episodes", lambda *_, **__: episodes)
+        monkeypatch.setattr(agent.overlay, "film_strip", lambda *_: np.zeros([4, 4, 3], np.uint8))
+
+    @pytest.mark.parametrize("broken", ["weights", "score"])
+    def test_is_refused(self, trainer, monkeypatch, broken):
+        log = unittest.mock.Mock()
+        self.scored(monkeypatch, 1.0)
+        assert trainer._validate(log, None)
+        good = trainer.folder.best_checkpoint.read_bytes()
+        self.scored(monkeypatch, math.inf if broken == "score" else 2.0)
+        if broken == "weights":
+            bias = next(w for w in trainer.weights.values() if w.shape.rank == 1)
+            bias.assign(bias + np.nan)
+        words = {"weights": "is not finite at step 0, not saved", "score": "score is inf at step 0"}
+        with pytest.raises(UserError, match=words[broken]):
+            trainer._validate(log, None)
+        assert trainer.folder.best_checkpoint.read_bytes() == good
+        assert trainer.progress.best_score == 1.0
 
 
 class TestASignalDuringAValidation:

@@ -94,6 +94,52 @@ def test_weights_that_are_not_finite_are_never_saved(toy_store, tmp_path):
     assert trainer.folder.latest_checkpoint.read_bytes() == saved
 
 
+class TestABestThatIsNotFinite:
+    """It never replaces a good one, and is never used."""
+
+    @pytest.fixture
+    def trainer(self, toy_store, tmp_path, monkeypatch):
+        """One whose validations are as `trainer.selections` says; it has a good best already."""
+        trainer = make_trainer(toy_store, tmp_path / "run")
+        trainer.selections = [3.0]
+        monkeypatch.setattr(trainer, "evaluate", lambda _: {"selection": trainer.selections.pop()})
+        self.validate(trainer, tmp_path)
+        return trainer
+
+    def validate(self, trainer, tmp_path):
+        log = MetricsLog(tmp_path / "run", ["validation/selection"], 0)
+        try:
+            trainer._validate(log)
+        finally:
+            log.close()
+
+    def test_of_its_weights(self, trainer, tmp_path):
+        good = trainer.folder.best_checkpoint.read_bytes()
+        kernel = trainer.model.pointnet.regressor.kernel
+        kernel.assign(kernel * np.inf)
+        trainer.selections.append(1.0)
+        with pytest.raises(UserError, match=r"kernel is not finite at step 0.*lower --learning_ra"):
+            self.validate(trainer, tmp_path)
+        assert trainer.folder.best_checkpoint.read_bytes() == good
+        assert trainer.selections == [1.0]  # nothing is validated either
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_of_its_validation(self, trainer, tmp_path, value):
+        good = trainer.folder.best_checkpoint.read_bytes()
+        trainer.selections.append(value)
+        with pytest.raises(UserError, match=r"validation/selection is -?(nan|inf) at step 0"):
+            self.validate(trainer, tmp_path)
+        assert trainer.folder.best_checkpoint.read_bytes() == good
+        assert trainer.progress.best_loss == 3.0
+
+    def test_of_an_earlier_version(self, trainer):
+        arrays = checkpoint.to_arrays(trainer.weights)
+        name = next(iter(arrays))
+        checkpoint.save(trainer.folder.best_checkpoint, arrays | {name: arrays[name] * np.nan})
+        with pytest.raises(UserError, match=r"best\.npz: .* is not finite; the training has diver"):
+            trainer.folder.load_model()
+
+
 def test_a_checkpoint_holds_weights_moving_statistics_optimizers_and_progress(toy_store, tmp_path):
     trainer = make_trainer(toy_store, tmp_path / "run", max_steps=2)
     trainer.train()

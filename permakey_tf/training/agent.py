@@ -216,7 +216,7 @@ class AgentTrainer:
         """Trains to the end, or until a signal; its `signal` is set where it was interrupted.
 
         Raises:
-          UserError: a loss is not finite.
+          UserError: a loss, a weight or a validation is not finite; the best weights stay.
         """
         if self._finished():
             return Interruption()
@@ -272,8 +272,7 @@ class AgentTrainer:
         loss = values.get("train/loss", 0.0)
         if not math.isfinite(loss):
             raise UserError(
-                f"the loss is {loss} at step {self.progress.step}; lower --learning_rate and start "
-                "a new --logdir"
+                f"the loss is {loss} at step {self.progress.step}; {checkpoint.DIVERGED}"
             )
 
     def _validate(self, log, interruption) -> bool:
@@ -282,6 +281,7 @@ class AgentTrainer:
         False where a signal broke the games off: the resumed run plays them again.
         """
         progress = self.progress
+        weights = checkpoint.finite_arrays(self.weights, progress.step)
         episodes = play_episodes(
             self.actor,
             self.config.environment,
@@ -295,12 +295,17 @@ class AgentTrainer:
         if episodes is None:
             return False
         score = float(episodes.scores.mean())
+        if not math.isfinite(score):
+            raise UserError(
+                f"validation/score is {score} at step {progress.step}: rewards of this game are "
+                "not finite, and nothing can be learned from it"
+            )
         values = {"validation/score": score, "validation/length": float(episodes.lengths.mean())}
         log.scalars(progress.step, values)
         log.image(progress.step, "validation_episode", overlay.film_strip(*episodes.film))
         if score > progress.best_score:
             progress.best_score, progress.best_step = score, progress.step
-            checkpoint.save(self.folder.best_checkpoint, checkpoint.to_arrays(self.weights))
+            checkpoint.save(self.folder.best_checkpoint, weights)
         progress.validated_step = progress.step
         return True
 

@@ -14,6 +14,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.training import files
 
 _ANEW = "was it written by another version of the program? Then train the run anew"
+DIVERGED = "the training has diverged: lower --learning_rate and start a new --logdir"
 
 
 def named_variables(groups: dict) -> dict:
@@ -60,7 +61,11 @@ def load(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
 
 
 def assign(variables: dict, arrays: dict[str, np.ndarray], path: Path) -> None:
-    """Assigns every variable its array. Raises UserError unless names and shapes all agree."""
+    """Assigns every variable its array.
+
+    Raises:
+      UserError: names or shapes do not all agree, or a value is not finite; nothing is assigned.
+    """
     odd = sorted(set(variables) ^ set(arrays))
     if odd:
         raise UserError(
@@ -69,6 +74,9 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path: Path) -> None:
     for name, variable in variables.items():
         if tuple(variable.shape) != arrays[name].shape:
             raise UserError(f"{path} does not fit the model: {name} has another shape; {_ANEW}")
+        if not np.all(np.isfinite(arrays[name])):
+            raise UserError(f"{path}: {name} is not finite; {DIVERGED}")
+    for name, variable in variables.items():
         variable.assign(arrays[name])
 
 
@@ -82,7 +90,7 @@ def finite_arrays(variables: dict, step: int) -> dict[str, np.ndarray]:
     arrays = to_arrays(variables)
     for name, array in arrays.items():
         if not np.all(np.isfinite(array)):
-            raise UserError(f"{name} is not finite at step {step}; not saved")
+            raise UserError(f"{name} is not finite at step {step}, not saved; {DIVERGED}")
     return arrays
 
 

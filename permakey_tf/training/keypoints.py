@@ -112,7 +112,7 @@ class KeypointTrainer:
           continues when called again on the same folder.
 
         Raises:
-          UserError: a loss is not finite.
+          UserError: a loss, a weight or a validation is not finite; the best weights stay.
         """
         if self.progress.finished:
             return Interruption()
@@ -158,8 +158,12 @@ class KeypointTrainer:
 
     def _checked(self, losses) -> dict[str, float]:
         by_module = {name: float(loss) for name, loss in losses.items()}
-        for name, loss in by_module.items():
-            if not math.isfinite(loss):
+        self._check_finite({f"the loss of {name}": loss for name, loss in by_module.items()})
+        return by_module
+
+    def _check_finite(self, values: dict[str, float]) -> None:
+        for what, value in values.items():
+            if not math.isfinite(value):
                 latest = self.folder.latest_checkpoint
                 last_good = (
                     f"the last good checkpoint is {latest}"
@@ -167,15 +171,16 @@ class KeypointTrainer:
                     else "there is no checkpoint yet"
                 )
                 raise UserError(
-                    f"the loss of {name} is {loss} at step {self.progress.step}; {last_good}. "
-                    f"Lower --learning_rate and start a new --logdir"
+                    f"{what} is {value} at step {self.progress.step} ({last_good}); "
+                    f"{checkpoint.DIVERGED}"
                 )
-        return by_module
 
     def _validate(self, log) -> bool:
         """Validates, keeps the best weights; True where early stopping ends the run."""
         progress = self.progress
+        weights = checkpoint.finite_arrays(self.weights, progress.step)
         values = self.evaluate("validation")
+        self._check_finite({f"validation/{name}": value for name, value in values.items()})
         log.scalars(progress.step, {f"validation/{n}": v for n, v in values.items()})
         view = self.model.view(self.examples("validation", 4))
         for name, image in overlay.summary_images(view).items():
@@ -183,7 +188,7 @@ class KeypointTrainer:
         if values["selection"] < progress.best_loss:
             progress.best_loss, progress.best_step = values["selection"], progress.step
             progress.validations_since_best = 0
-            checkpoint.save(self.folder.best_checkpoint, checkpoint.to_arrays(self.weights))
+            checkpoint.save(self.folder.best_checkpoint, weights)
         else:
             progress.validations_since_best += 1
         return progress.validations_since_best >= self.config.training.patience
