@@ -12,7 +12,7 @@ import numpy as np
 from absl import flags
 
 from flags import common
-from permakey_tf.configs import PAPER_NUM_KEYPOINTS, GameConfig
+from permakey_tf.configs import PAPER_NUM_KEYPOINTS, CollectionConfig, GameConfig
 from permakey_tf.data.repeats import follow, frame_hash
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.rollouts import random_sequence
@@ -26,7 +26,8 @@ _COLUMNS = (0, 1, 10, 25, 50, 100, 200, 400)  # steps after the start; those wit
 def scripts(num_actions: int, length: int, number: int) -> list[list[int]]:
     """Lists of `length` actions: one of action 0, the no-op, and `number` random ones."""
     drawn = [
-        random_sequence(np.random.default_rng(seed), num_actions, length) for seed in range(number)
+        random_sequence(np.random.default_rng(seed), num_actions, length, CollectionConfig.max_hold)
+        for seed in range(number)
     ]
     held = [[a for a, hold in sequence for _ in range(hold)][:length] for sequence in drawn]
     return [[0] * length, *held]
