@@ -1,15 +1,16 @@
 """Flags of `python -m run.rl`: the game, the keypoints, the agent, its run folder, its test."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
 from absl import flags
 
 from flags import common
-from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig
+from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig, EnvironmentConfig
 from permakey_tf.configs import PAPER_NUM_KEYPOINTS, canonical_game, check_kernels, flatten
-from permakey_tf.envs.games import make_game
+from permakey_tf.envs.games import Game, make_game
 from permakey_tf.errors import UserError
 from permakey_tf.training.launch import run_in_foreground
 from permakey_tf.training.progress import read_progress
@@ -94,7 +95,8 @@ def from_flags() -> Training | Test:
             f"{progress.best_step}"
         )
     agent = _agree(agent, keypoints)
-    make_game(agent.environment)  # refuses one that cannot be played before a folder is made
+    game = make_game(agent.environment)  # refused here, before a folder is made
+    refuse_another_environment(agent.environment, game, keypoints)
     names = {
         "method": keypoints.config.method,
         "encoder": agent.encoder.encoder,
@@ -155,9 +157,68 @@ def _agree(agent: AgentConfig, keypoints: RunFolder) -> AgentConfig:
             f"--noise={environment.noise}: {keypoints.path} was trained with noise={noise}; train "
             f"others with `python -m run.keypoints --noise={environment.noise}`"
         )
-    return dataclasses.replace(
-        agent, environment=dataclasses.replace(environment, game=game, noise=noise)
-    )
+    record = keypoints.frames.environment
+    if record and record["id"] and not environment.env_id:
+        raise UserError(
+            f"{keypoints.path} has keypoints of a Gymnasium environment: play it with "
+            f"--env_id={record['id']}"
+        )
+    changes = {"game": game, "noise": noise}
+    if environment.env_id and record and record["kwargs"] and not flags.FLAGS["env_kwargs"].present:
+        changes["env_kwargs"] = json.dumps(record["kwargs"])
+    return dataclasses.replace(agent, environment=dataclasses.replace(environment, **changes))
+
+
+def refuse_another_environment(environment: EnvironmentConfig, game: Game, keypoints: RunFolder):
+    """Keypoints of one environment say nothing about another; `_agree` compares Atari games.
+
+    Args:
+      environment: what the agent is to play.
+      game: the same, made.
+      keypoints: what it is to see with.
+
+    Raises:
+      UserError: the keypoints come from another environment, or from one with other arguments.
+    """
+    then = keypoints.frames.environment
+    if not environment.env_id:
+        return
+    if not then:
+        print(
+            f"note: {keypoints.path} does not say which environment its frames are from: take care "
+            f"that it was {environment.env_id}"
+        )
+        return
+    now = game.environment.record
+    if not then["id"]:
+        was = f"the Atari game {keypoints.frames.game}"
+        name = now["id"].rpartition(":")[2]
+        same = now["package"] == then["package"] and canonical_game(name) == keypoints.frames.game
+    else:
+        was = f"--env_id={then['id']}" + _shown_arguments(then)
+        same = all(
+            _without_module(then[name]) == _without_module(now[name])
+            for name in ("id", "package", "kwargs")
+        )
+    if not same:
+        raise UserError(
+            f"--env_id={now['id']}{_shown_arguments(now)}: {keypoints.path} has keypoints of "
+            f"{was}; train others with `python -m run.keypoints --source=gymnasium`"
+        )
+    if then["version"] != now["version"]:
+        print(
+            f"note: the keypoints' frames are from {then['package']} {then['version']}, and "
+            f"{now['version']} is installed: it may draw differently"
+        )
+
+
+def _without_module(value):
+    """An environment's id as it is registered: "module:ID" imports a module first."""
+    return value.rpartition(":")[2] if isinstance(value, str) else value
+
+
+def _shown_arguments(record: dict) -> str:
+    return f" --env_kwargs='{json.dumps(record['kwargs'])}'" if record["kwargs"] else ""
 
 
 def _quick_keypoints(environment) -> str:

@@ -1,6 +1,6 @@
-"""NamedTuples that cross module borders."""
+"""Types that cross module borders."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -103,3 +103,16 @@ class SequenceBatch(NamedTuple):
     discounts: Any
     final: Any
     mask: Any
+
+
+class EnvironmentRecord(TypedDict):
+    """Which environment was played, as a frame store and a keypoint run hold it.
+
+    id: Gymnasium's; "" for an Atari game on the plain emulator. kwargs: arguments that were given.
+    package: that has it, or the module where it is of no package. version: of the package.
+    """
+
+    id: str
+    kwargs: dict[str, Any]
+    package: str
+    version: str | None

@@ -8,18 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY_FLAGS, refused, train_keypoints
+from conftest import TINY_FLAGS, refused, tiny_config, train_keypoints
 
-from permakey_tf.agent_configs import AgentConfig
+from flags import rl as rl_flags
+from permakey_tf.agent_configs import AgentConfig, EnvironmentConfig
 from permakey_tf.envs.atari import ROLES, episode_seed
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation.protocol import read_evaluation
 from permakey_tf.training.checkpoint import load, save
-from permakey_tf.training.runs import AgentFolder, RunFolder
+from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -252,6 +254,21 @@ class TestRefusals:
         refused(result, *words)
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.parametrize(
+        ("played", "flags", "words"),
+        [
+            ("", {"env_id": "sprites:Catch-v0"}, ["--env_id=sprites:Catch-v0", "game mspacman"]),
+            ("minigrid:Other-v0", {}, ["play it with --env_id=minigrid:Other-v0"]),
+        ],
+    )
+    def test_keypoints_of_another_environment(self, keypoints, tmp_path, played, flags, words):
+        copied = shutil.copytree(keypoints, tmp_path / "copied")
+        content = json.loads((copied / "config.json").read_text())
+        content["frames"]["environment"] = record(played)
+        (copied / "config.json").write_text(json.dumps(content))
+        result = run(keypoints=copied, logdir=tmp_path / "run", **flags)
+        refused(result, f"{copied} has keypoints of", *words)
+
     def test_keypoints_that_are_not_trained_to_their_end_are_told(self, keypoints, tmp_path):
         copied = shutil.copytree(keypoints, tmp_path / "copied")
         latest = RunFolder.open(copied).latest_checkpoint
@@ -326,6 +343,56 @@ class TestRefusals:
         other = RunFolder.open(train_keypoints(tmp_path, noise="vertical", seed=1))
         with pytest.raises(UserError, match="keypoint run was"):
             AgentFolder.create_or_resume(folder.path, folder.config, other)
+
+
+def record(env_id, kwargs=None, package=None, version=None):
+    package = package or ("sprites" if env_id else "ale-py")
+    return {"id": env_id, "kwargs": kwargs or {}, "package": package, "version": version}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "kwargs", "same"),
+    [
+        (record("sprites:Catch-v0"), "sprites:Catch-v0", {}, True),
+        (record("Catch-v0"), "sprites:Catch-v0", {}, True),
+        (record("sprites:Catch-v0"), "sprites:Steered-v0", {}, False),
+        (record("sprites:Catch-v0", package="others"), "sprites:Catch-v0", {}, False),
+        (record("sprites:Catch-v0", {"size": 9}), "sprites:Catch-v0", {"size": 9}, True),
+        (record("sprites:Catch-v0", {"size": 9}), "sprites:Catch-v0", {}, False),
+        (record("sprites:Catch-v0"), "sprites:Catch-v0", {"size": 9}, False),
+        (record(""), "ALE/MsPacman-v5", {}, True),
+        (record(""), "ALE/Pong-v5", {}, False),
+        (record(""), "sprites:Catch-v0", {}, False),
+        (None, "sprites:Catch-v0", {}, True),
+    ],
+)
+def test_an_agent_plays_what_its_keypoints_come_from(tmp_path, capsys, then, now, kwargs, same):
+    frames = FrameSpec("mspacman", 20, 3, "hash", then)
+    keypoints = RunFolder(tmp_path, tiny_config(), frames)
+    package = "ale-py" if now.startswith("ALE") else "sprites"
+    game = types.SimpleNamespace(
+        environment=types.SimpleNamespace(record=record(now, kwargs, package, "2.0"))
+    )
+    environment = EnvironmentConfig(env_id=now, env_kwargs=json.dumps(kwargs))
+    if same:
+        rl_flags.refuse_another_environment(environment, game, keypoints)
+        note = "does not say which environment" if then is None else "2.0 is installed"
+        assert note in capsys.readouterr().out
+        return
+    with pytest.raises(UserError, match=f"^--env_id={now}.* has keypoints of "):
+        rl_flags.refuse_another_environment(environment, game, keypoints)
+
+
+def test_a_run_without_or_with_a_wrong_record(tmp_path):
+    old = {"game": "toy", "image_size": 20, "channels": 3, "content_hash": "hash"}
+    assert FrameSpec(**old).environment is None
+    with pytest.raises(UserError, match="environment.*must be a text"):
+        FrameSpec(**old, environment=record(None))
+    folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), FrameSpec(**old))
+    save(folder.latest_checkpoint, {})
+    # The store was made anew, by a version that records: the frames are the same.
+    frames = FrameSpec(**old, environment=record("sprites:Catch-v0"))
+    RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
 
 
 def test_training_validation_and_test_never_share_a_game():

@@ -20,6 +20,7 @@ from permakey_tf.data.recordings import Group, Recording, read_images, read_mina
 from permakey_tf.data.sources import build_store, plan_recording, share
 from permakey_tf.envs.games import GymnasiumGame
 from permakey_tf.errors import UserError
+from permakey_tf.training.runs import FrameSpec
 from permakey_tf.types import Step
 
 
@@ -464,6 +465,7 @@ def test_arguments_of_an_environment_reach_it_and_are_recorded(tmp_path):
     assert store.manifest["environment"] == {
         "id": env_id, "kwargs": kwargs, "package": "test_sources", "version": None,
     }  # fmt: skip
+    assert FrameSpec.of(store).environment == store.manifest["environment"]
     assert store.manifest["versions"]["pytest"] == pytest.__version__  # which that module imports
     for text, message in (
         ("{shape: 1}", "no JSON"),

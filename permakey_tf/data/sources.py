@@ -19,7 +19,7 @@ from permakey_tf.data.frames import SPLITS, FrameStore, FrameStoreWriter, check_
 from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
 from permakey_tf.data.repeats import repeat_notes, without_blank_end
 from permakey_tf.errors import UserError
-from permakey_tf.types import Step
+from permakey_tf.types import EnvironmentRecord, Step
 
 PLAYED_FRAMES = 95_000  # 85,000 + 5,000 + 5,000 (ICLR app. A)
 
@@ -29,7 +29,7 @@ class Play(NamedTuple):
 
     episodes: endless; each episode may be left before its end.
     columns, origin, notes: as in `Recording`.
-    environment: id ("" for an Atari game on the plain emulator), kwargs, package, version.
+    environment: which one is played.
     versions: of the packages that the frames depend on.
     """
 
@@ -37,7 +37,7 @@ class Play(NamedTuple):
     columns: frozenset[str]
     origin: dict[str, Any]
     notes: tuple[str, ...]
-    environment: dict[str, Any]
+    environment: EnvironmentRecord
     versions: dict[str, str]
 
 

@@ -14,6 +14,7 @@ from permakey_tf.agent_configs import EnvironmentConfig
 from permakey_tf.configs import parse_env_kwargs
 from permakey_tf.envs.atari import AtariGame, GameStep
 from permakey_tf.errors import UserError
+from permakey_tf.types import EnvironmentRecord
 
 _HINTS = {
     "module": "an environment that is not Gymnasium's own is named module:ID, such as "
@@ -108,7 +109,7 @@ class RenderedEnvironment:
             self._env.close()
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> EnvironmentRecord:
         """Which environment this is: id, kwargs, package (or module of one's own) and version."""
         module = type(self._env.unwrapped).__module__.partition(".")[0]
         package = _distributions({module})

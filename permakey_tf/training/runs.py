@@ -12,7 +12,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from permakey_tf import disk
+from permakey_tf import disk, schema
 from permakey_tf.agent_configs import AgentConfig
 from permakey_tf.configs import KeypointConfig, canonical_game, flatten
 from permakey_tf.data.frames import FrameStore
@@ -20,6 +20,7 @@ from permakey_tf.envs.atari import seed_sets
 from permakey_tf.errors import UserError
 from permakey_tf.training import checkpoint, files
 from permakey_tf.training.files import write_text
+from permakey_tf.types import EnvironmentRecord
 
 _FORMAT_VERSION = 1
 # What killed processes leave of files that are replaced; only the lock's holder may remove it.
@@ -28,21 +29,34 @@ _LEFTOVERS = ("config.json", "metrics.csv", "checkpoints/*", "keypoints/*", "key
 
 @dataclasses.dataclass(frozen=True)
 class FrameSpec:
-    """The frames that a model was trained on: game, size S, channels, hash of the store."""
+    """The frames that a model was trained on: game, size S, channels, hash of the store.
+
+    environment: which one was played. None where frames were not played, and in runs of earlier
+      versions.
+    """
 
     game: str
     image_size: int
     channels: int
     content_hash: str
+    environment: EnvironmentRecord | None = None
 
     def __post_init__(self):
+        if self.environment is not None:
+            schema.parse(EnvironmentRecord, self.environment, "environment")
         # Runs of earlier versions were made on stores whose game was a Gym id.
         object.__setattr__(self, "game", canonical_game(self.game))
 
     @classmethod
     def of(cls, store: FrameStore) -> "FrameSpec":
         """Describes a frame store."""
-        return cls(store.game, store.image_size, store.channels, store.content_hash)
+        return cls(
+            store.game,
+            store.image_size,
+            store.channels,
+            store.content_hash,
+            store.manifest.get("environment"),
+        )
 
 
 def build_model(config: KeypointConfig, frames: FrameSpec):
@@ -282,7 +296,9 @@ class RunFolder(Folder):
 
     def _flat(self, content):
         config, frames = self._parse(content, self.path)
-        return {**flatten(config), **dataclasses.asdict(frames)}
+        spec = dataclasses.asdict(frames)
+        del spec["environment"]  # not in older runs; and equal frames have an equal hash
+        return {**flatten(config), **spec}
 
     @staticmethod
     def _parse(content, path) -> tuple[KeypointConfig, FrameSpec]:
