@@ -24,6 +24,7 @@ _WORDS = {
     tuple: "a list",
     dict: "an object {...}",
 }
+_DAMAGED = "is damaged or of another program"
 _MAX_SHOWN = 40  # characters of a wrong value in a message
 type_hints = functools.cache(typing.get_type_hints)
 
@@ -42,10 +43,19 @@ def read_object(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: not valid JSON ({error})") from error
+        raise UserError(f"{path} {_DAMAGED}: not valid JSON ({error})") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: it holds no object {{...}}")
+        raise UserError(f"{path} {_DAMAGED}: it holds no object {{...}}")
     return content
+
+
+def check_version(path: Path, content: dict[str, Any], version: int) -> None:
+    """Raises UserError where a file's `format_version` is another than the program reads."""
+    found = content.get("format_version")
+    if type(found) is not int:
+        raise UserError(f"{path} {_DAMAGED}: it has no number format_version")
+    if found != version:
+        raise UserError(f"{path} has format version {found}; this program reads {version}")
 
 
 def parse(hint, value, path: str = "", *, complete: bool = False):

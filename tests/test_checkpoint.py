@@ -1,5 +1,7 @@
 """Checkpoints are complete, atomic and refuse what does not fit."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -54,6 +56,59 @@ def test_damaged_files_are_named(path, damage):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"latest\.npz is damaged"):
         checkpoint.load(path)
+
+
+def with_zip_fields(path, flags=None, method=None):
+    """Sets fields of both headers of a zip of one member: an encrypted bit, a compression."""
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = content.index(signature) + offset
+        for position, value in ((start, flags), (start + 2, method)):
+            if value is not None:
+                content[position : position + 2] = value.to_bytes(2, "little")
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [({"flags": 1}, "encrypted"), ({"method": 99}, "compression"), ({"method": 8}, "damaged")],
+)
+def test_archives_that_numpy_did_not_write_are_named(path, fields, reason):
+    checkpoint.save(path, {"x": np.arange(10.0)})
+    with_zip_fields(path, **fields)
+    with pytest.raises(UserError, match=rf"latest\.npz is damaged.*{reason}"):
+        checkpoint.load(path)
+
+
+def test_a_single_array_is_no_checkpoint(path):
+    path.parent.mkdir()
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(UserError, match="damaged or no checkpoint"):
+        checkpoint.load(path)
+
+
+@dataclasses.dataclass
+class Record(checkpoint.ProgressRecord):
+    step: int = 0
+    loss: float = float("inf")
+    finished: bool = False
+
+
+def test_progress_comes_back_and_is_checked(path):
+    arrays = Record(3, finished=True).to_arrays()
+    assert Record.pop_from(dict(arrays), path) == Record(3, float("inf"), True)
+    for name, wrong in (
+        ("step", np.array(1.5)), ("step", np.array("x")), ("step", np.zeros(2, int)),
+        ("step", np.array(True)), ("loss", np.array("x")), ("finished", np.array(1)),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=rf"latest\.npz is damaged: progress/{name} must be"):
+            Record.pop_from(arrays | {f"progress/{name}": wrong}, path)
+
+
+def test_texts_are_no_weights(path):
+    with pytest.raises(UserError, match="a has another shape or type"):
+        checkpoint.assign({"a": tf.Variable([1.0])}, {"a": np.array(["x"])}, path)
 
 
 def test_pickles_are_never_read(path):

@@ -260,21 +260,27 @@ BROKEN = {
         "episodes.npy: episodes must be numbered",
     ),
     "changed action": (bit_flip, "actions.npy: changed"),
-    "manifest is no JSON": (text("manifest.json", b"{"), "manifest.json: not valid JSON"),
-    "manifest is binary": (text("manifest.json", b"\xff\xfe\x00"), "manifest.json: not valid JSON"),
-    "manifest is a list": (text("manifest.json", b"[]"), "manifest.json: not the manifest"),
+    "manifest is no JSON": (
+        text("manifest.json", b"{"),
+        "program: not valid JSON",
+    ),
+    "manifest is binary": (
+        text("manifest.json", b"\xff\xfe\x00"),
+        "program: not valid JSON",
+    ),
+    "manifest is a list": (text("manifest.json", b"[]"), "manifest.json is damaged"),
     "foreign manifest": (text("manifest.json", b'{"name": "app"}'), "manifest.json: not the"),
     "newer format": (lambda store: edit_manifest(store, format_version=2), "format version 2"),
     "edited counts": (
         lambda store: edit_manifest(store, splits={"train": 4, "validation": 4, "test": 3}),
         "manifest.json: was edited",
     ),
-    "no counts": (lambda store: edit_manifest(store, splits=None), "manifest.json: 'splits'"),
+    "no counts": (lambda store: edit_manifest(store, splits=None), "manifest.json: splits"),
     "empty split": (
         lambda store: edit_manifest(store, splits={"train": 11, "validation": 0, "test": 0}),
         "manifest.json: 'splits'",
     ),
-    "no hashes": (lambda store: edit_manifest(store, sha256=[]), "manifest.json: 'sha256'"),
+    "no hashes": (lambda store: edit_manifest(store, sha256=[]), "manifest.json: sha256"),
     "objects cut": (cut("objects.npz", 200), "objects.npz: damaged"),
 }
 

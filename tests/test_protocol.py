@@ -163,7 +163,7 @@ def test_parts_that_do_not_fit_are_refused(changes, problem):
         (lambda c: c["rules"].update(sticky_actions=1.0), "damaged.*sticky_actions"),
         (lambda c: c["rules"].update(noop_max="30"), "damaged.*noop_max"),
         (lambda c: c["scores"][1][2].pop(), "damaged"),
-        (lambda c: c["scores"][0][0].__setitem__(0, None), "damaged.*not finite"),
+        (lambda c: c["scores"][0][0].__setitem__(0, None), "damaged.*a finite number"),
         (lambda c: c["scores"][0][0].__setitem__(0, 1e4), "aggregates do not follow"),
         (lambda c: c["aggregates"]["median_seed"].update(mean=99), "aggregates do not follow"),
         (lambda c: c["aggregates"]["iqm"].update(value=99), "aggregates do not follow"),

@@ -23,12 +23,12 @@ import secrets
 import shutil
 from array import array
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import cv2
 import numpy as np
 
-from permakey_tf import disk
+from permakey_tf import disk, schema
 from permakey_tf.configs import canonical_game
 from permakey_tf.data.npz import NpzFile, map_npy
 from permakey_tf.data.repeats import RepeatCounter, check_distinct
@@ -182,6 +182,17 @@ class FrameStore(NamedTuple):
 # ---------------------------------------------------------------------------- reading and checking
 
 
+class _Manifest(TypedDict):
+    """What this program reads of a manifest; there is more in it."""
+
+    game: str
+    splits: dict[str, int]
+    sha256: dict[str, str]
+    content_hash: str
+    notes: NotRequired[list[str]]
+    config: NotRequired[dict[str, Any]]
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / "manifest.json"
     if not path.is_dir():
@@ -191,27 +202,27 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(f"{path}: not a frame store (it has no manifest.json)")
     try:
-        manifest = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file}: not valid JSON ({error}); make the store anew") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        manifest = schema.read_object(file)
+    except UserError as error:
+        raise UserError(f"{error}; make the store anew") from error
+    if manifest.get("format") != FORMAT:
         raise UserError(f"{file}: not the manifest of a frame store (format is not {FORMAT!r})")
     version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise UserError(
             f"{file}: format version {version!r}, this program reads {FORMAT_VERSION}; "
             "update the program or make the store anew"
         )
-    splits, hashes = manifest.get("splits"), manifest.get("sha256")
-    if (
-        not isinstance(splits, dict)
-        or set(splits) != set(SPLITS)
-        or not all(type(n) is int and n >= 1 for n in splits.values())
-    ):
+    try:
+        manifest = schema.parse(_Manifest, manifest)
+    except UserError as error:
+        raise UserError(f"{file}: {error}; make the store anew") from error
+    splits, hashes = manifest["splits"], manifest["sha256"]
+    if set(splits) != set(SPLITS) or min(splits.values()) < 1:
         raise UserError(f"{file}: 'splits' must count the frames of {', '.join(SPLITS)}")
-    if not isinstance(hashes, dict) or not {"frames", "episodes"} <= set(hashes):
+    if not {"frames", "episodes"} <= set(hashes):
         raise UserError(f"{file}: 'sha256' must name frames and episodes")
-    if manifest.get("content_hash") != content_hash(splits, hashes):
+    if manifest["content_hash"] != content_hash(splits, hashes):
         raise UserError(f"{file}: was edited: its content hash does not fit; make the store anew")
     return manifest
 

@@ -84,7 +84,8 @@ class NpzFile:
         """The whole array `name`. Raises UserError where it is missing or damaged."""
         info = self._find(name)
         parts = list(self.blocks(name)) if math.prod(info.shape) else []
-        return np.concatenate(parts) if parts else np.zeros(info.shape, info.dtype)
+        rows = np.concatenate(parts) if parts else np.zeros(info.shape, info.dtype)
+        return rows.reshape(info.shape)
 
     def blocks(self, name: str) -> Iterator[np.ndarray]:
         """Yields the array `name` in runs of rows of about 4 MiB; a scalar counts as one row.

@@ -6,10 +6,11 @@ and its bootstrap interval. `read_run` alone knows what an agent's run folder lo
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
+from permakey_tf import schema
 from permakey_tf.configs import canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import statistics
@@ -61,21 +62,34 @@ def read_run(folder: Path, metric: str) -> Run | None:
       UserError: a damaged file, or no such column.
     """
     file = Path(folder) / "config.json"
+    content = schema.read_object(file)
+    if content.get("kind") != "agent":
+        return None
+    schema.check_version(file, content, 1)
     try:
-        content = json.loads(file.read_text())
-        if content.get("kind") != "agent":
-            return None
-        if content["format_version"] != 1:
-            version = content["format_version"]
-            raise UserError(f"{file} has format version {version}; this program reads 1")
+        content = schema.parse(_Content, content)
         flat = _flat(content["settings"]) | _flat(content["keypoints"]["settings"], _KEYPOINTS)
-        game = canonical_game(flat[next(name for name in flat if _leaf(name) == "game")])
-        seeds = {name: value for name, value in flat.items() if _leaf(name) == "seed"}
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
-        raise UserError(f"{file} is damaged or of another program: {error!r}") from error
+        games = [value for name, value in flat.items() if _leaf(name) == "game"]
+        if not games:
+            raise UserError("no setting is called game")
+        game = canonical_game(schema.parse(str, games[0], "game"))
+    except (UserError, RecursionError) as error:
+        raise UserError(f"{file} is damaged or of another program: {error}") from error
+    seeds = {name: value for name, value in flat.items() if _leaf(name) == "seed"}
     settings = {name: value for name, value in flat.items() if name not in seeds}
     steps, values = _read_column(Path(folder) / "metrics.csv", metric)
     return Run(Path(folder), game, seeds, settings, steps, values)
+
+
+class _Vision(TypedDict):
+    settings: dict[str, Any]
+
+
+class _Content(TypedDict):
+    """Of config.json; settings of any version of the program, so that old runs are drawn too."""
+
+    settings: dict[str, Any]
+    keypoints: _Vision
 
 
 def _leaf(name: str) -> str:
@@ -102,7 +116,7 @@ def _read_column(path: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
         steps, values = np.array(points, float).reshape(-1, 2).T
     except (KeyError, ValueError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
-    if not (np.diff(steps) > 0).all():
+    if not (np.isfinite(steps).all() and (np.diff(steps) > 0).all()):
         raise UserError(f"{path} is damaged: steps do not ascend")
     return steps, values
 

@@ -9,10 +9,11 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
+from permakey_tf import schema
 from permakey_tf.configs import GameConfig, canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import statistics
@@ -306,32 +307,45 @@ def read_evaluation(path: Path) -> Evaluation | None:
       UserError: a damaged file, another format version, or aggregates that do not follow from the
         scores.
     """
+    content = schema.read_object(path)
+    if content.get("kind") != _KIND:
+        return None
+    schema.check_version(path, content, _FORMAT_VERSION)
     try:
-        content = json.loads(Path(path).read_text())
-        if content.get("kind") != _KIND:
-            return None
-        version = content["format_version"]
-        if version != _FORMAT_VERSION:
-            raise UserError(f"{path} has format version {version}; this program reads 1")
-        evaluation = _from_content(content)
+        evaluation = _from_content(schema.parse(_Content, content))
         stored = content["aggregates"]
         if not np.allclose(
             _numbers(stored), _numbers(_plain(evaluation.aggregates)), equal_nan=True
         ):
             raise ValueError("aggregates do not follow from scores")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged or of another program: {error!r}") from error
+    except (UserError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UserError(f"{path} is damaged or of another program: {error}") from error
     return evaluation
 
 
-def _from_content(content: dict) -> Evaluation:
+class _Content(TypedDict):
+    """What the file holds beside its kind, its version and the aggregates."""
+
+    game: str
+    env_id: str
+    rules: Rules
+    agent: AgentSpec
+    policies: tuple[PolicySpec, ...]
+    seeds: tuple[int, ...]
+    scores: list[list[list[float]]]
+    lengths: list[list[list[int]]]
+    random_scores: list[list[float]]
+    aggregates: dict[str, Any]
+
+
+def _from_content(content: _Content) -> Evaluation:
     return Evaluation(
         game=canonical_game(content["game"]),
         env_id=content["env_id"],
-        rules=Rules(**content["rules"]),
-        agent=AgentSpec(**content["agent"]),
-        policies=tuple(PolicySpec(**policy) for policy in content["policies"]),
-        seeds=tuple(content["seeds"]),
+        rules=content["rules"],
+        agent=content["agent"],
+        policies=content["policies"],
+        seeds=content["seeds"],
         scores=np.array(content["scores"], float),
         lengths=np.array(content["lengths"]),
         random_scores=np.array(content["random_scores"], float),

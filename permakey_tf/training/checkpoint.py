@@ -5,11 +5,12 @@ silently and nothing but NumPy is needed to look into it.
 """
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from permakey_tf import schema
+from permakey_tf.data.npz import NpzFile
 from permakey_tf.errors import UserError
 from permakey_tf.training import files
 
@@ -49,14 +50,15 @@ def load(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
     Raises:
       UserError: names a missing or damaged file.
     """
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint; train first")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if name.startswith(prefix)}
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such checkpoint; train first") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with NpzFile(path) as file:
+            return {name: file.read(name) for name in file.arrays if name.startswith(prefix)}
+    except UserError as error:
+        reason = str(error).removeprefix(f"{path}: ")
         raise UserError(
-            f"{path} is damaged or no checkpoint; delete the run folder to start afresh"
+            f"{path} is damaged or no checkpoint ({reason}); delete the run folder to start afresh"
         ) from error
 
 
@@ -72,8 +74,11 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path: Path) -> None:
             f"{path} does not fit the model: {odd[0]} and {len(odd) - 1} more differ; {_ANEW}"
         )
     for name, variable in variables.items():
-        if tuple(variable.shape) != arrays[name].shape:
-            raise UserError(f"{path} does not fit the model: {name} has another shape; {_ANEW}")
+        fits = tuple(variable.shape) == arrays[name].shape and arrays[name].dtype.kind in "fiub"
+        if not fits:
+            raise UserError(
+                f"{path} does not fit the model: {name} has another shape or type; {_ANEW}"
+            )
         if not np.all(np.isfinite(arrays[name])):
             raise UserError(f"{path}: {name} is not finite; {DIVERGED}")
     for name, variable in variables.items():
@@ -104,9 +109,23 @@ class ProgressRecord:
 
     @classmethod
     def pop_from(cls, arrays: dict[str, np.ndarray], path: Path):
-        """Takes the entries out of the checkpoint of `path`. Raises UserError if one is missing."""
+        """Takes the entries out of the checkpoint of `path`.
+
+        Raises:
+          UserError: one is missing, or is no such number.
+        """
         names = [field.name for field in dataclasses.fields(cls)]
         saved = {name: arrays.pop(f"progress/{name}", None) for name in names}
         if any(value is None for value in saved.values()):
             raise UserError(f"{path} does not say where the run stands; delete it to start afresh")
-        return cls(**{name: value.item() for name, value in saved.items()})
+        hints = schema.type_hints(cls)
+        try:
+            return cls(**{n: _number(hints[n], value, n) for n, value in saved.items()})
+        except UserError as error:
+            raise UserError(f"{path} is damaged: progress/{error}") from error
+
+
+def _number(hint, array: np.ndarray, name: str):
+    """Of an array with one element, which may be infinite: there is no best loss at first."""
+    value = array.item() if array.size == 1 else array.tolist()
+    return value if hint is float and type(value) is float else schema.parse(hint, value, name)

@@ -50,16 +50,19 @@ def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     number too: what stands behind the last line's end is left out.
 
     Raises:
-      ValueError: a line has more or fewer cells than there are columns.
+      ValueError: a line has more or fewer cells than there are columns, or is no line of a CSV.
     """
     text = path.read_text()
     reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
     rows = []
-    for row in reader:
-        if None in row or None in row.values():
-            raise ValueError(f"line {reader.line_num} has more or fewer cells than the first")
-        rows.append(row)
-    return list(reader.fieldnames or []), rows
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError(f"line {reader.line_num} has more or fewer cells than the first")
+            rows.append(row)
+        return list(reader.fieldnames or []), rows
+    except csv.Error as error:  # which is no ValueError: a cell of more than 131,072 characters
+        raise ValueError(f"line {reader.line_num + 1}: {error}") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,10 +11,11 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from permakey_tf import disk, schema
 from permakey_tf.agent_configs import AgentConfig
-from permakey_tf.configs import KeypointConfig, canonical_game, flatten
+from permakey_tf.configs import MAX_SIDE, KeypointConfig, canonical_game, flatten
 from permakey_tf.data.frames import FrameStore
 from permakey_tf.envs.atari import seed_sets
 from permakey_tf.errors import UserError
@@ -23,6 +24,7 @@ from permakey_tf.training.files import write_text
 from permakey_tf.types import EnvironmentRecord
 
 _FORMAT_VERSION = 1
+_HEADER = ("format_version", "kind")
 # What killed processes leave of files that are replaced; only the lock's holder may remove it.
 _LEFTOVERS = ("config.json", "metrics.csv", "checkpoints/*", "keypoints/*", "keypoints/*/*")
 
@@ -46,6 +48,9 @@ class FrameSpec:
             schema.parse(EnvironmentRecord, self.environment, "environment")
         # Runs of earlier versions were made on stores whose game was a Gym id.
         object.__setattr__(self, "game", canonical_game(self.game))
+        for name, high in (("image_size", MAX_SIDE), ("channels", 3)):
+            if not 1 <= getattr(self, name) <= high:
+                raise UserError(f"{name}={getattr(self, name)} is out of range: 1 to {high}")
 
     @classmethod
     def of(cls, store: FrameStore) -> "FrameSpec":
@@ -114,18 +119,14 @@ class Folder:
         file = path / "config.json"
         if not file.is_file():
             raise UserError(f"{path} is no run folder: {file} is missing")
-        try:
-            content = json.loads(file.read_text())
-            version, kind = content.pop("format_version"), content.pop("kind")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{file} is damaged or of another program: {error!r}") from error
-        if version != _FORMAT_VERSION:
-            raise UserError(
-                f"{file} has format version {version}; this program reads {_FORMAT_VERSION}"
-            )
+        content = schema.read_object(file)
+        schema.check_version(file, content, _FORMAT_VERSION)
+        kind = content.get("kind")
+        if not isinstance(kind, str):
+            raise UserError(f"{file} is damaged or of another program: it has no kind")
         if kind != cls.kind:
-            raise UserError(f"{path} holds a run of kind {kind!r}, not {cls.kind!r}")
-        return content
+            raise UserError(f"{path} holds a run of kind {kind!r}, not {cls.kind!r} (see {file})")
+        return {name: value for name, value in content.items() if name not in _HEADER}
 
     @contextlib.contextmanager
     def _held(self, flat):
@@ -303,7 +304,8 @@ class RunFolder(Folder):
     @staticmethod
     def _parse(content, path) -> tuple[KeypointConfig, FrameSpec]:
         with _naming(path):
-            return KeypointConfig.from_dict(content["settings"]), FrameSpec(**content["frames"])
+            config = KeypointConfig.from_dict(content["settings"])
+            return config, schema.parse(FrameSpec, content["frames"], "frames")
 
     def load_model(self, precision: str | None = None):
         """The model with the weights of the best checkpoint, in another precision if given.
@@ -375,7 +377,9 @@ class AgentFolder(Folder):
     def _parse(content, path) -> tuple[AgentConfig, str]:
         """Settings, and the hash of the keypoint run's weights."""
         with _naming(path):
-            return AgentConfig.from_dict(content["settings"]), content["keypoints"]["weights"]
+            keypoints = schema.parse(dict[str, Any], content["keypoints"], "keypoints")
+            weights = schema.parse(str, keypoints["weights"], "keypoints.weights")
+            return AgentConfig.from_dict(content["settings"]), weights
 
     @classmethod
     @contextlib.contextmanager
