@@ -139,7 +139,7 @@ def test_one_test_file_is_halved_in_the_middle(tmp_path):
     save_npz(tmp_path / "test/enduro/a.npz", 8, 1)
     store = build(tmp_path / "out", source="npz", npz=str(tmp_path), game="enduro")
     assert counts_of(store) == [9, 4, 4]
-    assert "validation and test: 1 episode(s) cut into 2" in store.manifest["notes"][0]
+    assert "validation and test: 1 episode(s) cut into 2" in " ".join(store.manifest["notes"])
     assert not episodes_of(store, "validation") & episodes_of(store, "test")
 
 
@@ -236,13 +236,63 @@ def test_bad_npz_files_are_refused_in_one_line_and_leave_nothing(tmp_path, name)
 def test_bad_npz_folders_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"--npz=.*no such"):
         read_npz(str(tmp_path / "nowhere"), "enduro")
-    with pytest.raises(UserError, match=r"train: no such folder; expected train/GAME"):
+    with pytest.raises(UserError, match=r"no \.npz files in it; expected train/GAME"):
         read_npz(str(tmp_path), "enduro")
-    (tmp_path / "train/Pong").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"no folder for game 'enduro' \(games there: Pong\)"):
+    save_npz(tmp_path / "train/PongNoFrameskip-v4/1.npz", 5)
+    with pytest.raises(UserError, match=r"'enduro' \(games there: PongNoFrameskip-v4\)"):
         read_npz(str(tmp_path), "enduro")
-    with pytest.raises(UserError, match=r"Pong: no \.npz files"):
+    with pytest.raises(UserError, match=r"did you mean PongNoFrameskip-v4\?"):
+        read_npz(str(tmp_path), "pongg")
+    save_npz(tmp_path / "train/Pong-v0/1.npz", 5)
+    with pytest.raises(UserError, match="Pong-v0 and PongNoFrameskip-v4 are all pong"):
         read_npz(str(tmp_path), "pong")
+    (tmp_path / "broken/test").mkdir(parents=True)
+    save_npz(tmp_path / "broken/train.npz", 5)
+    (tmp_path / "broken/test/1.npz").write_bytes(b"hello")
+    with pytest.raises(UserError, match=r"every file for validation and test is damaged.*1\.npz"):
+        read_npz(str(tmp_path / "broken"), "pong")
+
+
+def test_the_authors_archive_is_read_as_it_is(tmp_path):
+    """Gym ids as folders, files in sub-folders, broken ones among them, arrays of no use here."""
+    stacks = np.zeros((8, 4, 4, 4), np.uint8)
+    first = save_npz(tmp_path / "train/MsPacmanNoFrameskip-v4/1.npz", 8, 1, observations=stacks)
+    second = save_npz(tmp_path / "train/MsPacmanNoFrameskip-v4/more/2.npz", 8, 2, infos=PICKLED)
+    truncated(tmp_path / "train/MsPacmanNoFrameskip-v4/3.npz")
+    flipped_bit(tmp_path / "train/MsPacmanNoFrameskip-v4/4.npz")
+    test = save_npz(tmp_path / "test/MsPacmanNoFrameskip-v4/1.npz", 6, 3)
+    for split in ("train", "test"):
+        save_npz(tmp_path / split / "SeaquestNoFrameskip-v4/1.npz", 9, 4)
+    settings = {"source": "npz", "npz": str(tmp_path), "game": "ALE/MsPacman-v5"}
+    store = build(tmp_path / "out", **settings)
+    np.testing.assert_array_equal(store.frames, small(np.concatenate([first, second, test])))
+    assert counts_of(store) == [16, 3, 3] and store.manifest["game"] == "mspacman"
+    notes = store.manifest["notes"]
+    (damaged,) = (note for note in notes if note.startswith("damaged, passed over"))
+    assert re.findall(r"(\d)\.npz", damaged) == ["3", "4"]
+    assert "arrays not used: 'infos' (1 file(s)), 'observations' (1 file(s))" in notes
+    assert any(note.startswith("3 of 3 file(s) without an array 'episode_start'") for note in notes)
+
+
+def test_grey_frames_are_taken(tmp_path):
+    frames = make_frames(12)[..., 0]
+    np.savez(tmp_path / "grey.npz", frames=frames)
+    settings = {"source": "npz", "npz": str(tmp_path / "grey.npz")}
+    store = build(tmp_path / "out", channels=1, **settings)
+    expected = np.stack([prepare_frame(frame, 16, 1) for frame in frames])
+    np.testing.assert_array_equal(store.frames, expected)
+
+
+def test_an_archive_with_a_validation_folder_has_that_validation_split(tmp_path):
+    """As DIR/train.npz, too: a file is named by its split where its folders say nothing."""
+    for split, count in (("train", 9), ("valid", 4), ("test", 5)):
+        save_npz(tmp_path / "a" / split / "Pong/x.npz", count, episode_start=np.zeros(count, bool))
+        save_npz(tmp_path / f"b/{split}.npz", count, episode_start=np.zeros(count, bool))
+    for folder in ("a", "b"):
+        settings = {"source": "npz", "npz": str(tmp_path / folder), "game": "pong"}
+        store = build(tmp_path / f"{folder}_out", **settings)
+        assert counts_of(store) == [9, 4, 5]
+        assert not read_npz(settings["npz"], "pong").notes
 
 
 # ------------------------------------------------------------------------------- images and videos
@@ -272,6 +322,125 @@ def test_images_of_different_sizes_and_grey_ones(tmp_path):
     store = build(tmp_path / "out", source="images", images=str(tmp_path / "in"))
     expected = small([*frames, np.stack([frames[0][..., 0]] * 3, -1)])
     np.testing.assert_array_equal(store.frames, expected)
+
+
+def save_episode(folder, count, value=0):
+    """Grey images of one level each: value, value + 1, ..."""
+    for number in range(count):
+        save_image(folder / f"{number}.png", np.full((16, 16, 3), value + number, np.uint8))
+
+
+def levels(store, split):
+    rows = store.split_range(split)
+    return store.frames[rows.start : rows.stop, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize("place", ["Pong-v0/{}", "{}/Pong-v0", "{}/Pong-v0/e1", "{}", "Pong/{}/a"])
+def test_folders_of_splits_decide(tmp_path, place):
+    for split, count, value in (("Train", 6, 0), ("test", 4, 10), ("VALIDATION", 2, 20)):
+        save_episode(tmp_path / "in" / place.format(split), count, value)
+    save_episode(tmp_path / "in" / place.format("train").replace("Pong", "Alien"), 0)
+    settings = {"source": "images", "images": str(tmp_path / "in"), "game": "pong"}
+    store = build(tmp_path / "out", **settings)
+    assert levels(store, "train") == list(range(6))
+    assert not read_images(settings["images"], "pong").notes
+    assert levels(store, "validation") == [20, 21] and levels(store, "test") == [10, 11, 12, 13]
+
+
+@pytest.mark.parametrize(
+    ("folders", "counts", "note"),
+    [
+        (["train", "test"], [6, 3, 3], "no frames for validation: it shares those for test"),
+        (["train", "eval"], [6, 3, 3], "no frames for test: it shares those for validation"),
+        (["train"], [4, 1, 1], "for train alone, which all three splits share"),
+        (["train", "test", "all"], [6, 3, 3], r"passed over, beside folders of splits: .*all"),
+        (["train", "val", "test", "test/thumbs"], [6, 6, 6], r"passed over: .*thumbs"),
+    ],
+)
+def test_splits_that_are_missing_or_not_alone_are_decided_with_a_note(
+    tmp_path, folders, counts, note
+):
+    for number, folder in enumerate(folders):
+        save_episode(tmp_path / "in" / folder, 6, 10 * number)
+    settings = {"source": "images", "images": str(tmp_path / "in"), "split": (4, 1, 1)}
+    store = build(tmp_path / "out", **settings)
+    assert counts_of(store) == counts
+    assert re.search(note, "; ".join(store.manifest["notes"]))
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["test", "validation"], "none in a folder named train"),
+        (["level1", "test"], "none in a folder named train"),
+        (["train", "level1"], "sort all into folders"),
+        (["train", "val", "eval"], "eval and val both mean validation"),
+        (["train/a", "train/test"], "for test or train"),
+        (["Alien-v4", "Pong"], r"no folder for game 'mspacman' \(games there: Alien-v4, Pong"),
+    ],
+)
+def test_splits_that_cannot_be_meant_are_refused(tmp_path, folders, message):
+    for folder in folders:
+        save_episode(tmp_path / folder, 2)
+    with pytest.raises(UserError, match=message):
+        read_images(str(tmp_path), "mspacman")
+
+
+def test_linked_episodes_are_followed_and_read_once(tmp_path):
+    for number in range(2):
+        save_episode(tmp_path / f"disk/{number}", 4, 10 * number)
+    save_episode(tmp_path / "in/a", 4, 20)
+    for number in range(2):
+        (tmp_path / f"in/b{number}").symlink_to(tmp_path / f"disk/{number}")
+    for name, target in (("A", "in/a"), ("a/up", "in"), ("a/out", "."), ("z", "nothing")):
+        (tmp_path / "in" / name).symlink_to(tmp_path / target)
+    settings = {"source": "images", "images": str(tmp_path / "in"), "split": (1, 1, 1)}
+    store = build(tmp_path / "out", **settings)
+    assert [levels(store, split) for split in SPLITS] == [
+        list(range(start, start + 4)) for start in (20, 0, 10)
+    ]
+    passed_over, twice = read_images(settings["images"]).notes
+    assert all(f"{name} (a link to" in passed_over for name in ("a/up", "a/out", "z"))
+    assert twice == f"linked twice, read once: {tmp_path / 'in/A'}"
+
+
+def test_one_folder_in_two_splits_is_refused(tmp_path):
+    save_episode(tmp_path / "train/a", 3)
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/b").symlink_to(tmp_path / "train/a")
+    with pytest.raises(UserError, match=r"train/a and .*test/b are the same, in two splits"):
+        read_images(str(tmp_path))
+
+
+def test_what_notebooks_archives_and_file_managers_leave_is_no_frame(tmp_path):
+    for number in range(3):
+        save_episode(tmp_path / f"in/{number}", 2, 10 * number)
+    hidden = ("0/.ipynb_checkpoints", ".thumbnails", ".Trash-1000")
+    for folder in (*hidden, "__MACOSX/0", "1/@eaDir", "lost+found", "Thumbnails"):
+        save_episode(tmp_path / "in" / folder, 9, 100)
+    for name in ("._0.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        (tmp_path / "in/0" / name).write_bytes(b"junk")
+    settings = {"source": "images", "images": str(tmp_path / "in"), "split": (1, 1, 1)}
+    store = build(tmp_path / "out", **settings)
+    assert [levels(store, split) for split in SPLITS] == [[0, 1], [10, 11], [20, 21]]
+    (note,) = read_images(settings["images"]).notes
+    for name in ("__MACOSX", "@eaDir", "lost+found", "Thumbnails"):
+        assert name in note
+
+
+def test_a_folder_of_videos_is_one_episode_each(tmp_path):
+    """As gymnasium's RecordVideo leaves it: numbers of episodes, side files, a broken last one."""
+    (tmp_path / "in").mkdir()
+    for episode, count in ((0, 4), (1000, 6), (8, 5)):
+        save_video(tmp_path / f"in/rl-video-episode-{episode}.avi", count)
+        (tmp_path / f"in/rl-video-episode-{episode}.meta.json").write_text("{}")
+    (tmp_path / "in/rl-video-episode-2000.mp4").write_bytes(b"killed while writing")
+    save_image(tmp_path / "in/plot.png", make_frames(1)[0])
+    settings = {"source": "images", "images": str(tmp_path / "in"), "split": (1, 1, 1)}
+    store = build(tmp_path / "out", **settings)
+    assert np.bincount(store.episodes).tolist() == counts_of(store) == [4, 5, 6]
+    another_kind, damaged = store.manifest["notes"][:2]
+    assert "plot.png" in another_kind and "rl-video-episode-2000.mp4" in damaged
 
 
 def save_video(path, count):
@@ -304,7 +473,7 @@ def test_a_truncated_image_is_named(tmp_path, suffix):
 
 
 def test_what_is_no_image_folder_or_video_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no images in it"):
+    with pytest.raises(UserError, match="no images or videos in it"):
         read_images(str(tmp_path))
     with pytest.raises(UserError, match="no such folder or video"):
         read_images(str(tmp_path / "nowhere"))

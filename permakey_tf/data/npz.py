@@ -22,11 +22,16 @@ _BAD_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, *_BAD_NPY)
 _BLOCK_BYTES = 1 << 22
 
 
+class DamagedError(UserError):
+    """A file that is broken, rather than one of something else."""
+
+
 class ArrayInfo(NamedTuple):
     """What an array's header says, before any of its data are read."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    fortran: bool
 
 
 def map_npy(path: Path) -> np.ndarray:
@@ -63,7 +68,7 @@ class NpzFile:
         try:
             self._zip = zipfile.ZipFile(self.path)
         except _BAD_ZIP as error:
-            raise UserError(f"{self.path}: damaged or not an .npz file ({error})") from error
+            raise DamagedError(f"{self.path}: damaged or not an .npz file ({error})") from error
         try:
             members = [m for m in self._zip.infolist() if m.filename.endswith(".npy")]
             self.arrays = {m.filename.removesuffix(".npy"): self._info(m) for m in members}
@@ -77,12 +82,32 @@ class NpzFile:
     def __exit__(self, *_):
         self.close()
 
+    def info(self, name: str) -> ArrayInfo:
+        """What is known of the array `name`, which can be read.
+
+        Raises:
+          UserError: it is missing, pickled or in Fortran order. Arrays that nobody asks for may be.
+        """
+        if name not in self.arrays:
+            found = ", ".join(self.arrays) or "none"
+            raise UserError(f"{self.path}: has no array {name!r} (arrays in it: {found})")
+        info = self.arrays[name]
+        if info.dtype.hasobject:
+            raise UserError(
+                f"{self.path}: array {name!r} holds pickled objects, which are never loaded"
+            )
+        if info.fortran:
+            raise UserError(
+                f"{self.path}: array {name!r} is in Fortran order; save np.ascontiguousarray of it"
+            )
+        return info
+
     def close(self) -> None:
         self._zip.close()
 
     def read(self, name: str) -> np.ndarray:
         """The whole array `name`. Raises UserError where it is missing or damaged."""
-        info = self._find(name)
+        info = self.info(name)
         parts = list(self.blocks(name)) if math.prod(info.shape) else []
         rows = np.concatenate(parts) if parts else np.zeros(info.shape, info.dtype)
         return rows.reshape(info.shape)
@@ -94,7 +119,7 @@ class NpzFile:
           UserError: the array is missing, truncated or fails its checksum (which zipfile compares
         when the last row has been read).
         """
-        info = self._find(name)
+        info = self.info(name)
         shape = info.shape or (1,)
         row_bytes = math.prod(shape[1:]) * info.dtype.itemsize
         rows_at_once = max(1, _BLOCK_BYTES // max(1, row_bytes))
@@ -106,13 +131,9 @@ class NpzFile:
                     data = member.read(rows * row_bytes)
                     yield np.frombuffer(data, info.dtype).reshape(rows, *shape[1:])
         except _BAD_ZIP as error:
-            raise UserError(f"{self.path}: array {name!r} is damaged ({_short(error)})") from error
-
-    def _find(self, name: str) -> ArrayInfo:
-        if name not in self.arrays:
-            found = ", ".join(self.arrays) or "none"
-            raise UserError(f"{self.path}: has no array {name!r} (arrays in it: {found})")
-        return self.arrays[name]
+            raise DamagedError(
+                f"{self.path}: array {name!r} is damaged ({_short(error)})"
+            ) from error
 
     def _info(self, member: zipfile.ZipInfo) -> ArrayInfo:
         try:
@@ -120,17 +141,16 @@ class NpzFile:
                 shape, fortran, dtype = _read_header(file)
                 header_bytes = file.tell()
         except _BAD_ZIP as error:
-            raise UserError(
+            raise DamagedError(
                 f"{self.path}: array {member.filename!r} is damaged ({_short(error)})"
             ) from error
-        culprit = f"{self.path}: array {member.filename.removesuffix('.npy')!r}"
-        if dtype.hasobject:
-            raise UserError(f"{culprit} holds pickled objects, which are never loaded")
-        if fortran and len(shape) > 1:
-            raise UserError(f"{culprit} is in Fortran order; save np.ascontiguousarray of it")
-        if math.prod(shape) * dtype.itemsize != member.file_size - header_bytes:
-            raise UserError(f"{culprit} is truncated or damaged (header and size disagree)")
-        return ArrayInfo(shape, dtype)
+        size = member.file_size - header_bytes
+        if not dtype.hasobject and math.prod(shape) * dtype.itemsize != size:
+            name = member.filename.removesuffix(".npy")
+            raise DamagedError(
+                f"{self.path}: array {name!r} is truncated or damaged (header and size disagree)"
+            )
+        return ArrayInfo(shape, dtype, fortran and len(shape) > 1)
 
 
 def _read_header(file) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -1,11 +1,12 @@
 """Frames that exist already: .npz files, folders of images, videos, Minari data sets.
 
 Each reader looks at headers first, to learn how many frames each episode has, and then yields the
-frames once, in order, with the memory of a few of them.
+frames once, in order, with the memory of a few of them. Which files of a folder are read, and for
+which splits, is decided in folders.py.
 """
 
-import os
-import re
+import collections
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +14,16 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from permakey_tf.configs import canonical_game
+from permakey_tf.data.folders import Part, find_files, named, sort_into_splits
 from permakey_tf.data.frames import SPLITS
-from permakey_tf.data.npz import ArrayInfo, NpzFile
+from permakey_tf.data.npz import ArrayInfo, DamagedError, NpzFile
 from permakey_tf.errors import UserError
 from permakey_tf.types import Step
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ogv", ".wmv", ".gif"}
+)
 _COLUMNS = {"actions": "iu", "rewards": "iuf"}  # optional arrays: allowed kinds of dtype
 
 
@@ -51,11 +55,6 @@ class Recording(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def natural_key(path: Path) -> list:
-    """Sorts frame2 before frame10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
-
-
 # --------------------------------------------------------------------------------------------- npz
 
 
@@ -64,28 +63,37 @@ class _NpzEpisodes(NamedTuple):
     starts: np.ndarray  # int64, first frame of each episode
     length: int
     columns: frozenset[str]
+    unused: frozenset[str]  # names of other arrays
+    marked: bool  # whether the file says where episodes start
 
 
 def read_npz(location: str, game: str) -> Recording:
-    """Opens rollout files: `frames` uint8 [N, H, W, 3], of any size.
+    """Opens rollout files: `frames` uint8 [N, H, W, 3] or grey [N, H, W], of any size.
 
-    A folder has the layout of the authors' data: train/GAME/*.npz and test/GAME/*.npz; the test
-    files are shared out among validation and test. A single file is split like any other source.
-    Each file is one episode, or several where it has `episode_start`, bool [N]. `actions` and
+    A folder has the layout of the authors' data, train/GAME/**/*.npz and test/GAME/**/*.npz, or
+    another that `folders.sort_into_splits` understands. Its damaged files are passed over. Each
+    file is one episode, or several where it has `episode_start`, bool [N]. `actions` and
     `rewards`, both [N], are kept where all files have them.
 
     Raises:
-      UserError: nothing there, or a file is damaged or holds other arrays.
+      UserError: nothing there, or a file holds other arrays; a damaged file that was named, or a
+        folder's part with damaged files only.
     """
     path = Path(location)
+    damaged, notes = [], []
     if path.is_dir():
-        parts = [(SPLITS[:1], _game_files(path / "train", game))]
-        parts.append((SPLITS[1:], _game_files(path / "test", game)))
+        files, notes = find_files(path, frozenset({".npz"}))
+        if not files:
+            raise UserError(
+                f"{path}: no .npz files in it; expected train/GAME/*.npz and test/GAME/*.npz"
+            )
+        parts, more = sort_into_splits(path, files, game, need_game=True)
+        notes += more
+        scanned = [(part.splits, _scan_all(part, _scan_whole_npz, damaged)) for part in parts]
     elif path.is_file():
-        parts = [(SPLITS, [path])]
+        scanned = [(SPLITS, [_scan_npz(path)])]
     else:
         raise UserError(f"--npz={location}: no such file or folder")
-    scanned = [(splits, [_scan_npz(file) for file in files]) for splits, files in parts]
     episodes = [file for _, files in scanned for file in files]
     columns = frozenset.intersection(*(file.columns for file in episodes))
     groups = tuple(
@@ -94,41 +102,81 @@ def read_npz(location: str, game: str) -> Recording:
     )
     steps = (step for file in episodes for step in _npz_steps(file, columns))
     origin = {"npz": str(path), "files": {str(file.path): file.length for file in episodes}}
-    return Recording(groups, steps, columns, origin)
+    notes += [*_damage_notes(damaged), *_npz_notes(episodes, columns)]
+    return Recording(groups, steps, columns, origin, tuple(notes))
 
 
-def _game_files(folder: Path, game: str) -> list[Path]:
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; expected train/GAME/*.npz and test/GAME/*.npz")
-    games = {canonical_game(child.name): child for child in folder.iterdir() if child.is_dir()}
-    if canonical_game(game) not in games:
-        found = ", ".join(sorted(child.name for child in games.values())) or "none"
-        raise UserError(f"{folder}: no folder for game {game!r} (games there: {found})")
-    files = sorted(games[canonical_game(game)].glob("*.npz"), key=natural_key)
-    if not files:
-        raise UserError(f"{games[canonical_game(game)]}: no .npz files in it")
-    return files
+def _scan_all(part: Part, scan, damaged: list[Path]) -> list:
+    """`scan` of every file of a part that is whole; those that are not go to `damaged`."""
+    found, errors = [], []
+    for path in part.paths:
+        try:
+            found.append(scan(path))
+        except DamagedError as error:
+            errors.append(error)
+            damaged.append(path)
+    if not found:
+        splits = " and ".join(part.splits)
+        raise UserError(f"every file for {splits} is damaged, the first: {errors[0]}")
+    return found
+
+
+def _damage_notes(damaged: list[Path]) -> list[str]:
+    return [f"damaged, passed over: {named(damaged)}"] if damaged else []
+
+
+def _npz_notes(files: list[_NpzEpisodes], columns: frozenset[str]) -> list[str]:
+    notes = []
+    unmarked = sum(not file.marked for file in files)
+    if unmarked:
+        notes.append(
+            f"{unmarked} of {len(files)} file(s) without an array 'episode_start': each counts as "
+            "one episode; where it holds several games, they cannot be told apart"
+        )
+    unused = collections.Counter(
+        name for file in files for name in file.unused | (file.columns - columns)
+    )
+    if unused:
+        names = [f"{name!r} ({count} file(s))" for name, count in sorted(unused.items())]
+        notes.append(f"arrays not used: {named(names)}")
+    return notes
+
+
+def _scan_whole_npz(path: Path) -> _NpzEpisodes:
+    """As `_scan_npz`; also reads the frames once, since their checksum shows damage."""
+    scanned = _scan_npz(path)
+    with NpzFile(path) as npz:
+        for name in ("frames", *scanned.columns):
+            collections.deque(npz.blocks(name), maxlen=0)
+    return scanned
 
 
 def _scan_npz(path: Path) -> _NpzEpisodes:
     with NpzFile(path) as npz:
-        if "frames" not in npz.arrays:
-            raise UserError(f"{path}: has no array 'frames' (it has {', '.join(npz.arrays)})")
-        info = npz.arrays["frames"]
-        shape = info.shape
-        if info.dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape:
-            raise UserError(
-                f"{path}: 'frames' must be uint8 [N, H, W, 3], is {info.dtype} {list(shape)}"
-            )
-        length = shape[0]
+        length = _check_frames(path, npz.info("frames"))
         columns = frozenset(_COLUMNS) & set(npz.arrays)
         for name in columns:
-            _check_column(path, name, npz.arrays[name], length, _COLUMNS[name])
+            _check_column(path, name, npz.info(name), length, _COLUMNS[name])
         starts = np.zeros(1, np.int64)
-        if "episode_start" in npz.arrays:
-            _check_column(path, "episode_start", npz.arrays["episode_start"], length, "b")
+        marked = "episode_start" in npz.arrays
+        if marked:
+            _check_column(path, "episode_start", npz.info("episode_start"), length, "b")
             starts = np.union1d(starts, np.flatnonzero(npz.read("episode_start")))
-    return _NpzEpisodes(path, starts, length, columns)
+        unused = frozenset(npz.arrays) - {"frames", "episode_start"} - columns
+    return _NpzEpisodes(path, starts, length, columns, unused, marked)
+
+
+def _check_frames(path: Path, info: ArrayInfo) -> int:
+    """The number of frames. Of [N, H, W] the last may not be channels: that is one frame."""
+    shape = info.shape
+    grey = len(shape) == 3 and shape[2] > 4
+    colour = len(shape) == 4 and shape[3] in (1, 3)
+    if info.dtype != np.uint8 or not (grey or colour) or 0 in shape:
+        raise UserError(
+            f"{path}: 'frames' must be uint8 [N, H, W, 3], or grey [N, H, W], is {info.dtype} "
+            f"{list(shape)}"
+        )
+    return shape[0]
 
 
 def _check_column(path: Path, name: str, info: ArrayInfo, length: int, kinds: str) -> None:
@@ -158,46 +206,75 @@ def _npz_steps(file: _NpzEpisodes, columns: frozenset[str]) -> Iterator[Step]:
 # ------------------------------------------------------------------------------- images and videos
 
 
-def read_images(location: str) -> Recording:
-    """Opens a folder of images, whose sub-folders are episodes, or a video file.
+def read_images(location: str, game: str = "") -> Recording:
+    """Opens a folder of images, whose sub-folders are episodes, a folder of videos, each of them
+    an episode, or a video file.
 
-    Images are taken in the natural order of their names; folders without images are passed over.
+    Images and videos are taken in the natural order of their names. Where a folder holds both, the
+    kind with more files is read. Splits and games as in `folders.sort_into_splits`.
 
     Raises:
       UserError: nothing there, or nothing that can be read.
     """
     path = Path(location)
     if path.is_dir():
-        return _read_image_folder(path)
+        return _read_folder(path, game)
     if not path.is_file():
         raise UserError(f"--images={location}: no such folder or video file")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise UserError(f"--images={location}: is one image; name its folder, or a video file")
-    return _read_video(path)
+    video = _scan_video(path)
+    origin = {"images": str(path), "frames": video.length}
+    group = Group(SPLITS, (video.length,))
+    return Recording((group,), _video_steps(path), frozenset(), origin, video.notes)
 
 
-def _read_image_folder(path: Path) -> Recording:
-    episodes = []
-    for folder in sorted((Path(folder) for folder, _, _ in os.walk(path)), key=natural_key):
-        images = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
-        if images:
-            episodes.append((folder, sorted(images, key=natural_key)))
-    if not episodes:
-        raise UserError(f"{path}: no images in it (known: {', '.join(sorted(IMAGE_SUFFIXES))})")
+def _read_folder(path: Path, game: str) -> Recording:
+    files, notes = find_files(path, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+    videos = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
+    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    if not files:
+        known = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
+        raise UserError(f"{path}: no images or videos in it (known: {known})")
+    read, others = (videos, images) if len(videos) > len(images) else (images, videos)
+    if others:
+        notes.append(f"passed over, of another kind than the rest: {named(others)}")
+    if read is videos:
+        return _read_videos(path, videos, game, notes)
+    return _read_image_folders(path, images, game, notes)
+
+
+def _read_image_folders(path: Path, images: list[Path], game: str, notes: list) -> Recording:
+    by_folder = {folder: list(few) for folder, few in itertools.groupby(images, lambda f: f.parent)}
+    parts, more = sort_into_splits(path, list(by_folder), game)
+    folders = [folder for part in parts for folder in part.paths]
     steps = (
         Step(_read_image(file), number == 0)
-        for _, files in episodes
-        for number, file in enumerate(files)
+        for folder in folders
+        for number, file in enumerate(by_folder[folder])
     )
-    lengths = tuple(len(files) for _, files in episodes)
-    folders = {str(folder): len(files) for folder, files in episodes}
-    return Recording(
-        (Group(SPLITS, lengths),), steps, frozenset(), {"images": str(path), "folders": folders}
+    groups = tuple(
+        Group(part.splits, tuple(len(by_folder[folder]) for folder in part.paths)) for part in parts
     )
+    lengths = {str(folder): len(by_folder[folder]) for folder in folders}
+    origin = {"images": str(path), "folders": lengths}
+    return Recording(groups, steps, frozenset(), origin, (*notes, *more))
+
+
+def _read_videos(path: Path, videos: list[Path], game: str, notes: list) -> Recording:
+    parts, more = sort_into_splits(path, videos, game)
+    damaged = []
+    scanned = [(part.splits, _scan_all(part, _scan_video, damaged)) for part in parts]
+    episodes = [video for _, few in scanned for video in few]
+    groups = tuple(Group(splits, tuple(v.length for v in few)) for splits, few in scanned)
+    steps = (step for video in episodes for step in _video_steps(video.path))
+    origin = {"images": str(path), "videos": {str(v.path): v.length for v in episodes}}
+    notes += [*more, *_damage_notes(damaged), *(note for v in episodes for note in v.notes)]
+    return Recording(groups, steps, frozenset(), origin, tuple(notes))
 
 
 def _read_image(file: Path) -> np.ndarray:
-    data = file.read_bytes()
+    data = file.read_bytes() if file.is_file() else b""  # a link to nothing
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     # A JPEG that breaks off is decoded without complaint, its lower part grey; the end marker
     # then lacks. It is sought in the second half since the first may hold a thumbnail's.
@@ -207,7 +284,13 @@ def _read_image(file: Path) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _read_video(path: Path) -> Recording:
+class _Video(NamedTuple):
+    path: Path
+    length: int  # frames that can be decoded
+    notes: tuple[str, ...]
+
+
+def _scan_video(path: Path) -> _Video:
     video = cv2.VideoCapture(str(path))
     announced = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
     length = 0
@@ -215,12 +298,11 @@ def _read_video(path: Path) -> Recording:
         length += 1
     video.release()
     if not length:
-        raise UserError(f"{path}: damaged, or not a video that OpenCV can read")
+        raise DamagedError(f"{path}: damaged, or not a video that OpenCV can read")
     notes = ()
     if length < announced:
         notes = (f"{path} announces {announced} frames, only {length} could be decoded",)
-    origin = {"images": str(path), "frames": length}
-    return Recording((Group(SPLITS, (length,)),), _video_steps(path), frozenset(), origin, notes)
+    return _Video(path, length, notes)
 
 
 def _video_steps(path: Path) -> Iterator[Step]:

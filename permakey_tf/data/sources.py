@@ -91,7 +91,7 @@ def open_source(config: CollectionConfig) -> Play | Recording:
         "ale": lambda: _open_ale(config),
         "gymnasium": lambda: _open_gymnasium(config),
         "npz": lambda: read_npz(config.npz, config.game),
-        "images": lambda: read_images(config.images),
+        "images": lambda: read_images(config.images, config.game),
         "minari": lambda: read_minari(config.minari_id),
     }
     return openers[config.source]()
