@@ -175,6 +175,17 @@ class TestWhatIsRemembered:
         assert len(set(trainer.game.actions)) > 1
         assert resumed.game.actions == trainer.game.actions
 
+    def test_a_wrong_action_of_the_current_game_is_found(self, monkeypatch, tmp_path, clean):
+        trainer = make_trainer(monkeypatch, tmp_path, clean, Black)
+        for _ in range(3):
+            trainer.play_step()
+        trainer._save()
+        actions = np.memmap(trainer.folder.replay / "action.dat", np.int16, "r+")
+        actions[1] ^= 1
+        actions.flush()
+        with pytest.raises(UserError, match=r"action\.dat is damaged: rows 0 to 255"):
+            make_trainer(monkeypatch, tmp_path, clean, Black)
+
 
 class TestABestThatIsNotFinite:
     """It never replaces a good one."""

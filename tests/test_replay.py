@@ -1,11 +1,14 @@
 """Replay windows against a naive oracle, at episode ends, when the ring is full, after resuming."""
 
+import errno
 import fcntl
 import os
+import zlib
 
 import numpy as np
 import pytest
 
+from permakey_tf.data import replay as replay_module
 from permakey_tf.data.replay import SequenceReplay
 from permakey_tf.errors import UserError
 from permakey_tf.types import Column
@@ -140,6 +143,81 @@ def test_files_that_are_cut_off_are_refused(tmp_path):
         file.truncate(40)
     with pytest.raises(UserError, match=r"reward\.dat is missing or cut off"):
         SequenceReplay(tmp_path, INPUTS, 1000, 0, num_rows=20)
+
+
+class TestDamage:
+    COLUMNS = ("code", "action", "reward", "terminal", "episode")
+
+    @pytest.fixture(autouse=True)
+    def blocks(self, monkeypatch):
+        monkeypatch.setattr(replay_module, "_BLOCK", 16)
+
+    def damage(self, folder, name, row):
+        """Another value in one row, which is as good as the right one."""
+        column = (INPUTS | replay_module._STEP_COLUMNS)[name]
+        array = np.memmap(folder / f"{name}.dat", column.dtype, "r+").reshape(-1, *column.shape)
+        array[row] = 1 - array[row].astype(int)
+        array.flush()
+
+    def reopened(self, folder, replay, capacity=1000, slack=0):
+        sums = {name: sums.copy() for name, sums in replay.checksums().items()}
+        return SequenceReplay(folder, INPUTS, capacity, slack, replay.num_rows, sums)
+
+    @pytest.mark.parametrize("name", COLUMNS)
+    @pytest.mark.parametrize("row", [0, 15, 16, 39])
+    def test_of_a_single_row_is_found(self, tmp_path, name, row):
+        replay = filled(tmp_path, play(7, 40))
+        replay.flush()
+        self.reopened(tmp_path, replay)
+        self.damage(tmp_path, name, row)
+        start = row // 16 * 16
+        with pytest.raises(UserError, match=rf"{name}\.dat is damaged: rows {start} to "):
+            self.reopened(tmp_path, replay)
+
+    def test_rows_after_the_checkpoint_do_not_count(self, tmp_path):
+        """In a ring they stand where the oldest rows were."""
+        rows = play(8, 200)
+        saved = filled(tmp_path, rows[:100], 40, slack=30)
+        sums = {name: sums.copy() for name, sums in saved.checksums().items()}
+        killed = SequenceReplay(tmp_path, INPUTS, 40, 30, 100, sums)
+        for number, row in enumerate(rows[100:130], start=100):
+            killed.append({"code": np.array([number, -number], np.float32)}, *row)
+        resumed = SequenceReplay(tmp_path, INPUTS, 40, 30, 100, sums)
+        assert {name: sums.tolist() for name, sums in resumed.checksums().items()} == {
+            name: sums.tolist() for name, sums in sums.items()
+        }
+        self.damage(tmp_path, "action", 99 % 70)
+        with pytest.raises(UserError, match=r"action\.dat is damaged: rows 96 to 111"):
+            SequenceReplay(tmp_path, INPUTS, 40, 30, 100, sums)
+
+    def test_a_resumed_run_sums_as_one_that_was_not_interrupted(self, tmp_path):
+        rows = play(9, 100)
+        whole = filled(tmp_path / "whole", rows)
+        first = filled(tmp_path / "two", rows[:41])
+        for resumed in (
+            self.reopened(tmp_path / "two", first),
+            SequenceReplay(tmp_path / "two", INPUTS, 1000, 0, 41),  # of an old version's run
+        ):
+            for number, row in enumerate(rows[41:], start=41):
+                resumed.append({"code": np.array([number, -number], np.float32)}, *row)
+            for name, sums in whole.checksums().items():
+                np.testing.assert_array_equal(resumed.checksums()[name], sums)
+
+    def test_a_column_of_the_checksum_is_bytes_in_order(self, tmp_path):
+        replay = filled(tmp_path, play(10, 20))
+        actions = np.array([row[0] for row in play(10, 20)], np.int16)
+        expected = [zlib.crc32(actions[:16].tobytes()), zlib.crc32(actions[16:].tobytes())]
+        assert replay.checksums()["action"].tolist() == expected
+
+
+def test_a_disk_that_fails_is_one_line(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    replay = filled(tmp_path, play(0, 5))
+    monkeypatch.setattr(np.memmap, "flush", fail)
+    with pytest.raises(UserError, match=r"cannot write the replay .*\.dat: Input/output error"):
+        replay.flush()
 
 
 def test_it_grows_beyond_its_first_allocation(tmp_path):

@@ -10,9 +10,14 @@ A row is one observation and what the agent did there:
   reward     float32, that followed
   terminal   bool, whether the episode ended with it for good
   episode    int32, number of the episode
+
+A checkpoint also holds a CRC-32 of every block of rows, so that damage is not taken for experience.
+What it does not cover: in a ring that is full, the oldest rows, fewer than a block.
 """
 
+import contextlib
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +26,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.types import Column, SequenceBatch
 
 _GROWTH = 4096  # rows by which the files grow
+_BLOCK = 256  # rows of one checksum
 
 
 _STEP_COLUMNS = {
@@ -40,25 +46,36 @@ class SequenceReplay:
       capacity: newest rows that are sampled from.
       slack: rows that may be added between two checkpoints.
       num_rows: rows that are there already, from the checkpoint.
+      checksums: of those rows, from the checkpoint; None where it is of a version without them.
 
     Raises:
-      UserError: the folder cannot be written, or holds fewer rows than `num_rows`.
+      UserError: the folder cannot be written, or does not hold the `num_rows` that were appended.
     """
 
-    def __init__(self, folder: Path, inputs: dict[str, Column], capacity, slack, num_rows=0):
+    def __init__(
+        self,
+        folder: Path,
+        inputs: dict[str, Column],
+        capacity: int,
+        slack: int,
+        num_rows: int = 0,
+        checksums: dict[str, np.ndarray] | None = None,
+    ):
         self._folder, self._columns = Path(folder), inputs | _STEP_COLUMNS
         self._inputs = list(inputs)
         self._capacity, self._slots = capacity, capacity + slack
         self.num_rows = num_rows
         self._arrays = {}
         self._allocated = 0
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with _explained(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
         needed = min(num_rows, self._slots)
         for name, column in self._columns.items():
             path = self._path(name)
             if needed and (not path.exists() or path.stat().st_size < needed * _row_bytes(column)):
                 raise UserError(f"{path} is missing or cut off: the run cannot be resumed")
         self._grow(max(needed, 1))
+        self._sums = self._verified(checksums) if checksums else self._summed()
 
     @property
     def nbytes(self) -> int:
@@ -73,16 +90,46 @@ class SequenceReplay:
         self._allocated = min(-(-rows // _GROWTH) * _GROWTH, self._slots)
         for name, column in self._columns.items():
             path, size = self._path(name), self._allocated * _row_bytes(column)
-            try:
-                # Not in append mode, in which no file system can do without fallocate.
-                with path.open("r+b" if path.exists() else "w+b") as file:
-                    there = os.fstat(file.fileno()).st_size
-                    if there < size:
-                        os.posix_fallocate(file.fileno(), there, size - there)
-            except OSError as error:
-                raise UserError(f"cannot write the replay {path}: {error.strerror}") from error
             shape = (self._allocated, *column.shape)
-            self._arrays[name] = np.memmap(path, column.dtype, "r+", shape=shape)
+            # Not in append mode, in which no file system can do without fallocate.
+            with _explained(path), path.open("r+b" if path.exists() else "w+b") as file:
+                there = os.fstat(file.fileno()).st_size
+                if there < size:
+                    os.posix_fallocate(file.fileno(), there, size - there)
+                self._arrays[name] = np.memmap(file, column.dtype, "r+", shape=shape)
+
+    def _block_sum(self, name: str, start: int) -> int:
+        """CRC-32 of what the disk holds of a block of rows that begins with `start`."""
+        rows = np.arange(start, min(start + _BLOCK, self.num_rows))
+        return zlib.crc32(self.column(name, rows).tobytes())
+
+    def _summed(self) -> dict[str, list[int]]:
+        """Checksums of the rows as they are: nothing is known of what they were."""
+        starts = range(0, self.num_rows, _BLOCK)
+        return {name: [self._block_sum(name, i) for i in starts] for name in self._columns}
+
+    def _verified(self, checksums: dict[str, np.ndarray]) -> dict[str, list[int]]:
+        """The checksums of a checkpoint, after comparing all rows that are sampled from."""
+        starts = range(0, self.num_rows, _BLOCK)
+        oldest = max(self.num_rows - self._capacity, 0)
+        for name in self._columns:
+            sums = checksums.get(name, ())
+            if len(sums) != len(starts):
+                raise UserError(
+                    f"{self._path(name)} does not fit the checkpoint; start a new --logdir"
+                )
+            for start, expected in zip(starts, sums, strict=True):
+                # A killed run can have written over older rows than that since the checkpoint.
+                if start >= oldest and self._block_sum(name, start) != expected:
+                    raise UserError(
+                        f"{self._path(name)} is damaged: rows {start} to {start + _BLOCK - 1} are "
+                        "not what the run has written; put a copy back, or start a new --logdir"
+                    )
+        return {name: checksums[name].tolist() for name in self._columns}
+
+    def checksums(self) -> dict[str, np.ndarray]:
+        """{column: uint32 [blocks]}, CRC-32 of all rows that were appended, for the checkpoint."""
+        return {name: np.array(sums, np.uint32) for name, sums in self._sums.items()}
 
     def append(self, inputs: dict, action: int, reward: float, terminal: bool, episode: int):
         """Adds one row; `action` -1 marks a final observation."""
@@ -90,14 +137,22 @@ class SequenceReplay:
             self._grow(self.num_rows + 1)
         slot = self.num_rows % self._slots
         step = {"action": action, "reward": reward, "terminal": terminal, "episode": episode}
+        begins = self.num_rows % _BLOCK == 0
         for name, value in (inputs | step).items():
-            self._arrays[name][slot] = value
+            array, sums = self._arrays[name], self._sums[name]
+            array[slot] = value
+            stored = array[slot].tobytes()  # as its type is, not as it was given
+            if begins:
+                sums.append(zlib.crc32(stored))
+            else:
+                sums[-1] = zlib.crc32(stored, sums[-1])
         self.num_rows += 1
 
     def flush(self) -> None:
-        """Hands all rows to the disk."""
-        for array in self._arrays.values():
-            array.flush()
+        """Hands all rows to the disk. Raises UserError where it fails."""
+        for name, array in self._arrays.items():
+            with _explained(self._path(name)):
+                array.flush()
 
     def column(self, name: str, rows: np.ndarray) -> np.ndarray:
         """One column's values of rows, counted from the start of the run."""
@@ -143,6 +198,14 @@ class SequenceReplay:
         while (without := self.column("action", starts) < 0).any():
             starts[without] = rng.integers(oldest, self.num_rows, without.sum())
         return starts
+
+
+@contextlib.contextmanager
+def _explained(path):
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write the replay {path}: {error.strerror}") from error
 
 
 def _row_bytes(column: Column) -> int:

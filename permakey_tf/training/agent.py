@@ -123,8 +123,7 @@ class AgentTrainer:
         )
         self.progress = Progress()
         self.state = self.actor.network.initial_state(1)
-        if folder.latest_checkpoint.exists():
-            self._restore()
+        checksums = self._restore() if folder.latest_checkpoint.exists() else None
         self.replay = SequenceReplay(
             folder.replay,
             vision.columns,
@@ -134,6 +133,7 @@ class AgentTrainer:
             slack=2 * self.config.validation.validate_every
             + self.config.environment.max_episode_steps,
             num_rows=self.progress.rows,
+            checksums=checksums,
         )
         self.game = make_game(self.config.environment)
         self.frame = self._return_to_the_game()
@@ -315,11 +315,15 @@ class AgentTrainer:
         self.replay.flush()
         arrays = checkpoint.finite_arrays(self.variables, self.progress.step)
         arrays |= {f"state/{i}": part.numpy() for i, part in enumerate(self.state)}
+        arrays |= {f"replay/{name}": sums for name, sums in self.replay.checksums().items()}
         checkpoint.save(self.folder.latest_checkpoint, arrays | self.progress.to_arrays())
 
-    def _restore(self):
+    def _restore(self) -> dict[str, np.ndarray]:
+        """Takes up the latest checkpoint; returns the replay's checksums, which old ones lack."""
         path = self.folder.latest_checkpoint
         arrays = checkpoint.load(path)
+        summed = [name for name in arrays if name.startswith("replay/")]
+        checksums = {name.removeprefix("replay/"): arrays.pop(name) for name in summed}
         progress = Progress.pop_from(arrays, path)
         state = [arrays.pop(f"state/{i}", None) for i in range(2)]
         if any(part is None for part in state):
@@ -327,6 +331,7 @@ class AgentTrainer:
         checkpoint.assign(self.variables, arrays, path)
         self.progress = progress
         self.state = LSTMState(*map(tf.constant, state))
+        return checksums
 
 
 class Report:
