@@ -122,6 +122,12 @@ class TestLooking:
                 read_status(path, tiny_config(seed=1), FRAMES)
         assert not folder.in_use
 
+    def test_sees_who_has_only_just_begun(self, path):
+        path.mkdir()
+        with RunFolder(path, tiny_config(), FRAMES).locked():
+            assert read_status(path, tiny_config(), FRAMES) == (0, False, True)
+        assert read_status(path, tiny_config(), FRAMES) == (0, False, False)
+
     def test_changes_no_settings(self, path):
         folder = RunFolder.create_or_resume(path, tiny_config(), FRAMES)
         checkpoint.save(folder.best_checkpoint, {})

@@ -55,7 +55,7 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
     """
     path = Path(path)
     if not path.exists() or left_by_an_early_death(path):
-        return Status(0, False, False)
+        return Status(0, False, RunFolder(path, config, frames).in_use)  # it can start just now
     begun = RunFolder.open(path)
     if not begun.has_checkpoint and not begun.in_use:
         return Status(0, False, False)  # whatever its settings were, it takes new ones
