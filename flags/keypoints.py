@@ -113,6 +113,7 @@ def open_store(command: Command) -> FrameStore | None:
         "game": store.game,
         "image_size": store.image_size,
         "channels": store.channels,
+        "keep_aspect": store.keep_aspect,
     }
     asked = dataclasses.asdict(wanted) | {"game": canonical_game(wanted.game)}
     for name, value in held.items():

@@ -238,7 +238,13 @@ def _frames_to_come(wanted: CollectionConfig) -> FrameSpec:
     """What is known of a store before it is made. Raises UserError for a game there is not."""
     if wanted.source == "ale":
         find_rom(wanted.game)
-    return FrameSpec(wanted.game, wanted.image_size, wanted.channels, "")
+    return FrameSpec(
+        wanted.game,
+        wanted.image_size,
+        wanted.channels,
+        "",
+        keep_aspect=wanted.keep_aspect,
+    )
 
 
 def in_words(run: Run, status: Status) -> str:

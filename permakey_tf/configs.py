@@ -307,6 +307,12 @@ class CollectionConfig(GameConfig):
     channels: int = setting(
         3, "3 keeps colour, 1 stores greyscale.", origin="paper", choices=(1, 3)
     )
+    keep_aspect: bool = setting(
+        False,
+        "Pad frames with black to a square instead of squeezing them into one. The run that learns "
+        "from them, and its agent, see frames in the same way.",
+        origin="ours",
+    )
     collect_seed: int = setting(
         0,
         "Seed of the emulator, or of the environment, and of the policy.",
@@ -398,6 +404,8 @@ class CollectionConfig(GameConfig):
         if self.image_size % 4:
             raise UserError(f"image_size={self.image_size} must be a multiple of 4")
         parse_env_kwargs(self.env_kwargs)
+        if self.objects and self.keep_aspect:
+            raise UserError("keep_aspect is not for --objects: boxes are scored on squeezed frames")
         needed = {"npz": "npz", "images": "images", "gymnasium": "env_id", "minari": "minari_id"}
         if self.source in needed and not getattr(self, needed[self.source]):
             raise UserError(f"{needed[self.source]} must be given where --source={self.source}")

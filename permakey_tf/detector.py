@@ -17,8 +17,8 @@ _CHUNK = 32  # frames in one call of the model: bounds memory for any batch size
 class KeypointDetector:
     """Keypoints, windows and error maps of a trained run.
 
-    Frames of any size are brought to the model's size by area averaging, and to grey where the
-    model was trained on grey frames.
+    Frames of any size are brought to the model's size by area averaging, padded to a square first
+    where the model was trained on padded frames, and to grey where it was trained on grey ones.
 
     Example:
       detector = KeypointDetector.load("runs/mspacman_permakey_seed0")
@@ -26,10 +26,11 @@ class KeypointDetector:
 
     Args:
       model: a models.base.KeypointModel with trained weights.
+      keep_aspect: whether it was trained on padded frames, see data.frames.prepare_frame.
     """
 
-    def __init__(self, model):
-        self._model = model
+    def __init__(self, model, keep_aspect: bool = False):
+        self._model, self._keep_aspect = model, keep_aspect
         shape = [None, model.image_size, model.image_size, model.channels]
         signature = [tf.TensorSpec(shape, tf.uint8)]
         self._detect = tf.function(
@@ -48,7 +49,8 @@ class KeypointDetector:
         Raises:
           UserError: no run folder, or a missing or damaged checkpoint.
         """
-        return cls(RunFolder.open(run_folder).load_model())
+        folder = RunFolder.open(run_folder)
+        return cls(folder.load_model(), folder.frames.keep_aspect)
 
     @property
     def config(self) -> KeypointConfig:
@@ -78,12 +80,17 @@ class KeypointDetector:
             frames also takes [B, H, W, 1].
 
         Returns:
-          float32 [B, K, 2] (or [K, 2]), (y, x) in [-1, 1], -1 at the top row and left column.
+          float32 [B, K, 2] (or [K, 2]), (y, x) in [-1, 1], -1 at the top row and left column of
+          the frame. Of a model of padded frames, a keypoint in the padding is outside of [-1, 1].
 
         Raises:
           UserError: `frames` is no such array.
         """
-        return self._map(self._detect, frames, [self.num_keypoints, 2])
+        centers = self._centers(frames)
+        if self._keep_aspect:  # from the padded square to the frame in its middle
+            sides = np.array(np.shape(frames)[-3:-1], np.float32)
+            centers = centers * (sides.max() / sides)
+        return centers
 
     def error_maps(self, frames: np.ndarray) -> np.ndarray:
         """Error maps of the chosen encoder layers: float32 [B, S, S, M] in [0, 1].
@@ -106,10 +113,14 @@ class KeypointDetector:
 
         Args and errors as in `detect`.
         """
-        centers = self.detect(frames)
+        centers = self._centers(frames)
         single = centers.ndim == 2
         windows = self._model.windows(centers[None] if single else centers, self.image_size)
         return windows.numpy()[0] if single else windows.numpy()
+
+    def _centers(self, frames) -> np.ndarray:
+        """Centres in the frame as the model sees it."""
+        return self._map(self._detect, frames, [self.num_keypoints, 2])
 
     def _map(self, function, frames, shape) -> np.ndarray:
         frames = np.asarray(frames)
@@ -126,4 +137,5 @@ class KeypointDetector:
         return np.concatenate(outputs)
 
     def _prepare(self, frames):
-        return np.stack([prepare_frame(frame, self.image_size, self.channels) for frame in frames])
+        size, channels = self.image_size, self.channels
+        return np.stack([prepare_frame(f, size, channels, self._keep_aspect) for f in frames])

@@ -435,6 +435,13 @@ class TestWrongCombinations:
                 open_runs([run], stores)
             for word in words:
                 assert word in str(caught.value)
+        padded = shutil.copytree(run, tmp_path / "padded")
+        content = (padded / "config.json").read_text()
+        (padded / "config.json").write_text(
+            content.replace('"keep_aspect": false', '"keep_aspect": true')
+        )
+        with pytest.raises(UserError, match=r"keep_aspect=True, those of .*toy have False"):
+            open_runs([str(padded)], [store])
         with pytest.raises(UserError, match=r"pk0 was trained on toy.*--data.*run\.data"):
             paper_figures.make("4", open_runs([run], [str(folder / "frostbite")]), FrameChoice())
         with pytest.raises(UserError, match=r"names .*pk0 twice"):

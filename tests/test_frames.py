@@ -13,6 +13,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -600,3 +601,22 @@ def test_a_grey_frame_becomes_three_equal_channels():
 def test_what_is_no_frame_is_refused(frame):
     with pytest.raises(UserError, match="a frame must"):
         prepare_frame(frame, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "rows", "columns"),
+    [
+        (8, 4, (0, 8), (2, 6)),
+        (4, 8, (2, 6), (0, 8)),
+        (8, 3, (0, 8), (2, 5)),
+        (8, 8, (0, 8), (0, 8)),
+    ],
+)
+def test_a_padded_frame_is_in_the_middle_of_black(height, width, rows, columns):
+    frame = np.random.default_rng(0).integers(1, 256, (height, width, 3), np.uint8)
+    square = prepare_frame(frame, 8, 3, keep_aspect=True)
+    np.testing.assert_array_equal(square[slice(*rows), slice(*columns)], frame)
+    assert np.count_nonzero(square) == frame.size
+    grey = prepare_frame(frame, 8, 1, keep_aspect=True)
+    luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    np.testing.assert_array_equal(grey[slice(*rows), slice(*columns), 0], luma)

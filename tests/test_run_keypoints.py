@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -279,6 +280,21 @@ class TestTransporter:
         events.Reload()
         expected = {"keypoints", "windows", "first_frame", "reconstruction"}
         assert expected <= set(events.Tags()["tensors"])
+
+    def test_keypoints_of_padded_frames_are_in_the_frames_coordinates(self, trained, tmp_path):
+        copied = shutil.copytree(trained / "run", tmp_path / "copied")
+        config = json.loads((copied / "config.json").read_text())
+        config["frames"]["keep_aspect"] = True
+        (copied / "config.json").write_text(json.dumps(config))
+        square = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3), np.uint8)
+        square[:, :5], square[:, -5:] = 0, 0
+        wide = square[:, 5:-5]
+        detector = KeypointDetector.load(copied)
+        expected = detector.detect(square) * [2, 1]  # half as high: its edges are at -0.5 and 0.5
+        np.testing.assert_allclose(detector.detect(wide), expected, rtol=1e-6)
+        np.testing.assert_array_equal(detector.windows(wide), detector.windows(square))
+        plain = KeypointDetector.load(trained / "run")
+        np.testing.assert_array_equal(plain.detect(square), detector.detect(square))
 
     def test_the_detector_opens_it_and_refuses_error_maps(self, trained):
         detector = KeypointDetector.load(trained / "run")

@@ -374,6 +374,13 @@ class TestRefusals:
             run_benchmark(open_footage(tmp_path / "grey"), [run], config=CONFIG)
         with pytest.raises(UserError, match="no run folder"):
             run_benchmark(open_footage(folder / "store"), [tmp_path], config=CONFIG)
+        padded = shutil.copytree(run, tmp_path / "padded")
+        content = (run / "config.json").read_text()
+        (padded / "config.json").write_text(
+            content.replace('"keep_aspect": false', '"keep_aspect": true')
+        )
+        with pytest.raises(UserError, match=r"padded was trained on padded frames"):
+            run_benchmark(open_footage(folder / "store"), [padded], config=CONFIG)
         with pytest.raises(UserError, match="nothing to score"):
             run_benchmark(open_footage(folder / "store"))
         for again in (run, folder / "store" / ".." / "tiny_seed0"):

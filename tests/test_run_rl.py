@@ -386,7 +386,7 @@ def test_an_agent_plays_what_its_keypoints_come_from(tmp_path, capsys, then, now
 def test_a_run_without_or_with_a_wrong_record(tmp_path):
     old = {"game": "toy", "image_size": 20, "channels": 3, "content_hash": "hash"}
     assert FrameSpec(**old).environment is None
-    with pytest.raises(UserError, match="environment.*must be a text"):
+    with pytest.raises(UserError, match=r"environment.*must be a text"):
         FrameSpec(**old, environment=record(None))
     folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), FrameSpec(**old))
     save(folder.latest_checkpoint, {})

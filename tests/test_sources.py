@@ -20,6 +20,7 @@ from permakey_tf.data.recordings import Group, Recording, read_images, read_mina
 from permakey_tf.data.sources import build_store, plan_recording, share
 from permakey_tf.envs.games import GymnasiumGame
 from permakey_tf.errors import UserError
+from permakey_tf.training.acting import FramePreparation
 from permakey_tf.training.runs import FrameSpec
 from permakey_tf.types import Step
 
@@ -643,6 +644,31 @@ def test_arguments_of_an_environment_reach_it_and_are_recorded(tmp_path):
     ):
         with pytest.raises(UserError, match=f"env_kwargs={re.escape(text)}.*{message}"):
             build(tmp_path / "c", env_kwargs=text, **settings)
+
+
+def test_padded_frames_are_recorded_and_the_agent_sees_them_alike(tmp_path):
+    settings = {
+        "source": "gymnasium", "env_id": "permakey-tests/Counting-v0", "num_frames": 190,
+        "env_kwargs": '{"shape": [16, 32, 3]}',
+    }  # fmt: skip
+    padded = build(tmp_path / "padded", keep_aspect=True, **settings)
+    squeezed = build(tmp_path / "squeezed", **settings)
+    assert not any("squeezed" in note for note in padded.manifest["notes"])
+    assert any("16x32 pixels are squeezed by 2.0" in note for note in squeezed.manifest["notes"])
+    spec = FrameSpec.of(padded)
+    assert (spec.keep_aspect, FrameSpec.of(squeezed).keep_aspect) == (True, False)
+    game = GymnasiumGame("permakey-tests/Counting-v0", {"shape": [16, 32, 3]})
+    frame = game.environment.reset(5)
+    prepare = FramePreparation(spec.image_size, spec.channels, "none", spec.keep_aspect)
+    seen = prepare(frame, np.random.default_rng(0))
+    assert not seen[:4].any() and not seen[-4:].any() and seen[4:-4].all(axis=(0, 1))[2]
+    with pytest.raises(UserError, match="keep_aspect is not for --objects"):
+        CollectionConfig(keep_aspect=True, objects=True)
+
+
+def test_frames_that_are_nearly_square_are_squeezed_without_a_note():
+    assert sources.squeeze_notes({(210, 160), (24, 16)}) == []  # 1.31 and 1.5
+    assert "25x16 pixels" in sources.squeeze_notes({(210, 160), (25, 16)})[0]
 
 
 def test_how_long_a_random_action_is_held(tmp_path):

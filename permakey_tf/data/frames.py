@@ -45,7 +45,9 @@ _NAME_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 _LOCK = ".lock"
 
 
-def prepare_frame(frame: np.ndarray, image_size: int, channels: int) -> np.ndarray:
+def prepare_frame(
+    frame: np.ndarray, image_size: int, channels: int, keep_aspect: bool = False
+) -> np.ndarray:
     """Brings a frame to the model's size and number of channels.
 
     Grey is ITU-R 601 luma, taken at full resolution; sizes change by area averaging. A
@@ -55,6 +57,8 @@ def prepare_frame(frame: np.ndarray, image_size: int, channels: int) -> np.ndarr
       frame: uint8 [H, W, 3] (RGB), [H, W, 1] or [H, W].
       image_size: side S of the square result, in pixels.
       channels: 3 for RGB, 1 for grey.
+      keep_aspect: pad the shorter side with black, half at each end, before the size changes;
+        otherwise the frame is squeezed into the square.
 
     Returns:
       uint8 [S, S, channels].
@@ -71,6 +75,10 @@ def prepare_frame(frame: np.ndarray, image_size: int, channels: int) -> np.ndarr
     if frame.shape[2] != channels:
         code = cv2.COLOR_RGB2GRAY if channels == 1 else cv2.COLOR_GRAY2RGB
         frame = cv2.cvtColor(np.ascontiguousarray(frame), code)
+    if keep_aspect:
+        spare = [max(frame.shape[:2]) - side for side in frame.shape[:2]]
+        margins = [(total // 2, total - total // 2) for total in spare]
+        frame = np.pad(frame, margins + [(0, 0)] * (frame.ndim - 2)) if any(spare) else frame
     # OpenCV averages areas only where no side grows: sides shrink first, and grow after that.
     shrunk = tuple(min(side, image_size) for side in frame.shape[:2])
     for height, width in (shrunk, (image_size, image_size)):
@@ -111,6 +119,11 @@ class FrameStore(NamedTuple):
     @property
     def channels(self) -> int:
         return self.frames.shape[3]
+
+    @property
+    def keep_aspect(self) -> bool:
+        """Whether frames were padded to a square; stores of earlier versions squeezed them."""
+        return bool(self.manifest.get("keep_aspect", False))
 
     @property
     def content_hash(self) -> str:
@@ -327,6 +340,7 @@ class FrameStoreWriter:
         channels: int,
         columns: frozenset[str] | set[str] = frozenset(),
         expected_frames: int | None = None,
+        keep_aspect: bool = False,
     ):
         """Makes the temporary folder.
 
@@ -336,12 +350,13 @@ class FrameStoreWriter:
           channels: 3 or 1.
           columns: what to store beside frames and episodes, of "actions", "rewards", "objects".
           expected_frames: number of frames to come, where known, to check the disk's space.
+          keep_aspect: as in `prepare_frame`.
 
         Raises:
           UserError: `path` exists, cannot be made, or the disk has not enough room.
         """
         self.path = Path(path).absolute()
-        self._shape = (image_size, image_size, channels)
+        self._shape, self._keep_aspect = (image_size, image_size, channels), keep_aspect
         self._columns = columns
         check_new(self.path)
         self._sha256 = hashlib.sha256()
@@ -391,7 +406,7 @@ class FrameStoreWriter:
         Raises:
           UserError: the disk is full, or the frame has a wrong dtype or shape.
         """
-        frame = prepare_frame(step.frame, self._shape[0], self._shape[2])
+        frame = prepare_frame(step.frame, self._shape[0], self._shape[2], self._keep_aspect)
         starts = step.first or split != self._split
         if split != self._split:
             if SPLITS.index(split) < (SPLITS.index(self._split) if self._split else 0):
@@ -438,6 +453,7 @@ class FrameStoreWriter:
                 "format_version": FORMAT_VERSION,
                 "content_hash": content_hash(self._splits, hashes),
                 "shape": [len(self), *self._shape],
+                "keep_aspect": self._keep_aspect,
                 "splits": self._splits,
                 "episodes": self.num_episodes,
                 "repeats": repeats,

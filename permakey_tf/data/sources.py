@@ -21,6 +21,7 @@ from permakey_tf.data.repeats import repeat_notes, without_blank_end
 from permakey_tf.errors import UserError
 from permakey_tf.types import EnvironmentRecord, Step
 
+_NOTED_SQUEEZE = 1.5
 PLAYED_FRAMES = 95_000  # 85,000 + 5,000 + 5,000 (ICLR app. A)
 
 
@@ -74,15 +75,31 @@ def build_store(config: CollectionConfig, path: str | Path, progress: bool = Tru
         counts = {name: sum(b.stop - b.start for b in blocks if b.split == name) for name in SPLITS}
         frames = _recorded(source.steps, blocks)
     total = sum(counts.values())
-    writer = FrameStoreWriter(path, config.image_size, config.channels, source.columns, total)
+    size, channels = config.image_size, config.channels
+    writer = FrameStoreWriter(path, size, channels, source.columns, total, config.keep_aspect)
+    shapes = set()
     with writer, contextlib.closing(frames), _bar(config, total, progress) as bar:
         for step, split in frames:
             writer.append(step, split)
+            shapes.add(step.frame.shape[:2])
             bar.update()
         if len(writer) < total:
             raise UserError(f"{path}: the source ended after {len(writer)} of {total} frames")
         notes += repeat_notes(writer.repeats.counts())
+        notes += [] if config.keep_aspect else squeeze_notes(shapes)
         return writer.finish(_about(config, source, notes))
+
+
+def squeeze_notes(shapes: set[tuple[int, int]]) -> list[str]:
+    """A note where a frame of one of these sizes, (H, W), does not look like itself as a square."""
+    height, width = max(shapes, key=lambda shape: max(shape) / min(shape))
+    factor = max(height, width) / min(height, width)
+    if factor <= _NOTED_SQUEEZE:
+        return []
+    return [
+        f"frames of {height}x{width} pixels are squeezed by {factor:.1f} into a square; "
+        "--keep_aspect pads them instead"
+    ]
 
 
 def open_source(config: CollectionConfig) -> Play | Recording:

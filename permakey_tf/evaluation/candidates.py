@@ -186,6 +186,11 @@ class CandidateMaker:
                 f"{folder.path} was trained on {folder.frames.game}, {footage.path} has frames of "
                 f"{footage.game}: choose other --runs or --data (or say --game)"
             )
+        if folder.frames.keep_aspect:
+            raise UserError(
+                f"{folder.path} was trained on padded frames (--keep_aspect), and boxes are scored "
+                "on squeezed ones: train another run without it"
+            )
         if footage.frames.shape[3] < folder.frames.channels:
             raise UserError(f"{folder.path} needs colour, {footage.path} has grey frames")
         side = min(footage.frames.shape[1:3])

@@ -117,7 +117,7 @@ class ShownRun:
         """The KeypointDetector of the model."""
         from permakey_tf.detector import KeypointDetector
 
-        return KeypointDetector(self.model)
+        return KeypointDetector(self.model, self.folder.frames.keep_aspect)
 
     def frames(self, rows: np.ndarray, choice: FrameChoice) -> np.ndarray:
         """Frames of any rows of the store, with bars where the run was trained with noise.
@@ -195,6 +195,11 @@ def open_runs(run_folders: list[str], store_folders: list[str]) -> list[ShownRun
 
 
 def _check_fits(folder, store):
+    if folder.frames.keep_aspect != store.keep_aspect:
+        raise UserError(
+            f"{folder.path} was trained on frames with keep_aspect={folder.frames.keep_aspect}, "
+            f"those of {store.path} have {store.keep_aspect}: name the store it was trained on"
+        )
     wanted = (folder.frames.image_size, folder.frames.channels)
     if wanted != (store.image_size, store.channels):
         size, channels = wanted

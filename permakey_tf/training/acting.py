@@ -58,15 +58,16 @@ class Actor:
 
 
 class FramePreparation(NamedTuple):
-    """What the keypoint model was trained on: size, channels, noise."""
+    """What the keypoint model was trained on: size, channels, noise, padded or squeezed."""
 
     image_size: int
     channels: int
     noise: str
+    keep_aspect: bool = False
 
     def __call__(self, frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """uint8 [H, W, 3] -> uint8 [S, S, C], with new bars where the game is noisy."""
-        small = prepare_frame(frame, self.image_size, self.channels)
+        small = prepare_frame(frame, self.image_size, self.channels, self.keep_aspect)
         return draw_bars(small[None], self.noise, rng)[0]
 
 

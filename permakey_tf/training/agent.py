@@ -85,7 +85,7 @@ def build_player(folder: AgentFolder) -> Player:
     network = build_network(folder, vision, num_actions)
     noise = config.environment.noise
     noise = trained.noise if noise == "as-trained" else noise
-    prepare = FramePreparation(frames.image_size, frames.channels, noise)
+    prepare = FramePreparation(frames.image_size, frames.channels, noise, frames.keep_aspect)
     shape = (frames.image_size, frames.image_size, frames.channels)
     return Player(Actor(network, vision, shape), prepare, num_actions)
 

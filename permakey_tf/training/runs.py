@@ -35,6 +35,7 @@ class FrameSpec:
 
     environment: which one was played. None where frames were not played, and in runs of earlier
       versions.
+    keep_aspect: whether frames were padded to a square, see `prepare_frame`.
     """
 
     game: str
@@ -42,6 +43,7 @@ class FrameSpec:
     channels: int
     content_hash: str
     environment: EnvironmentRecord | None = None
+    keep_aspect: bool = False
 
     def __post_init__(self):
         if self.environment is not None:
@@ -61,6 +63,7 @@ class FrameSpec:
             store.channels,
             store.content_hash,
             store.manifest.get("environment"),
+            store.keep_aspect,
         )
 
 
