@@ -27,7 +27,7 @@ from permakey_tf.agent_configs import (
 )
 from permakey_tf.training.runs import AgentFolder, RunFolder
 
-_KEYPOINTS = flags.DEFINE_string("keypoints", None, "Keypoint run folder.", required=True)
+_KEYPOINTS = common.define_path("keypoints", None, "Keypoint run folder.", required=True)
 _ENCODERS = flags.DEFINE_list("encoders", ["gnn", "cnn"], "Encoders to measure.")
 _PRECISION = flags.DEFINE_string("precision", "float32", "float32 or bfloat16.")
 _FILTERS = flags.DEFINE_list("cnn_filters", ["32"] * 4, "Filters of the convolutional encoder.")

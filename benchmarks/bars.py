@@ -17,8 +17,8 @@ from permakey_tf.errors import UserError
 from permakey_tf.evaluation.footage import open_footage
 from permakey_tf.evaluation.quality import groups_of
 
-_RUN = flags.DEFINE_string("run", None, "Run folder of PermaKey.", required=True)
-_DATA = flags.DEFINE_string("data", None, "Frame store or rollout file with boxes.", required=True)
+_RUN = common.define_path("run", None, "Run folder of PermaKey.", required=True)
+_DATA = common.define_path("data", None, "Frame store or rollout file with boxes.", required=True)
 _NUMBER = flags.DEFINE_integer("num_frames", 200, "Frames, evenly spaced.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the bars' places.", lower_bound=0)
 _NEAR = 4  # pixels around a bar that its edges light up: patches of layer 1 are 4 pixels wide

@@ -28,7 +28,7 @@ _ENCODERS = flags.DEFINE_multi_enum(
     "encoder", ["gnn", "cnn"], ["gnn", "cnn"], "Encoders to train; may be given twice."
 )
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Training seeds.")
-_OUT = flags.DEFINE_string("out", "runs/learning", "Folder of all runs.")
+_OUT = common.define_path("out", "runs/learning", "Folder of all runs.")
 _TESTS = Path(__file__).parents[1] / "tests"
 _GAME = "sprites:Catch-v0"
 _KEYPOINTS = {

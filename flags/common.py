@@ -50,10 +50,14 @@ class _PathListParser(flags.ListParser):
 
 
 def define_path(
-    name: str, default: str | None, text: str, flag_values: flags.FlagValues = flags.FLAGS
+    name: str,
+    default: str | None,
+    text: str,
+    flag_values: flags.FlagValues = flags.FLAGS,
+    required: bool = False,
 ) -> flags.FlagHolder:
     """Defines a flag that names a file or folder."""
-    return flags.DEFINE(_PathParser(), name, default, text, flag_values)
+    return flags.DEFINE(_PathParser(), name, default, text, flag_values, required=required)
 
 
 def define_paths(

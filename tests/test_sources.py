@@ -275,6 +275,14 @@ def test_the_authors_archive_is_read_as_it_is(tmp_path):
     assert any(note.startswith("3 of 3 file(s) without an array 'episode_start'") for note in notes)
 
 
+def test_a_name_that_is_nearly_a_games_gets_a_note(tmp_path):
+    save_npz(tmp_path / "a.npz", 9)
+    for game, near in (("mspackman", "mspacman"), ("MsPacman-v4", None), ("mine", None)):
+        store = build(tmp_path / game, source="npz", npz=str(tmp_path / "a.npz"), game=game)
+        note = f"game {game!r} is none of ale-py's: did you mean {near}?"
+        assert (note in store.manifest["notes"]) == bool(near)
+
+
 def test_grey_frames_are_taken(tmp_path):
     frames = make_frames(12)[..., 0]
     np.savez(tmp_path / "grey.npz", frames=frames)

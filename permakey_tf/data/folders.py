@@ -51,9 +51,9 @@ class Part(NamedTuple):
     paths: tuple[Path, ...]
 
 
-def natural_key(path: Path) -> list:
+def natural_key(text: str) -> list:
     """Sorts frame2 before frame10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(path))]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
 
 
 def named(paths: list) -> str:
@@ -75,17 +75,17 @@ def find_files(root: Path, suffixes: frozenset[str]) -> tuple[list[Path], list[s
     """
     above = {_identity(folder) for folder in (root, *root.resolve().parents)}
     passed_over = []
-    found = [
-        file
-        for file in _walk(root, frozenset(above), passed_over)
-        if file.suffix.lower() in suffixes
-    ]
+    by_folder = {}
+    for file in _walk(root, frozenset(above), passed_over):
+        if file.suffix.lower() in suffixes:
+            by_folder.setdefault(file.parent, []).append(file)
+    folders = sorted(by_folder, key=lambda folder: natural_key(str(folder)))
     notes = [f"passed over: {named(passed_over)}"] if passed_over else []
-    return sorted(found, key=lambda file: (natural_key(file.parent), natural_key(file))), notes
+    return [file for folder in folders for file in by_folder[folder]], notes
 
 
 def _walk(folder: Path, above: frozenset, passed_over: list[str]) -> Iterator[Path]:
-    for path in sorted(folder.iterdir(), key=natural_key):
+    for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
         if path.name.startswith("."):
             continue
         if path.is_dir():

@@ -14,7 +14,13 @@ import numpy as np
 from tqdm import tqdm
 
 import permakey_tf
-from permakey_tf.configs import CollectionConfig, canonical_game, parse_env_kwargs
+from permakey_tf.configs import (
+    CollectionConfig,
+    atari_games,
+    canonical_game,
+    did_you_mean,
+    parse_env_kwargs,
+)
 from permakey_tf.data.frames import SPLITS, FrameStore, FrameStoreWriter, check_new
 from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
 from permakey_tf.data.repeats import repeat_notes, without_blank_end
@@ -85,7 +91,7 @@ def build_store(config: CollectionConfig, path: str | Path, progress: bool = Tru
             bar.update()
         if len(writer) < total:
             raise UserError(f"{path}: the source ended after {len(writer)} of {total} frames")
-        notes += repeat_notes(writer.repeats.counts())
+        notes += [*_name_notes(config), *repeat_notes(writer.repeats.counts())]
         notes += [] if config.keep_aspect else squeeze_notes(shapes)
         return writer.finish(_about(config, source, notes))
 
@@ -314,6 +320,15 @@ def _versions(source: Play | Recording, config: CollectionConfig) -> dict[str, s
         "opencv": cv2.__version__,
         **others,
     }
+
+
+def _name_notes(config: CollectionConfig) -> list[str]:
+    """A name for frames that are not played is free; one near a game's may be a typing error."""
+    name = canonical_game(config.game)
+    if config.source == "ale" or name in atari_games():
+        return []
+    near = did_you_mean(name, atari_games(), cutoff=0.85)
+    return [f"game {config.game!r} is none of ale-py's: {near}"] if near else []
 
 
 def _bar(config: CollectionConfig, total: int, progress: bool) -> tqdm:
