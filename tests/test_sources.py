@@ -269,6 +269,7 @@ def test_the_authors_archive_is_read_as_it_is(tmp_path):
     np.testing.assert_array_equal(store.frames, small(np.concatenate([first, second, test])))
     assert counts_of(store) == [16, 3, 3] and store.manifest["game"] == "mspacman"
     notes = store.manifest["notes"]
+    assert "not of mspacman, passed over: SeaquestNoFrameskip-v4" in notes
     (damaged,) = (note for note in notes if note.startswith("damaged, passed over"))
     assert re.findall(r"(\d)\.npz", damaged) == ["3", "4"]
     assert "arrays not used: 'infos' (1 file(s)), 'observations' (1 file(s))" in notes

@@ -157,6 +157,10 @@ def _split_names(root: Path, path: Path) -> set[str]:
     return set(folders) & set(_SPLIT_NAMES) or set(names) & set(_SPLIT_NAMES)
 
 
+def _without_splits(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name.lower() not in _SPLIT_NAMES)
+
+
 def _split(root: Path, path: Path) -> str | None:
     splits = {_SPLIT_NAMES[name] for name in _split_names(root, path)}
     if len(splits) > 1:
@@ -204,13 +208,14 @@ def _of_game(
     chosen = [path for path in paths if wanted in spelled[path]]
     if chosen:
         _refuse_two_spellings(root, chosen, wanted)
-        others = [path for path in paths if wanted not in spelled[path]]
+        names = (_names(root, path) for path in paths if wanted not in spelled[path])
+        others = sorted({"/".join(_without_splits(some)[:1]) or str(root) for some in names})
         return chosen, [f"not of {wanted}, passed over: {named(others)}"] if others else []
     names = {name for path in paths for name in _names(root, path)}
     games = {name for name in names if canonical_game(name) in atari_games()}
     if need_game and any(_split_names(root, path) for path in paths):
-        folders = {name for path in paths for name in path.parent.relative_to(root).parts[:2]}
-        games |= {name for name in folders if name.lower() not in _SPLIT_NAMES}
+        folders = (path.parent.relative_to(root).parts[:2] for path in paths)
+        games |= {name for names in folders for name in _without_splits(names)}
     if games:
         near = did_you_mean(game, games)
         there = f"games there: {named(sorted(games))}" + (f"; {near}" if near else "")
