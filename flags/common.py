@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import functools
+import math
 import os
 import signal
 import sys
@@ -95,6 +96,19 @@ def _plain_type(hint):
     if isinstance(hint, types.UnionType):
         hint = next(a for a in typing.get_args(hint) if a is not type(None))
     return typing.get_origin(hint) or hint
+
+
+class _FiniteParser(flags.FloatParser):
+    """Refuses NaN, which lies inside of any bounds by absl's comparisons, and infinity."""
+
+    def is_outside_bounds(self, val):
+        return not math.isfinite(val) or super().is_outside_bounds(val)
+
+
+def define_float(name, default, help_text, low, high=None, *, flag_values=flags.FLAGS) -> None:
+    """Defines a flag for a finite number from `low` to `high` that is no setting of a config."""
+    parser, serializer = _FiniteParser(low, high), flags.ArgumentSerializer()
+    flags.DEFINE(parser, name, default, help_text, flag_values, serializer)
 
 
 def _help_text(field) -> str:

@@ -70,7 +70,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         lower_bound=0,
         flag_values=values,
     )
-    flags.DEFINE_float(
+    common.define_float(
         "fps", 15.0, "video: frames a second. Range: 1 to 60.", 1.0, 60.0, flag_values=values
     )
     flags.DEFINE_enum(

@@ -7,6 +7,7 @@ from absl import flags
 
 from flags import collection as collection_flags
 from flags import common
+from permakey_tf import disk
 from permakey_tf.configs import (
     CollectionConfig,
     KeypointConfig,
@@ -16,8 +17,11 @@ from permakey_tf.configs import (
     resolve,
 )
 from permakey_tf.data.frames import FrameStore, MadeMeanwhileError
-from permakey_tf.data.sources import build_store
+from permakey_tf.data.sources import build_store, played_counts
+from permakey_tf.envs.atari import find_rom
 from permakey_tf.errors import UserError
+from permakey_tf.training.progress import Status, read_status
+from permakey_tf.training.runs import FrameSpec, RunFolder
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -72,6 +76,51 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     collect = values["collect"].value
     given = frozenset(name for name in values if values[name].present)
     return Command(keypoints, logging, collection, data_dir, logdir, collect, given)
+
+
+def check_places(command: Command) -> Status:
+    """Where the run stands; checks first whatever would refuse it after its frames are collected.
+
+    Writes nothing that stays.
+
+    Raises:
+      UserError: a run folder of something else, with other settings or that cannot be written; a
+        store that does not fit, cannot be made, or will have fewer frames than a batch.
+    """
+    store = open_store(command)
+    if not store:
+        disk.check_place(Path(command.data_dir).parent)
+    frames = FrameSpec.of(store) if store else _frames_to_come(command)
+    status = read_status(command.logdir, command.keypoints, frames)
+    if not status.finished:
+        RunFolder.check_place(command.logdir)
+    return status
+
+
+def refuse_early(command: Command) -> None:
+    """As `check_places`; also refuses a run that another process works on."""
+    if check_places(command).in_use:
+        raise UserError(f"{command.logdir} is in use by another process")
+
+
+def _frames_to_come(command: Command) -> FrameSpec:
+    """What is known of a store before it is made. Raises UserError for a game there is not."""
+    wanted, training = command.collection, command.keypoints.training
+    if wanted.source == "ale":
+        find_rom(wanted.game)
+    counts = played_counts(wanted)
+    if counts and command.keypoints.method == "permakey" and counts["train"] < training.batch_size:
+        raise UserError(
+            f"{command.data_dir}: {counts['train']} training frames are fewer than "
+            f"--batch_size={training.batch_size}: lower it, or collect more with --num_frames"
+        )
+    return FrameSpec(
+        wanted.game,
+        wanted.image_size,
+        wanted.channels,
+        "",
+        keep_aspect=wanted.keep_aspect,
+    )
 
 
 def open_or_collect(command: Command) -> FrameStore:

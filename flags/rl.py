@@ -43,7 +43,7 @@ _SEEDS = flags.DEFINE_list(
     "validation and test draw from streams of their own.",
 )
 _EPISODES = flags.DEFINE_integer(
-    "test_episodes", 10, "--mode=evaluate: episodes of each policy on each seed.", lower_bound=1
+    "test_episodes", 10, "--mode=evaluate: episodes of each policy on each seed.", 1, 1000
 )
 _OUT = common.define_path(
     "out", None, "--mode=evaluate: folder for evaluation.json; unset: the first run's."
@@ -86,6 +86,8 @@ def from_flags() -> Training | Test:
         return _test()
     _refuse_flags((_RUNS, _SEEDS, _EPISODES, _OUT), "train")
     agent, logging = common.build(AgentConfig), common.build(AgentLoggingConfig)
+    if not _KEYPOINTS.value:  # what would refuse the agent, before keypoints are trained
+        AgentFolder.check_place(_logdir(agent, "permakey"))
     folder = _KEYPOINTS.value or _quick_keypoints(agent.environment)
     keypoints = RunFolder.open(folder)
     progress = read_progress(keypoints)
@@ -97,13 +99,17 @@ def from_flags() -> Training | Test:
     agent = _agree(agent, keypoints)
     game = make_game(agent.environment)  # refused here, before a folder is made
     refuse_another_environment(agent.environment, game, keypoints)
+    return Training(agent, logging, keypoints, _logdir(agent, keypoints.config.method))
+
+
+def _logdir(agent: AgentConfig, method: str) -> str:
+    """--logdir with its placeholders filled in."""
     names = {
-        "method": keypoints.config.method,
+        "method": method,
         "encoder": agent.encoder.encoder,
         "seed": str(agent.learning.seed),
     }
-    logdir = common.fill_in("logdir", _LOGDIR.value, agent.environment.game, **names)
-    return Training(agent, logging, keypoints, logdir)
+    return common.fill_in("logdir", _LOGDIR.value, agent.environment.game, **names)
 
 
 def _refuse_flags(others, mode: str):

@@ -2,7 +2,6 @@
 
 import difflib
 import itertools
-import os
 import re
 import sys
 from pathlib import Path
@@ -12,12 +11,11 @@ from absl import flags
 
 from flags import common
 from flags import keypoints as keypoint_flags
-from permakey_tf.configs import CollectionConfig, canonical_game
-from permakey_tf.envs.atari import find_rom
+from permakey_tf import disk
+from permakey_tf.configs import canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.training.launch import Job, Launcher, LocalLauncher
-from permakey_tf.training.progress import Status, read_status
-from permakey_tf.training.runs import FrameSpec
+from permakey_tf.training.progress import Status
 from permakey_tf.training.slurm import SlurmLauncher, SlurmRequest
 
 _MAX_NAME = 200  # characters; file systems allow 255, and logs add to them
@@ -66,7 +64,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     flags.DEFINE_integer("slurm_cpus", 4, "CPU cores of a job.", lower_bound=1, **kept)
     flags.DEFINE_integer("slurm_gpus", 0, "GPUs of a job.", lower_bound=0, **kept)
-    flags.DEFINE_float("slurm_memory", 8.0, "Memory of a job. Unit: GB.", lower_bound=1, **kept)
+    common.define_float("slurm_memory", 8.0, "Memory of a job. Unit: GB.", 1.0, 1e6, **kept)
 
 
 class Run(NamedTuple):
@@ -113,11 +111,10 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
 
 def _refuse_what_cannot_be_a_folder(out: str) -> None:
     """Nothing is written there before frames are collected, which may take an hour."""
-    logs = Path(out, "logs")
-    found = next(path for path in (logs, *logs.absolute().parents) if path.exists())
-    if not found.is_dir() or not os.access(found, os.W_OK | os.X_OK):
-        what = "is write-protected" if found.is_dir() else "is no folder"
-        raise UserError(f"--out={out}: {found} {what}: choose another --out")
+    try:
+        disk.check_place(Path(out, "logs"))
+    except UserError as error:
+        raise UserError(f"--out={out}: {error}") from error
 
 
 def make_launcher(command: Command) -> Launcher:
@@ -225,26 +222,10 @@ def status(run: Run) -> Status:
     Raises:
       UserError: run.keypoints would refuse them; the run's name is part of the message.
     """
-    wanted = run.wanted
     try:
-        store = keypoint_flags.open_store(wanted)
-        frames = FrameSpec.of(store) if store else _frames_to_come(wanted.collection)
-        return read_status(wanted.logdir, wanted.keypoints, frames)
+        return keypoint_flags.check_places(run.wanted)
     except UserError as error:
         raise UserError(f"run {run.name}: {error}") from error
-
-
-def _frames_to_come(wanted: CollectionConfig) -> FrameSpec:
-    """What is known of a store before it is made. Raises UserError for a game there is not."""
-    if wanted.source == "ale":
-        find_rom(wanted.game)
-    return FrameSpec(
-        wanted.game,
-        wanted.image_size,
-        wanted.channels,
-        "",
-        keep_aspect=wanted.keep_aspect,
-    )
 
 
 def in_words(run: Run, status: Status) -> str:

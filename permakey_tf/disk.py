@@ -1,4 +1,5 @@
-"""Locks between processes, and bytes that must survive a power cut, on file systems of every kind.
+"""Places for results, locks between processes, and bytes that must survive a power cut, on file
+systems of every kind.
 
 Many network and FUSE file systems have no locks, or cannot sync a folder. That is no fault of
 what is written there; a disk that fails is. Which answer of the system means what stands here.
@@ -7,8 +8,11 @@ what is written there; a disk that fails is. Which answer of the system means wh
 import errno
 import fcntl
 import os
+import tempfile
 import time
 from pathlib import Path
+
+from permakey_tf.errors import UserError
 
 _ENOTSUPP = 524  # the kernel's own ENOTSUP, which NFS and FUSE let through; it has no name
 _MISSING = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, _ENOTSUPP, errno.EINVAL)
@@ -17,6 +21,44 @@ _MISSING = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, _ENOTSUPP, errno.EINV
 _NO_LOCKS = (*_MISSING, errno.ENOLCK, errno.EIO, errno.EPROTONOSUPPORT, errno.EREMOTEIO)
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)  # EACCES: where locks of whole files are emulated
 _PATIENCE = 0.2  # seconds; who only looks (`is_locked`) has a lock for microseconds
+
+
+def check_place(folder: str | os.PathLike, *names: str) -> None:
+    """Checks that files can be written into a folder, which need not exist yet; leaves nothing.
+
+    For before long work: afterwards it would be lost. That a file can be made is tried, in the
+    folder or the nearest one above it; what the system tells of rights is not the whole truth.
+
+    Args:
+      folder: where results go.
+      names: of the files to be written there.
+
+    Raises:
+      UserError: naming what is in the way.
+    """
+    folder = Path(folder).absolute()
+    found = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not found.is_dir():
+        raise UserError(f"{folder}: {found} is no folder: choose another place")
+    try:
+        if found != folder:
+            _refuse_bad_name(folder)
+        tempfile.TemporaryFile(dir=found).close()
+    except OSError as error:
+        raise UserError(
+            f"{folder}: {found} cannot be written to ({error.strerror}): choose another place"
+        ) from error
+    for name in names:
+        if (folder / name).is_dir():
+            raise UserError(f"{folder / name} is a folder, where a file is to be written")
+
+
+def _refuse_bad_name(folder: Path):
+    """Raises OSError for a name that is too long."""
+    try:
+        folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
 
 
 def lock(file, patience: float = _PATIENCE) -> bool:

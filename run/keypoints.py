@@ -14,6 +14,7 @@ from flags import keypoints as keypoint_flags
 
 def main():
     command = keypoint_flags.from_flags()
+    keypoint_flags.refuse_early(command)
     store = keypoint_flags.open_or_collect(command)
     # TensorFlow takes seconds to load; wrong flags and missing frames are refused before.
     from permakey_tf.evaluation.keypoints import evaluate_run

@@ -12,17 +12,17 @@ from absl import flags
 
 from flags import common
 from flags import quality as quality_flags
+from permakey_tf import disk
 from permakey_tf.evaluation.benchmark import run_benchmark
 from permakey_tf.evaluation.footage import open_footage
-from permakey_tf.evaluation.quality_report import write_report
+from permakey_tf.evaluation.quality_report import FILES, write_report
 from permakey_tf.evaluation.quality_tables import as_text, summary
-from permakey_tf.training.files import make_folder
 
 
 def main():
     command = quality_flags.from_flags()
+    disk.check_place(command.out, *FILES)
     footage = open_footage(command.data, command.game, command.visible_only)
-    make_folder(command.out)  # if it cannot be, that is told before the models run
     result = run_benchmark(
         footage, command.runs, command.keypoint_files, command.quality, progress=True
     )

@@ -14,22 +14,20 @@ from flags import report as report_flags
 
 def main():
     command = report_flags.from_flags()
+    from permakey_tf import disk
     from permakey_tf.evaluation import report
 
+    reports = []
     if command.table:
-        text, notes, paths = report.report_table(command.table, command.runs, command.out)
-        print(text)
-        _tell(notes, paths)
+        reports.append(report.report_table(command.table, command.runs))
     if command.curves:
-        notes, paths = report.report_curves(
-            command.runs, command.out, command.metric, command.statistic
-        )
-        _tell(notes, paths)
-
-
-def _tell(notes, paths):
-    for note in notes:
-        print(f"note: {note}")
+        reports.append(report.report_curves(command.runs, command.metric, command.statistic))
+    disk.check_place(command.out, *(name for one in reports for name in one.names))
+    paths = report.write(reports, command.out)
+    for one in reports:
+        print(one.text, end="\n" * bool(one.text))
+        for note in one.notes:
+            print(f"note: {note}")
     for path in paths:
         print(f"written: {path}")
 

@@ -396,7 +396,7 @@ def damaged(folder):
         (
             lambda p: ["--table=1", f"--runs={write(p / 'a')}", "--out=/dev/null/report"],
             1,
-            "cannot make the folder /dev/null/report",
+            "/dev/null is no folder",
         ),
     ],
 )

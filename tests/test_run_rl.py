@@ -305,7 +305,7 @@ class TestRefusals:
     def test_a_folder_that_cannot_be_made_is_told_before_the_games(self, finished, tmp_path):
         (tmp_path / "file").touch()
         result = run(mode="evaluate", runs=finished[0], out=tmp_path / "file" / "out")
-        refused(result, "cannot make the folder", "file/out")
+        refused(result, "is no folder", "file/out")
 
     def test_policies_on_other_keypoints_are_not_tested_together(self, finished, tmp_path):
         other = tmp_path / "other"

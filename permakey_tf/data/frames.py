@@ -314,9 +314,10 @@ class MadeMeanwhileError(UserError):
 
 
 def check_new(path: str | os.PathLike) -> None:
-    """Raises UserError where something is at `path`: a store is never overwritten."""
+    """Raises UserError where a store cannot be made, or something is: it is never overwritten."""
     if os.path.lexists(path):
         raise UserError(f"{path}: exists already; delete it or choose another folder")
+    disk.check_place(Path(path).absolute().parent)
 
 
 class FrameStoreWriter:

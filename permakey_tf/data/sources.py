@@ -72,9 +72,7 @@ def build_store(config: CollectionConfig, path: str | Path, progress: bool = Tru
     check_new(path)
     source = open_source(config)
     if isinstance(source, Play):
-        counts = share(
-            config.num_frames or PLAYED_FRAMES, dict(zip(SPLITS, config.split, strict=True))
-        )
+        counts = played_counts(config)
         frames, notes = _played(source.episodes, counts), list(source.notes)
     else:
         blocks, notes = plan_recording(source, config)
@@ -128,6 +126,14 @@ def share(total: int, weights: dict[str, int]) -> dict[str, int]:
     first, *others = weights
     counts = {name: max(1, total * weights[name] // sum(weights.values())) for name in others}
     return {first: total - sum(counts.values()), **counts}
+
+
+def played_counts(config: CollectionConfig) -> dict[str, int] | None:
+    """Frames of each split, known before they are played; None where they are read."""
+    if config.source not in ("ale", "gymnasium"):
+        return None
+    weights = dict(zip(SPLITS, config.split, strict=True))
+    return share(config.num_frames or PLAYED_FRAMES, weights)
 
 
 def plan_recording(recording: Recording, config: CollectionConfig) -> tuple[list[Block], list[str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from permakey_tf import disk, schema
 from permakey_tf.agent_configs import AgentConfig
 from permakey_tf.configs import canonical_game, flatten
 from permakey_tf.errors import UserError
@@ -44,7 +45,8 @@ def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Pa
         for earlier in folders[:i]:
             _refuse_differences(earlier, folder)
             _refuse_the_same(earlier, folder)
-    make_folder(path.parent)
+    disk.check_place(path.parent, path.name)
+    _refuse_another_kinds(path)
     tested = [load_policy(folder) for folder in folders]
     shape = (len(folders), len(seeds), episodes)
     scores, lengths = np.zeros(shape), np.zeros(shape, int)
@@ -60,8 +62,15 @@ def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Pa
                 bar.update()
     policies = [policy for _, policy in tested]
     evaluation = _describe(folders[0], policies, seeds, scores, lengths, np.stack(at_random))
+    make_folder(path.parent)
     write_evaluation(path, evaluation)
     return evaluation
+
+
+def _refuse_another_kinds(path: Path):
+    """An earlier test of agents is replaced; the test losses of a keypoint run are not."""
+    if path.exists() and "losses" in schema.read_object(path):
+        raise UserError(f"{path} has the test losses of a keypoint run: choose another --out")
 
 
 def load_policy(folder: AgentFolder):

@@ -8,6 +8,16 @@ from permakey_tf.evaluation.benchmark import Result, Row
 from permakey_tf.training.files import make_folder, write_text
 from permakey_tf.viz import quality as plots
 
+# All that `write_report` writes.
+FILES = (
+    "quality.json",
+    "quality.csv",
+    "quality.md",
+    "recall_curve.png",
+    "recall_by_category.png",
+    "tracking.png",
+)
+
 
 def write_report(result: Result, folder: str | Path) -> dict[str, Path]:
     """Writes everything into a folder; files of an earlier report are replaced.

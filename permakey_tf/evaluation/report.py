@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import curves, markdown, protocol, published, tables
@@ -50,14 +51,32 @@ def find_evaluations(folders: list[str]) -> list[Found]:
     return found
 
 
-def report_table(table: int, folders: list[str], out: Path) -> tuple[str, list[str], list[Path]]:
-    """Writes table 1, 2 or 3 as tableN.md, .csv, .json and .png into `out`.
+class Report(NamedTuple):
+    """What is to be written, after all that can be refused was read and computed.
 
-    Returns:
-      the Markdown text, lines on the evaluations that stand in no cell, and the files.
+    text: for the terminal. notes: lines on what stands in no cell or is not wholly drawn.
+    names: of the files. write: writes them into a folder, which is there.
+    """
+
+    text: str
+    notes: list[str]
+    names: list[str]
+    write: Callable[[Path], None]
+
+
+def write(reports: list[Report], out: Path) -> list[Path]:
+    """Writes reports into a folder, made where it is missing. Returns the files."""
+    files.make_folder(out)
+    for report in reports:
+        report.write(out)
+    return [out / name for report in reports for name in report.names]
+
+
+def report_table(table: int, folders: list[str]) -> Report:
+    """Table 1, 2 or 3 as tableN.md, .csv, .json and .png; its text is Markdown.
 
     Raises:
-      UserError: as `find_evaluations` and `tables.fill`; an `out` that cannot be made.
+      UserError: as `find_evaluations` and `tables.fill`.
     """
     filled, left_out = tables.fill(tables.cells(table), find_evaluations(folders))
     text = markdown.page(table, filled)
@@ -69,13 +88,16 @@ def report_table(table: int, folders: list[str], out: Path) -> tuple[str, list[s
         "all_games": _all_games(filled) if table == 1 else None,
         "left_out": left_out,
     }
-    base = files.make_folder(out) / f"table{table}"
-    paths = [base.with_suffix(suffix) for suffix in (".md", ".csv", ".json", ".png")]
-    files.write_text(paths[0], text)
-    files.write_text(paths[1], _to_csv(records))
-    files.write_text(paths[2], json.dumps(content, indent=2) + "\n")
-    charts.bar_chart(_bar_panels(table, filled), f"Table {table}: {content['title']}", paths[3])
-    return text, left_out, paths
+    names = [f"table{table}{suffix}" for suffix in (".md", ".csv", ".json", ".png")]
+
+    def write(out: Path):
+        paths = [out / name for name in names]
+        files.write_text(paths[0], text)
+        files.write_text(paths[1], _to_csv(records))
+        files.write_text(paths[2], json.dumps(content, indent=2) + "\n")
+        charts.bar_chart(_bar_panels(table, filled), f"Table {table}: {content['title']}", paths[3])
+
+    return Report(text, left_out, names, write)
 
 
 def _all_games(filled: list[Cell]) -> dict:
@@ -119,16 +141,11 @@ def _levels(game: str) -> list[charts.Level]:
 # ----------------------------------------------------------------------------------------- curves
 
 
-def report_curves(
-    folders: list[str], out: Path, metric: str, statistic: str
-) -> tuple[list[str], list[Path]]:
-    """Draws learning curves of all agent runs in and under the folders: curves.png, .pdf, .csv.
+def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
+    """Learning curves of all agent runs in and under the folders: curves.png, .pdf, .csv.
 
     Args:
       metric: a column of metrics.csv. statistic: "iqm" or "mean", over runs at each step.
-
-    Returns:
-      lines on runs that are not or not wholly drawn, and the files.
 
     Raises:
       UserError: a folder that is none, a damaged file, no agent's run, runs that cannot be joined.
@@ -154,12 +171,14 @@ def report_curves(
         lines, _ = panels.setdefault(one.game, ([], levels))
         runs_word = "run" if one.num_runs == 1 else "runs"
         lines.append(charts.Line(label, f"{one.num_runs} {runs_word}", *one[3:]))
-    base = files.make_folder(out) / "curves"
-    figures = [base.with_suffix(suffix) for suffix in (".png", ".pdf")]
     title = f"{'IQM' if statistic == 'iqm' else 'Mean'} over runs, 95 % bootstrap interval"
-    charts.learning_curves(panels, title, metric, figures)
-    files.write_text(base.with_suffix(".csv"), _curves_csv(drawn, labels))
-    return notes, [*figures, base.with_suffix(".csv")]
+    names = ["curves.png", "curves.pdf", "curves.csv"]
+
+    def write(out: Path):
+        charts.learning_curves(panels, title, metric, [out / name for name in names[:2]])
+        files.write_text(out / names[2], _curves_csv(drawn, labels))
+
+    return Report("", notes, names, write)
 
 
 def _curves_csv(drawn: list[curves.Curve], labels: list[str]) -> str:

@@ -144,7 +144,7 @@ class Folder:
         Raises:
           UserError: other settings (named), a folder that is not such a run's, or that is in use.
         """
-        self._refuse_foreign()
+        self._refuse_foreign(self.path)
         with self._explained():
             self.path.mkdir(parents=True, exist_ok=True)
         with self.locked():
@@ -172,11 +172,26 @@ class Folder:
             f"{name} was {then[name]}, now {now[name]}" for name in now if now[name] != then[name]
         ]
 
-    def _refuse_foreign(self):
+    @classmethod
+    def check_place(cls, path) -> None:
+        """Checks, before long work, that a run can be made or resumed there; leaves nothing.
+
+        Raises:
+          UserError: something else is there, or nothing can be written.
+        """
+        path = Path(path)
+        if (path / "config.json").exists():
+            cls.read(path)
+        else:
+            cls._refuse_foreign(path)
+        disk.check_place(path, "config.json", "metrics.csv", "evaluation.json")
+
+    @staticmethod
+    def _refuse_foreign(path: Path):
         # In this order: a run that starts at this moment makes its config.json first.
-        foreign = self.path.exists() and not left_by_an_early_death(self.path)
-        if foreign and not (self.path / "config.json").exists():
-            raise UserError(f"{self.path} exists and is no run folder; choose another --logdir")
+        foreign = path.exists() and not left_by_an_early_death(path)
+        if foreign and not (path / "config.json").exists():
+            raise UserError(f"{path} exists and is no run folder; choose another --logdir")
 
     def _remove_leftovers(self):
         for name in _LEFTOVERS:

@@ -1,0 +1,199 @@
+"""Places for results are checked before the first long work, and a refusal leaves nothing."""
+
+import errno
+import json
+import os
+import tempfile
+
+import numpy as np
+import pytest
+from absl import flags as absl_flags
+from conftest import TINY_FLAGS, refused, tiny_config, write_store
+from test_report import run as run_report
+from test_report import write as write_evaluation
+
+from flags import common, figures, keypoints, sweep
+from permakey_tf import disk
+from permakey_tf.configs import CollectionConfig
+from permakey_tf.data.sources import build_store
+from permakey_tf.errors import UserError
+from permakey_tf.evaluation.agent import evaluate_policies
+from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder
+
+# ------------------------------------------------------------------------------------------ a place
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "file/far/below", "link", "link/below"])
+def test_what_is_in_the_way_is_named(tmp_path, place):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    culprit = tmp_path / place.partition("/")[0]
+    with pytest.raises(UserError, match=f"{culprit} is no folder"):
+        disk.check_place(tmp_path / place)
+
+
+def test_a_file_cannot_replace_a_folder(tmp_path):
+    (tmp_path / "table1.md").mkdir()
+    disk.check_place(tmp_path, "table2.md")
+    with pytest.raises(UserError, match=r"table1\.md is a folder, where a file"):
+        disk.check_place(tmp_path, "table2.md", "table1.md")
+
+
+def test_a_name_that_the_system_does_not_take_is_refused(tmp_path):
+    with pytest.raises(UserError, match="File name too long"):
+        disk.check_place(tmp_path / ("x" * 300))
+
+
+def refuse_writing(monkeypatch, number):
+    """As a file system that is mounted read-only; from root nothing else is protected."""
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT])
+def test_where_no_file_can_be_made_is_told(tmp_path, monkeypatch, number):
+    refuse_writing(monkeypatch, number)
+    with pytest.raises(
+        UserError, match=rf"{tmp_path} cannot be written to \({os.strerror(number)}"
+    ):
+        disk.check_place(tmp_path / "new" / "place")
+
+
+def test_looking_leaves_nothing(tmp_path):
+    disk.check_place(tmp_path / "new" / "place", "file")
+    disk.check_place(tmp_path, "file")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------- the programs
+
+
+def command(tmp_path, **changes):
+    """Of run.keypoints on frames that are still to be collected."""
+    values = absl_flags.FlagValues()
+    keypoints.define(values)
+    asked = TINY_FLAGS | {
+        "game": "breakout", "num_frames": 60, "max_steps": 2,
+        "data_dir": tmp_path / "data" / "store", "logdir": tmp_path / "run",
+    } | changes  # fmt: skip
+    common.parse(values, ["run.keypoints", *(f"--{name}={asked[name]}" for name in asked)])
+    return keypoints.from_flags(values)
+
+
+def test_a_bad_run_folder_is_refused_before_frames_are_collected(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    begun = RunFolder.create_or_resume(
+        tmp_path / "begun", tiny_config(noise="both"), FrameSpec("breakout", 20, 3, "ab")
+    )
+    begun.latest_checkpoint.parent.mkdir()
+    begun.latest_checkpoint.touch()
+    for logdir, message in (
+        ("file", "is no "), ("file/run", "is no folder"), ("other", "no run folder"),
+        ("begun", "noise was both, now none"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            keypoints.refuse_early(command(tmp_path, logdir=tmp_path / logdir))
+    with begun.locked(), pytest.raises(UserError, match="noise was both, now none"):
+        keypoints.refuse_early(command(tmp_path, logdir=begun.path))
+    keypoints.refuse_early(command(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "other", "begun"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 55}, "54 training frames are fewer than --batch_size=55"),
+        ({"data_dir": "/dev/null/store"}, "/dev/null is no folder"),
+        ({"game": "nogame"}, "nogame"),
+    ],
+)
+def test_frames_that_would_not_do_are_not_collected(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        keypoints.refuse_early(command(tmp_path, **changes))
+
+
+def test_a_batch_may_be_the_whole_training_split_or_more_pairs_than_frames(tmp_path):
+    keypoints.refuse_early(command(tmp_path, batch_size=54))
+    keypoints.refuse_early(command(tmp_path, batch_size=55, method="transporter"))
+
+
+def test_settings_that_do_not_fit_the_frames_are_flags_mistakes(tmp_path):
+    with pytest.raises(UserError, match="patch_size=20"):
+        command(tmp_path, patch_size=20)
+
+
+def test_a_store_is_not_begun_where_it_cannot_be_finished(tmp_path, monkeypatch):
+    refuse_writing(monkeypatch, errno.EROFS)
+    with pytest.raises(UserError, match="cannot be written to"):
+        build_store(CollectionConfig(game="breakout"), tmp_path / "new" / "store", progress=False)
+
+
+def test_games_are_not_played_where_their_scores_cannot_be_written(tmp_path, monkeypatch):
+    """Checked before the runs are even loaded: there are none here."""
+    (tmp_path / "evaluation.json").write_text(json.dumps({"split": "test", "losses": {}}))
+    with pytest.raises(UserError, match="test losses of a keypoint run: choose another --out"):
+        evaluate_policies([], [0], 1, tmp_path / "evaluation.json")
+    (tmp_path / "evaluation.json").unlink()
+    (tmp_path / "evaluation.json").mkdir()
+    with pytest.raises(UserError, match="is a folder, where a file"):
+        evaluate_policies([], [0], 1, tmp_path / "evaluation.json")
+    refuse_writing(monkeypatch, errno.EROFS)
+    with pytest.raises(UserError, match="Read-only file system"):
+        evaluate_policies([], [0], 1, tmp_path / "new" / "evaluation.json")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_agents_run_goes_into_no_other_runs_folder(tmp_path):
+    RunFolder.create_or_resume(tmp_path / "run", tiny_config(), FrameSpec("toy", 20, 3, ""))
+    with pytest.raises(UserError, match="'keypoints', not 'agent'"):
+        AgentFolder.check_place(tmp_path / "run")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is no "):
+        AgentFolder.check_place(tmp_path / "file")
+    AgentFolder.check_place(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_report_is_written_whole_or_not_at_all(tmp_path):
+    write_evaluation(tmp_path / "agent")
+    out = tmp_path / "out"
+    result = run_report("--table=1", "--curves", f"--runs={tmp_path}", f"--out={out}")
+    refused(result, "no agent's run with a value of")
+    assert result.stdout == ""
+    assert not out.exists()
+
+
+def test_a_refused_benchmark_leaves_no_folder(tmp_path):
+    from run import quality
+    from run.quality import quality_flags
+
+    store = write_store(tmp_path / "store")
+    np.savez(tmp_path / "points.npz", centers=np.zeros([60, 2, 2]))
+    asked = quality_flags.Command(
+        [], [str(tmp_path / "points.npz")], str(store.path), str(tmp_path / "out"), None, True, None
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quality_flags, "from_flags", lambda: asked)
+        with pytest.raises(UserError, match="has no ground-truth boxes"):
+            quality.main()
+        assert not (tmp_path / "out").exists()
+        patch.setattr(quality_flags, "from_flags", lambda: asked._replace(out="/dev/null/out"))
+        with pytest.raises(UserError, match="/dev/null is no folder"):
+            quality.main()
+
+
+@pytest.mark.parametrize("program", [figures, sweep], ids=["figures", "sweep"])
+@pytest.mark.parametrize("word", ["nan", "inf", "-inf", "1e400"])
+def test_numbers_of_flags_are_finite(program, word):
+    values = absl_flags.FlagValues()
+    program.define(values)
+    floats = [name for name in values if isinstance(values[name].default, float)]
+    assert floats
+    for name in floats:
+        with pytest.raises(UserError, match=f"--{name}={word}"):
+            common.parse(values, ["program", f"--{name}={word}"])
