@@ -3,7 +3,10 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +22,8 @@ from permakey_tf.data.sources import build_store
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation.agent import evaluate_policies
 from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder
+
+ROOT = Path(__file__).parents[1]
 
 # ------------------------------------------------------------------------------------------ a place
 
@@ -168,23 +173,21 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path):
     assert not out.exists()
 
 
-def test_a_refused_benchmark_leaves_no_folder(tmp_path):
-    from run import quality
-    from run.quality import quality_flags
-
+@pytest.mark.parametrize(
+    ("out", "word"),
+    [("out", "has no ground-truth boxes"), ("store/manifest.json/out", "no folder")],
+)
+def test_a_refused_benchmark_leaves_no_folder(tmp_path, out, word):
     store = write_store(tmp_path / "store")
     np.savez(tmp_path / "points.npz", centers=np.zeros([60, 2, 2]))
-    asked = quality_flags.Command(
-        [], [str(tmp_path / "points.npz")], str(store.path), str(tmp_path / "out"), None, True, None
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quality_flags, "from_flags", lambda: asked)
-        with pytest.raises(UserError, match="has no ground-truth boxes"):
-            quality.main()
-        assert not (tmp_path / "out").exists()
-        patch.setattr(quality_flags, "from_flags", lambda: asked._replace(out="/dev/null/out"))
-        with pytest.raises(UserError, match="/dev/null is no folder"):
-            quality.main()
+    arguments = {
+        "keypoints_npz": tmp_path / "points.npz",
+        "data": store.path,
+        "out": tmp_path / out,
+    }
+    command = [sys.executable, "-m", "run.quality", *(f"--{n}={v}" for n, v in arguments.items())]
+    refused(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False), word)
+    assert not (tmp_path / out).exists()
 
 
 @pytest.mark.parametrize("program", [figures, sweep], ids=["figures", "sweep"])
