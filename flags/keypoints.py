@@ -91,10 +91,8 @@ def check_places(command: Command) -> Status:
     if not store:
         disk.check_place(Path(command.data_dir).parent)
     frames = FrameSpec.of(store) if store else _frames_to_come(command)
-    status = read_status(command.logdir, command.keypoints, frames)
-    if not status.finished:
-        RunFolder.check_place(command.logdir)
-    return status
+    RunFolder.check_place(command.logdir)
+    return read_status(command.logdir, command.keypoints, frames)
 
 
 def refuse_early(command: Command) -> None:
