@@ -186,6 +186,27 @@ class TestWhatIsRemembered:
         with pytest.raises(UserError, match=r"action\.dat is damaged: rows 0 to 255"):
             make_trainer(monkeypatch, tmp_path, clean, Black)
 
+    @pytest.mark.parametrize("repeats", [True, False])
+    def test_a_game_that_does_not_come_back_is_told(
+        self, monkeypatch, tmp_path, clean, capsys, repeats
+    ):
+        class Drawing(Black):
+            made = 0  # games: what each shows
+
+            def __init__(self, *arguments):
+                super().__init__(*arguments)
+                Drawing.made += not repeats
+
+            def step(self, action):
+                return super().step(action)._replace(frame=np.full([20, 20, 3], self.made, "u1"))
+
+        trainer = make_trainer(monkeypatch, tmp_path, clean, Drawing)
+        for _ in range(3):
+            trainer.play_step()
+        trainer._save()
+        make_trainer(monkeypatch, tmp_path, clean, Drawing)
+        assert ("does not repeat by its seed" in capsys.readouterr().out) != repeats
+
 
 class TestABestThatIsNotFinite:
     """It never replaces a good one."""

@@ -8,6 +8,7 @@ emulator is brought back by replaying the current game's actions from its seeded
 import dataclasses
 import math
 import time
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -123,7 +124,8 @@ class AgentTrainer:
         )
         self.progress = Progress()
         self.state = self.actor.network.initial_state(1)
-        checksums = self._restore() if folder.latest_checkpoint.exists() else None
+        resumed = folder.latest_checkpoint.exists()
+        checksums, frame = self._restore() if resumed else (None, None)
         self.replay = SequenceReplay(
             folder.replay,
             vision.columns,
@@ -137,6 +139,12 @@ class AgentTrainer:
         )
         self.game = make_game(self.config.environment)
         self.frame = self._return_to_the_game()
+        if frame is not None and zlib.crc32(self.frame.tobytes()) != frame:
+            print(
+                "note: the game's actions, played again, lead to another frame than before: this "
+                "environment does not repeat by its seed. The run goes on from that frame, and "
+                "ends otherwise than without the interruption"
+            )
 
     # --------------------------------------------------------------------------------- playing
 
@@ -316,14 +324,21 @@ class AgentTrainer:
         arrays = checkpoint.finite_arrays(self.variables, self.progress.step)
         arrays |= {f"state/{i}": part.numpy() for i, part in enumerate(self.state)}
         arrays |= {f"replay/{name}": sums for name, sums in self.replay.checksums().items()}
+        arrays["frame"] = np.array(zlib.crc32(self.frame.tobytes()), np.uint32)
         checkpoint.save(self.folder.latest_checkpoint, arrays | self.progress.to_arrays())
 
-    def _restore(self) -> dict[str, np.ndarray]:
-        """Takes up the latest checkpoint; returns the replay's checksums, which old ones lack."""
+    def _restore(self):
+        """Takes up the latest checkpoint.
+
+        Returns:
+          What the files and the game must agree with: the replay's checksums, and the frame's at
+          which the run was saved. Checkpoints of earlier versions have none: {} and None.
+        """
         path = self.folder.latest_checkpoint
         arrays = checkpoint.load(path)
         summed = [name for name in arrays if name.startswith("replay/")]
         checksums = {name.removeprefix("replay/"): arrays.pop(name) for name in summed}
+        frame = arrays.pop("frame", None)
         progress = Progress.pop_from(arrays, path)
         state = [arrays.pop(f"state/{i}", None) for i in range(2)]
         if any(part is None for part in state):
@@ -331,7 +346,7 @@ class AgentTrainer:
         checkpoint.assign(self.variables, arrays, path)
         self.progress = progress
         self.state = LSTMState(*map(tf.constant, state))
-        return checksums
+        return checksums, frame
 
 
 class Report:
