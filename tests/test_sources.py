@@ -635,6 +635,38 @@ def test_an_agents_game_that_fails_is_one_line():
             game.step(0)
 
 
+class RestlessEnv(CountingEnv):
+    """Draws its start without the seed; or cannot be made at the first try."""
+
+    made = 0
+
+    def __init__(self, late=False, **settings):
+        RestlessEnv.made += 1
+        if late and RestlessEnv.made == 1:
+            raise NoDisplayError("not yet")
+        super().__init__(**settings)
+
+    def reset(self, seed=None, options=None):
+        RestlessEnv.made += 1
+        return super().reset(seed=RestlessEnv.made)
+
+
+gymnasium.register("permakey-tests/Restless-v0", RestlessEnv)
+
+
+@pytest.mark.parametrize(
+    ("env", "kwargs", "repeats"),
+    [("Counting", "", True), ("Restless", "", False), ("Restless", '{"late": true}', None)],
+)
+def test_whether_an_environment_repeats_is_recorded(tmp_path, monkeypatch, env, kwargs, repeats):
+    monkeypatch.setattr(RestlessEnv, "made", 0)
+    settings = {"env_id": f"permakey-tests/{env}-v0", "env_kwargs": kwargs, "num_frames": 190}
+    manifest = build(tmp_path / "out", source="gymnasium", **settings).manifest
+    assert manifest["repeats_by_seed"] is repeats
+    told = any("does not repeat by seed" in note for note in manifest["notes"])
+    assert told == (repeats is False)
+
+
 def test_arguments_of_an_environment_reach_it_and_are_recorded(tmp_path):
     env_id, kwargs = "permakey-tests/Counting-v0", {"shape": [24, 24, 1]}
     settings = {"source": "gymnasium", "env_id": env_id, "num_frames": 190}
@@ -653,6 +685,19 @@ def test_arguments_of_an_environment_reach_it_and_are_recorded(tmp_path):
     ):
         with pytest.raises(UserError, match=f"env_kwargs={re.escape(text)}.*{message}"):
             build(tmp_path / "c", env_kwargs=text, **settings)
+
+
+def test_the_wrong_kind_of_array_or_file_is_named(tmp_path):
+    frames, file = make_frames(9), tmp_path / "a.npz"
+    np.savez(file, frames=frames, episode_start=np.zeros(9, np.uint8))
+    with pytest.raises(UserError, match=r"'episode_start' must be bool \[9\].* it is uint8 \[9\]"):
+        read_npz(str(file), "game")
+    np.savez(file, frames=frames, actions=np.zeros(9))
+    with pytest.raises(UserError, match=r"'actions' must be whole numbers \[9\].* float64"):
+        read_npz(str(file), "game")
+    np.save(tmp_path / "b.npy", frames)
+    with pytest.raises(UserError, match=r"b\.npy: one array \(\.npy\) where an \.npz"):
+        read_npz(str(tmp_path / "b.npy"), "game")
 
 
 def test_padded_frames_are_recorded_and_the_agent_sees_them_alike(tmp_path):

@@ -68,6 +68,11 @@ class NpzFile:
         try:
             self._zip = zipfile.ZipFile(self.path)
         except _BAD_ZIP as error:
+            if _begins_like_npy(self.path):
+                raise UserError(
+                    f"{self.path}: one array (.npy) where an .npz file with named arrays is "
+                    "needed: np.savez(FILE, frames=np.load(...)) makes one"
+                ) from error
             raise DamagedError(f"{self.path}: damaged or not an .npz file ({error})") from error
         try:
             members = [m for m in self._zip.infolist() if m.filename.endswith(".npy")]
@@ -151,6 +156,11 @@ class NpzFile:
                 f"{self.path}: array {name!r} is truncated or damaged (header and size disagree)"
             )
         return ArrayInfo(shape, dtype, fortran and len(shape) > 1)
+
+
+def _begins_like_npy(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
 
 
 def _read_header(file) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -25,6 +25,7 @@ VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ogv", ".wmv", ".gif"}
 )
 _COLUMNS = {"actions": "iu", "rewards": "iuf"}  # optional arrays: allowed kinds of dtype
+_KINDS = {"iu": "whole numbers", "iuf": "numbers", "b": "bool"}
 
 
 class Group(NamedTuple):
@@ -182,8 +183,8 @@ def _check_frames(path: Path, info: ArrayInfo) -> int:
 def _check_column(path: Path, name: str, info: ArrayInfo, length: int, kinds: str) -> None:
     if info.shape != (length,) or info.dtype.kind not in kinds:
         raise UserError(
-            f"{path}: {name!r} must have one value per frame ([{length}]), "
-            f"is {info.dtype} {list(info.shape)}"
+            f"{path}: {name!r} must be {_KINDS[kinds]} [{length}], one value per frame; it is "
+            f"{info.dtype} {list(info.shape)}"
         )
 
 

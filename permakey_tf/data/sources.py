@@ -23,11 +23,12 @@ from permakey_tf.configs import (
 )
 from permakey_tf.data.frames import SPLITS, FrameStore, FrameStoreWriter, check_new
 from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
-from permakey_tf.data.repeats import repeat_notes, without_blank_end
+from permakey_tf.data.repeats import frame_hash, repeat_notes, without_blank_end
 from permakey_tf.errors import UserError
 from permakey_tf.types import EnvironmentRecord, Step
 
 _NOTED_SQUEEZE = 1.5
+_PROBED_FRAMES = 20  # of an episode that is played twice; slow environments play few a second
 PLAYED_FRAMES = 95_000  # 85,000 + 5,000 + 5,000 (ICLR app. A)
 
 
@@ -37,6 +38,7 @@ class Play(NamedTuple):
     episodes: endless; each episode may be left before its end.
     columns, origin, notes: as in `Recording`.
     environment: which one is played.
+    repeats_by_seed: whether the same seed gives the same frames; None where that is not known.
     versions: of the packages that the frames depend on.
     """
 
@@ -46,6 +48,7 @@ class Play(NamedTuple):
     notes: tuple[str, ...]
     environment: EnvironmentRecord
     versions: dict[str, str]
+    repeats_by_seed: bool | None
 
 
 class Block(NamedTuple):
@@ -249,21 +252,50 @@ def _open_ale(config: CollectionConfig) -> Play:
     versions = {name: importlib.metadata.version(name) for name in names}
     environment = {"id": "", "kwargs": {}, "package": "ale-py", "version": versions["ale-py"]}
     episodes = collect_episodes(game, config)
-    return Play(episodes, frozenset(columns), origin, notes, environment, versions)
+    return Play(episodes, frozenset(columns), origin, notes, environment, versions, True)
 
 
 def _open_gymnasium(config: CollectionConfig) -> Play:
     import gymnasium
 
-    from permakey_tf.envs.games import RenderedEnvironment
-
-    env = RenderedEnvironment(config.env_id, parse_env_kwargs(config.env_kwargs))
+    repeats = _repeats_by_seed(config)
+    env = _make_environment(config)
     discrete = isinstance(env.action_space, gymnasium.spaces.Discrete)
     columns = frozenset({"actions", "rewards"} if discrete else {"rewards"})
     origin = {"env_id": config.env_id, "policy": "random", "blank_ends_left_out": 0}
     episodes = _gymnasium_episodes(env, config, discrete, origin)
     versions = {"gymnasium": gymnasium.__version__, **env.versions}
-    return Play(episodes, columns, origin, (), env.record, versions)
+    notes = (f"{config.env_id} does not repeat by seed: the same flags give other frames",)
+    return Play(
+        episodes, columns, origin, notes if repeats is False else (), env.record, versions, repeats
+    )
+
+
+def _make_environment(config: CollectionConfig):
+    from permakey_tf.envs.games import RenderedEnvironment
+
+    return RenderedEnvironment(config.env_id, parse_env_kwargs(config.env_kwargs))
+
+
+def _repeats_by_seed(config: CollectionConfig) -> bool | None:
+    """Plays an episode's first steps in two environments, in one of them after another episode.
+
+    None where one fails: what fails in earnest is told when it is played. Each is closed before the
+    next is made: closing one takes others' graphics away (MuJoCo with EGL draws black then).
+    """
+
+    def play(*episodes):
+        with contextlib.closing(_make_environment(config)) as env:
+            for episode in episodes:
+                steps = _gymnasium_episode(env, config, False, episode)
+                first = itertools.islice(steps, _PROBED_FRAMES)
+                played = [(frame_hash(step.frame), step.reward) for step in first]
+        return played
+
+    try:
+        return play(0) == play(1, 0)
+    except UserError:
+        return None
 
 
 def _gymnasium_episodes(
@@ -307,9 +339,15 @@ def _about(config: CollectionConfig, source: Play | Recording, notes: list[str])
         "seed": used.get("collect_seed"),
         "config": used,
         "notes": notes,
-        **({"environment": source.environment} if isinstance(source, Play) else {}),
+        **_about_play(source),
         "versions": _versions(source, config),
     }
+
+
+def _about_play(source: Play | Recording) -> dict[str, Any]:
+    if not isinstance(source, Play):
+        return {}
+    return {"environment": source.environment, "repeats_by_seed": source.repeats_by_seed}
 
 
 def _versions(source: Play | Recording, config: CollectionConfig) -> dict[str, str]:
