@@ -209,7 +209,7 @@ def _of_game(
     if chosen:
         _refuse_two_spellings(root, chosen, wanted)
         names = (_names(root, path) for path in paths if wanted not in spelled[path])
-        others = sorted({"/".join(_without_splits(some)[:1]) or str(root) for some in names})
+        others = sorted({next(iter(_without_splits(some)), str(root)) for some in names})
         return chosen, [f"not of {wanted}, passed over: {named(others)}"] if others else []
     names = {name for path in paths for name in _names(root, path)}
     games = {name for name in names if canonical_game(name) in atari_games()}
