@@ -33,12 +33,13 @@ setup(
         "tqdm>=4.66",
         "tensorboard>=2.20",
         "scipy>=1.14",
-        "imageio[ffmpeg]>=2.37",
+        "imageio-ffmpeg>=0.6",
+        "pillow>=11",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "slurm": ["submitit>=1.5"],
-        "minari": ["minari[hdf5,hf]>=0.5", "pillow"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12"],
+        "minari": ["minari[hdf5,hf]>=0.5"],
+        "dev": ["imageio>=2.37", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12"],
     },
 )

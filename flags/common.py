@@ -244,6 +244,7 @@ def run(main) -> typing.NoReturn:
         except OSError as error:
             if error.errno not in _DISK_ERRORS:
                 raise
-            fail(f"{error.filename or 'a file of the run'}: {error.strerror}")
+            # Whatever writes a file names it: without a name, it is what the program prints.
+            fail(f"{error.filename or 'standard output'}: {error.strerror}")
 
     app.run(checked, flags_parser=_parse)

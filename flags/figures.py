@@ -7,7 +7,7 @@ from absl import flags
 
 from flags import common
 from permakey_tf.errors import UserError
-from permakey_tf.viz.video import FORMATS
+from permakey_tf.viz.video import FORMATS, check_rate
 
 # As permakey_tf.evaluation.paper_figures.RECIPES, which needs seconds to load.
 _NUMBERED = ("2a", "2b", "4", "5", "6", "7", "8", "9", "10")
@@ -71,7 +71,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         flag_values=values,
     )
     common.define_float(
-        "fps", 15.0, "video: frames a second. Range: 1 to 60.", 1.0, 60.0, flag_values=values
+        "fps",
+        15.0,
+        "video: frames a second. Range: 1 to 60; a GIF's at most 50.",
+        1.0,
+        60.0,
+        flag_values=values,
     )
     flags.DEFINE_enum(
         "format",
@@ -105,6 +110,8 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
         raise UserError("--runs is needed: the run folders to show, separated by commas")
     if values.frames is not None and values.columns is not None:
         raise UserError("--frames and --columns: give one, each frame is a column")
+    if values.figure == "video":
+        check_rate(values.format, values.fps)
     return Command(
         values.figure,
         values.runs,

@@ -1,6 +1,8 @@
 """Shared fixtures: tiny settings and tiny frame stores, so that every test is fast."""
 
+import contextlib
 import os
+import resource
 import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -90,6 +92,17 @@ def train_keypoints(path, game="mspacman", **changes):
     folder = RunFolder.create_or_resume(path / "keypoints", config, FrameSpec.of(store))
     KeypointTrainer(folder, store, LoggingConfig()).train()
     return path / "keypoints"
+
+
+@contextlib.contextmanager
+def small_files(size: int):
+    """Within the block no file can grow beyond `size` bytes, as on a disk that is almost full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def refused(result, *words):

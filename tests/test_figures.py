@@ -572,13 +572,13 @@ class TestVideo:
         film = paper_figures.make("video", runs, FrameChoice())
         assert list(film.tracks) == list(map(str, places))
 
-    @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
-    def test_a_picture_for_each_frame_even_where_nothing_moves(self, tmp_path, suffix):
+    @pytest.mark.parametrize("format", video.FORMATS)
+    def test_a_picture_for_each_frame_even_where_nothing_moves(self, tmp_path, format):
         track = np.zeros([30, 2, 2])  # longer than the tails: without its number, frames are equal
         film = video.Film(np.full([30, 20, 20, 1], 99, np.uint8), {"one": track, "two": track}, 20)
         pictures = list(video.render(film))
-        path = tmp_path / f"film{suffix}"
-        video.write(film, path)
+        path = tmp_path / f"film.{format}"
+        video.write(film, path, format)
         with imageio.get_reader(path) as reader:
             read = [np.asarray(picture)[..., :3] for picture in reader]
         assert len(read) == len(pictures) == 30
@@ -704,6 +704,7 @@ class TestCommandLine:
             (["--figure=4"], "--runs is needed"),
             (["--figure=4", "--runs=a", "--frames=1,x"], "--frames=1,x"),
             (["--figure=4", "--runs=a", "--frames=1", "--columns=2"], "give one"),
+            (["--figure=video", "--runs=a", "--fps=50.5", "--format=gif"], "--fps=50.5: a GIF"),
         ],
     )
     def test_wrong_flags(self, arguments, word):

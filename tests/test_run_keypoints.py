@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from conftest import TINY_FLAGS, refused
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from permakey_tf import KeypointDetector
 from permakey_tf.errors import UserError
@@ -51,6 +52,17 @@ def rows(run_folder):
 
 def column(run_folder, name):
     return np.array([float(row[name]) for row in rows(run_folder) if row[name]])
+
+
+def logged(folder):
+    """{(tag, step): values} of all of TensorBoard's files in a folder, as they stand there."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                content = value.tensor.SerializeToString() or value.metadata.SerializeToString()
+                found.setdefault((value.tag, event.step), []).append(content)
+    return found
 
 
 def checkpoint(run_folder, name="latest"):
@@ -211,6 +223,13 @@ class TestResume:
             for path in (folder / "run", expected)
         ]
         assert tables[0] == tables[1]
+        ours, theirs = (logged(path / "tensorboard") for path in (folder / "run", expected))
+        assert len(ours) > 100
+        assert len(ours) == len(theirs)
+        for (tag, step), values in ours.items():
+            assert len(values) == 1, (tag, step)
+            if tag not in (*timed, "_hparams_/session_start_info"):  # this one has the time
+                assert values == theirs[tag, step], (tag, step)
 
 
 class TestRefusals:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from permakey_tf.evaluation.figure_files import write_figure
 from permakey_tf.training.files import write_text
 from permakey_tf.training.keypoints import KeypointTrainer
 from permakey_tf.viz import figures
@@ -29,7 +30,7 @@ def evaluate_run(trainer: KeypointTrainer) -> dict[str, Path]:
     figure = folder.path / "figures" / "test_frames.png"
     title = f"{folder.frames.game}: {folder.config.method}, step {progress.best_step}"
     view = trainer.model.view(trainer.examples("test", _NUM_FIGURE_FRAMES))
-    figures.keypoint_grid(view, title, figure)
+    write_figure(figures.draw(figures.view_grid(view, title)), [figure], figures.DPI)
     evaluation = folder.path / "evaluation.json"  # last: a run that has it is finished
     write_text(evaluation, json.dumps(content, indent=2) + "\n")
     return {"test losses": evaluation, "figure": figure}

@@ -13,6 +13,7 @@ import numpy as np
 
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import loss_curves
+from permakey_tf.evaluation.figure_files import write_figure
 from permakey_tf.evaluation.figure_runs import (
     FrameChoice,
     ShownRun,
@@ -63,18 +64,11 @@ def save(picture: Grid | Charts | Film, stem: Path, video_format: str) -> list[P
     files.make_folder(stem.parent)
     if isinstance(picture, Film):
         path = stem.with_suffix(f".{video_format}")
-        partial = path.with_stem(f"{path.stem}.partial")
-        try:
-            video.write(picture, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with files.replaced_by_name(path) as partial:
+            video.write(picture, partial, video_format)
         return [path]
-    figure = figures.draw(picture)
     paths = [stem.with_suffix(f".{format}") for format in ("png", "pdf")]
-    for path in paths:
-        with files.replaced(path) as file:
-            figures.write(figure, file, path.suffix[1:])
+    write_figure(figures.draw(picture), paths, figures.DPI)
     return paths
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from permakey_tf.evaluation import quality_tables as tables
 from permakey_tf.evaluation.benchmark import Result, Row
+from permakey_tf.evaluation.figure_files import write_figure
 from permakey_tf.training.files import make_folder, write_text
 from permakey_tf.viz import quality as plots
 
+_DPI = 150
 # All that `write_report` writes.
 FILES = (
     "quality.json",
@@ -26,7 +28,7 @@ def write_report(result: Result, folder: str | Path) -> dict[str, Path]:
       {what: path} of the files.
 
     Raises:
-      UserError: the folder cannot be made.
+      UserError: the folder cannot be made, or a file not be written.
     """
     folder = make_folder(folder)
     values = json.dumps(tables.as_json(result), indent=1, allow_nan=False) + "\n"
@@ -56,28 +58,17 @@ def _write_plots(result: Result, folder: Path) -> dict[str, Path]:
     for measure, share in (("recall", "tracks found"), ("precision", "keypoints that track")):
         places = [(first, f"tracking_{measure}", at) for at in config.windows]
         over[f"{share} ({measure})"] = _series(result, places)
-    plots.curves(
-        near,
-        epsilons,
-        f"{first} within a distance: {about}",
-        "distance, pixels",
-        paths["recall over distance"],
-    )
-    plots.curves(
-        over,
-        config.windows,
-        f"tracking of {first} within {config.epsilon} pixels: {about}",
-        "window, frames",
-        paths["tracking"],
-    )
+    title = f"{first} within a distance: {about}"
+    near_figure = plots.curves(near, epsilons, title, "distance, pixels")
+    title = f"tracking of {first} within {config.epsilon} pixels: {about}"
+    over_figure = plots.curves(over, config.windows, title, "window, frames")
     names = [name for name in result.groups if name not in result.sets]
-    plots.dots(
-        _series(result, [(name, "recall", config.epsilon) for name in names]),
-        names,
-        f"recall within {config.epsilon} pixels (lines: range over seeds): {about}",
-        "recall",
-        paths["recall by category"],
-    )
+    title = f"recall within {config.epsilon} pixels (lines: range over seeds): {about}"
+    by_category = _series(result, [(name, "recall", config.epsilon) for name in names])
+    category_figure = plots.dots(by_category, names, title, "recall")
+    drawn = (near_figure, category_figure, over_figure)
+    for figure, path in zip(drawn, paths.values(), strict=True):
+        write_figure(figure, [path], _DPI)
     return paths
 
 

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 from permakey_tf.errors import UserError
 from permakey_tf.evaluation import curves, markdown, protocol, published, tables
+from permakey_tf.evaluation.figure_files import write_figure
 from permakey_tf.evaluation.tables import Cell, Found
 from permakey_tf.training import files
 from permakey_tf.viz import charts
 
 _EVALUATION = "evaluation.json"
+_DPI = 150
 
 
 def find_files(folders: list[str], name: str) -> Iterator[Path]:
@@ -95,7 +97,8 @@ def report_table(table: int, folders: list[str]) -> Report:
         files.write_text(paths[0], text)
         files.write_text(paths[1], _to_csv(records))
         files.write_text(paths[2], json.dumps(content, indent=2) + "\n")
-        charts.bar_chart(_bar_panels(table, filled), f"Table {table}: {content['title']}", paths[3])
+        title = f"Table {table}: {content['title']}"
+        write_figure(charts.bar_chart(_bar_panels(table, filled), title), [paths[3]], _DPI)
 
     return Report(text, left_out, names, write)
 
@@ -175,7 +178,8 @@ def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
     names = ["curves.png", "curves.pdf", "curves.csv"]
 
     def write(out: Path):
-        charts.learning_curves(panels, title, metric, [out / name for name in names[:2]])
+        chart = charts.learning_curves(panels, title, metric)
+        write_figure(chart, [out / name for name in names[:2]], _DPI)
         files.write_text(out / names[2], _curves_csv(drawn, labels))
 
     return Report("", notes, names, write)

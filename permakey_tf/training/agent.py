@@ -123,6 +123,7 @@ class AgentTrainer:
             {"target": target.weights, "optimizer": self.learner.optimizer.variables}
         )
         self.progress = Progress()
+        self.report = Report()
         self.state = self.actor.network.initial_state(1)
         resumed = folder.latest_checkpoint.exists()
         checksums, frame = self._restore() if resumed else (None, None)
@@ -246,14 +247,14 @@ class AgentTrainer:
 
     def _train_until(self, interruption, log):
         progress, total = self.progress, self.learning.num_steps
-        report = Report(progress)
+        self.report.start_clock(progress)
         with tqdm(total=total, initial=progress.step, desc="agent", unit="step") as bar:
             while not self._finished() and not interruption.signal:
                 if self._validation_is_due():
                     if self._validate(log, interruption):
                         self._save()
                     continue
-                self._train_step(report, log, bar)
+                self._train_step(log, bar)
                 planned = progress.step % self.logging.checkpoint_every == 0
                 # Before a validation none: killed in it and resumed here, a run would log it twice.
                 if planned and not self._validation_is_due():
@@ -261,9 +262,9 @@ class AgentTrainer:
             if interruption.signal:
                 self._save()
 
-    def _train_step(self, report, log, bar):
+    def _train_step(self, log, bar):
         """One agent step, and the update and the report where they are due."""
-        progress, learning = self.progress, self.learning
+        progress, learning, report = self.progress, self.learning, self.report
         finished_game = self.play_step()
         bar.update()
         if finished_game:
@@ -325,7 +326,8 @@ class AgentTrainer:
         arrays |= {f"state/{i}": part.numpy() for i, part in enumerate(self.state)}
         arrays |= {f"replay/{name}": sums for name, sums in self.replay.checksums().items()}
         arrays["frame"] = np.array(zlib.crc32(self.frame.tobytes()), np.uint32)
-        checkpoint.save(self.folder.latest_checkpoint, arrays | self.progress.to_arrays())
+        arrays |= self.report.to_arrays() | self.progress.to_arrays()
+        checkpoint.save(self.folder.latest_checkpoint, arrays)
 
     def _restore(self):
         """Takes up the latest checkpoint.
@@ -339,23 +341,49 @@ class AgentTrainer:
         summed = [name for name in arrays if name.startswith("replay/")]
         checksums = {name.removeprefix("replay/"): arrays.pop(name) for name in summed}
         frame = arrays.pop("frame", None)
-        progress = Progress.pop_from(arrays, path)
+        progress, report = Progress.pop_from(arrays, path), Report.pop_from(arrays)
         state = [arrays.pop(f"state/{i}", None) for i in range(2)]
         if any(part is None for part in state):
             raise UserError(f"{path} does not hold the LSTM's state; start a new --logdir")
         checkpoint.assign(self.variables, arrays, path)
-        self.progress = progress
+        self.progress, self.report = progress, report
         self.state = LSTMState(*map(tf.constant, state))
         return checksums, frame
 
 
 class Report:
-    """Collects what happens between two rows of metrics."""
+    """Collects what happens between two rows of metrics; saved with every checkpoint, so that the
+    row after it is the same in a resumed run.
 
-    def __init__(self, progress: Progress):
+    games: (return, length) of those that ended. learning: {metric: scalar} of the updates.
+    """
+
+    def __init__(self):
         self.games: list[tuple[float, int]] = []
         self.learning: list[dict] = []
-        self._clock, self._step = time.monotonic(), progress.step
+
+    def start_clock(self, progress: Progress) -> None:
+        """Speeds are of what happens from here on."""
+        self._clock, self._step, self._update = time.monotonic(), progress.step, progress.update
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The entries of a checkpoint."""
+        games = np.array(self.games, np.float64).reshape(-1, 2)
+        learning = {
+            f"report/{name}": np.array([float(metrics[name]) for metrics in self.learning])
+            for name in _LEARNING_METRICS
+        }
+        return {"report/games": games} | learning
+
+    @classmethod
+    def pop_from(cls, arrays: dict[str, np.ndarray]) -> "Report":
+        """Takes the entries out of a checkpoint; an older one has none."""
+        report, names = cls(), ("games", *_LEARNING_METRICS)
+        games, *columns = (arrays.pop(f"report/{name}", np.zeros([0, 2])) for name in names)
+        report.games = [(float(score), int(length)) for score, length in games]
+        rows = zip(*columns, strict=True)
+        report.learning = [dict(zip(_LEARNING_METRICS, row, strict=True)) for row in rows]
+        return report
 
     def summarise(self, progress: Progress, epsilon: float) -> dict[str, float]:
         """Means since the last call; what did not happen is left out."""
@@ -363,7 +391,7 @@ class Report:
         values = {
             "train/epsilon": epsilon,
             "agent_steps_per_second": (progress.step - self._step) / seconds,
-            "updates_per_second": len(self.learning) / seconds,
+            "updates_per_second": (progress.update - self._update) / seconds,
         }
         if self.learning:
             for name in _LEARNING_METRICS:
@@ -372,7 +400,8 @@ class Report:
         if self.games:
             score, length = np.mean(self.games, axis=0)
             values |= {"train/episode_return": float(score), "train/episode_length": float(length)}
-        self.__init__(progress)
+        self.__init__()
+        self.start_clock(progress)
         return values
 
     @staticmethod

@@ -36,12 +36,9 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     Raises:
       UserError: the disk is full or not writable; an older checkpoint at `path` stays.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replaced(path) as file:
-            np.savez(file, **arrays)
-    except OSError as error:
-        raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from error
+    files.make_folder(path.parent)
+    with files.replaced(path) as file:
+        np.savez(file, **arrays)
 
 
 def load(path: Path, prefix: str = "") -> dict[str, np.ndarray]:

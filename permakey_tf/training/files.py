@@ -25,22 +25,48 @@ def make_folder(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def replaced(path: Path):
-    """Yields a binary file beside `path`; flushed to disk and renamed to `path` at the end.
+def writing(path: Path):
+    """Names `path` in what the file system answers within the block: its own errors of a full disk
+    name no file.
 
     Raises:
-      OSError: as the file system does; `path` is as it was then.
+      UserError: the file cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def replaced_by_name(path: Path):
+    """Yields a path beside `path`, for what writes files by name; the file that is made there is
+    flushed to disk and renamed to `path` at the end.
+
+    Whatever ends the block before, `path` is as it was then and nothing else is left.
+
+    Raises:
+      UserError: the file cannot be written.
     """
     # A name of its own: where two processes write, each file is one process's, whole.
     partial = path.with_name(f"{path.name}.partial-{secrets.token_hex(4)}")
     try:
-        with partial.open("wb") as file:
-            yield file
-            disk.sync(file)
-        partial.replace(path)
+        with writing(path):
+            yield partial
+            with partial.open("rb") as file:
+                disk.sync(file)
+            partial.replace(path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise
+
+
+@contextlib.contextmanager
+def replaced(path: Path):
+    """As `replaced_by_name`, but yields a binary file that is open for writing."""
+    with replaced_by_name(path) as partial, partial.open("wb") as file:
+        yield file
 
 
 def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:

@@ -26,7 +26,10 @@ from permakey_tf.types import EnvironmentRecord
 _FORMAT_VERSION = 1
 _HEADER = ("format_version", "kind")
 # What killed processes leave of files that are replaced; only the lock's holder may remove it.
-_LEFTOVERS = ("config.json", "metrics.csv", "checkpoints/*", "keypoints/*", "keypoints/*/*")
+_LEFTOVERS = (
+    *("config.json", "metrics.csv", "checkpoints/*", "keypoints/*", "keypoints/*/*"),
+    *("tensorboard/*", "figures/*", "evaluation.json"),
+)
 
 
 @dataclasses.dataclass(frozen=True)

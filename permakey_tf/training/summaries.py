@@ -5,11 +5,15 @@ import io
 import json
 from pathlib import Path
 
-import tensorflow as tf
-from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.plugins.text.summary_v2 import text_pb
 
 from permakey_tf.errors import UserError
 from permakey_tf.training import files
+from permakey_tf.training.events import EventFile, image_summary, keep_events
+
+_SETTINGS_STEP = 0  # the first report is of step 1 or later
 
 
 class MetricsLog:
@@ -21,43 +25,47 @@ class MetricsLog:
     Args:
       folder: the run folder.
       columns: names of all scalars that will be written.
-      first_step: rows of later steps, left by a run that was killed, are dropped: the resumed
-        run writes them again.
+      first_step: what was written of later steps, by a run that was killed, is dropped from both:
+        the resumed run writes it again.
+
+    Raises:
+      UserError: a file cannot be written, from here on; metrics.csv is damaged or of another run.
     """
 
     def __init__(self, folder: Path, columns: list[str], first_step: int):
         self._columns = ["step", *columns]
-        kept = _rows_up_to(folder / "metrics.csv", self._columns, first_step)
-        _replace(folder / "metrics.csv", self._columns, kept)
-        self._file = (folder / "metrics.csv").open("a", newline="")
+        self._path = folder / "metrics.csv"
+        kept = _rows_up_to(self._path, self._columns, first_step)
+        _replace(self._path, self._columns, kept)
+        with files.writing(self._path):
+            self._file = self._path.open("a", newline="")
         self._csv = csv.DictWriter(self._file, self._columns, lineterminator="\n")
-        self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+        # Not the settings: every start writes them.
+        keep_events(folder / "tensorboard", _SETTINGS_STEP + 1, first_step)
+        self._events = EventFile(folder / "tensorboard")
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """One row; the names must be among the columns."""
-        self._csv.writerow({"step": step, **values})
-        self._file.flush()
-        with self._writer.as_default(step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()
+        with files.writing(self._path):
+            self._csv.writerow({"step": step, **values})
+            self._file.flush()
+        self._events.add(step, *(scalar_pb(name, value) for name, value in values.items()))
 
     def image(self, step: int, name: str, image) -> None:
         """uint8 [H, W, 3]."""
-        with self._writer.as_default(step):
-            tf.summary.image(name, image[None])
+        self._events.add(step, image_summary(name, image))
 
     def settings(self, settings: dict, flat: dict) -> None:
         """The resolved configuration as text and, flattened, as hyper-parameters."""
-        with self._writer.as_default(0):
-            text = json.dumps(settings, indent=2)
-            tf.summary.text("config", "\n".join("    " + line for line in text.splitlines()))
-            hparams.hparams({name: _plain(value) for name, value in flat.items()})
+        text = "\n".join("    " + line for line in json.dumps(settings, indent=2).splitlines())
+        plain = {name: _plain(value) for name, value in flat.items()}
+        self._events.add(_SETTINGS_STEP, text_pb("config", text), hparams_pb(plain))
 
     def close(self) -> None:
         """Flushes and closes both files."""
-        self._file.close()
-        self._writer.close()
+        with files.writing(self._path):
+            self._file.close()
+        self._events.close()
 
 
 def _plain(value):

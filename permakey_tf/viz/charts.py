@@ -4,7 +4,6 @@ Colours are Okabe and Ito's, told apart with any colour vision; lines and bars a
 and hatch.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -60,12 +59,11 @@ class Level(NamedTuple):
     value: float
 
 
-def bar_chart(panels: dict[str, tuple[list[Bars], list[Level]]], title: str, path: Path) -> None:
+def bar_chart(panels: dict[str, tuple[list[Bars], list[Level]]], title: str) -> Figure:
     """One panel per game: published and own scores side by side, standard deviations as whiskers.
 
     Args:
       panels: {panel's title: (places, reference lines)}.
-      path: of the PNG file.
     """
     figure, axes = _panels(len(panels))
     paper, ours, short = _STYLES
@@ -79,17 +77,17 @@ def bar_chart(panels: dict[str, tuple[list[Bars], list[Level]]], title: str, pat
         _name(axis, name, levels)
     handles = [Patch(edgecolor="white", label=name, **style) for name, style in _STYLES.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    _save(figure, title, [path])
+    figure.suptitle(title, fontsize=11)
+    return figure
 
 
 def learning_curves(
-    panels: dict[str, tuple[list[Line], list[Level]]], title: str, ylabel: str, paths: list[Path]
-) -> None:
+    panels: dict[str, tuple[list[Line], list[Level]]], title: str, ylabel: str
+) -> Figure:
     """One panel per game: curves over agent steps with their interval as a band.
 
     Args:
       panels: {panel's title: (lines, reference lines)}.
-      paths: of the files; the suffix says the format.
     """
     figure, axes = _panels(len(panels))
     labels = list(dict.fromkeys(line.label for lines, _ in panels.values() for line in lines))
@@ -104,7 +102,8 @@ def learning_curves(
         axis.xaxis.set_major_formatter("{x:,.0f}")
         _name(axis, game, levels)
         axis.legend(fontsize=8, frameon=False)
-    _save(figure, title, paths)
+    figure.suptitle(title, fontsize=11)
+    return figure
 
 
 def _panels(number: int):
@@ -146,10 +145,3 @@ def _name(axis, name: str, levels: list[Level]) -> None:
     axis.set_title(name, loc="left", fontsize=10)
     if names:
         axis.set_title(f"published: {', '.join(names)}", loc="right", fontsize=7)
-
-
-def _save(figure, title: str, paths: list[Path]) -> None:
-    figure.suptitle(title, fontsize=11)
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)

@@ -8,7 +8,6 @@ can be put into a column as it is.
 import logging
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, NamedTuple
 
 import matplotlib
@@ -30,7 +29,7 @@ _LABEL_SIZE, _TITLE_SIZE = 7.5, 9.0  # points
 _LINE = 1.3 * _LABEL_SIZE / 72  # height of a line of a label
 _TITLE_LINE = 1.35 * _TITLE_SIZE / 72
 _MARK = 0.4  # of a legend, with the space beside it
-_DPI = 300
+DPI = 300
 _DASHES = ("-", "--", ":", "-.")
 
 # Reports every table of the font that a PDF leaves out.
@@ -147,13 +146,6 @@ def view_grid(view: View, title: str) -> Grid:
     return Grid(title, rows)
 
 
-def keypoint_grid(view: View, title: str, path: Path) -> None:
-    """Draws `view_grid` to a PNG file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        write(draw(view_grid(view, title)), file, "png")
-
-
 # -------------------------------------------------------------------------------------- drawing
 
 
@@ -162,11 +154,11 @@ def draw(picture: Grid | Charts) -> Figure:
     return _draw_grid(picture) if isinstance(picture, Grid) else _draw_charts(picture)
 
 
-def write(figure: Figure, file: IO[bytes], format: str) -> None:
-    """Writes a figure as "png" (300 dpi) or "pdf" (equal bytes for equal figures)."""
+def write(figure: Figure, file: IO[bytes], format: str, dpi: int) -> None:
+    """Writes a figure as "png" or "pdf" (equal bytes for equal figures)."""
     metadata = {"CreationDate": None} if format == "pdf" else None
     with matplotlib.rc_context({"pdf.fonttype": 42}):  # TrueType: conferences refuse Type 3
-        figure.savefig(file, format=format, dpi=_DPI, metadata=metadata)
+        figure.savefig(file, format=format, dpi=dpi, metadata=metadata)
 
 
 def _text_width(text: str, size: float) -> float:
@@ -230,7 +222,7 @@ def _lay_out(grid: Grid) -> _Layout:
 
 def _draw_grid(grid: Grid) -> Figure:
     layout = _lay_out(grid)
-    figure = Figure(figsize=layout.size, dpi=_DPI)
+    figure = Figure(figsize=layout.size, dpi=DPI)
     width, height = layout.size
     pitch = layout.cell + _GAP
     for i, places in enumerate(grid.rows.values()):
@@ -333,7 +325,7 @@ def _draw_charts(picture: Charts) -> Figure:
     }
     legend_columns = _legend_columns(legend, _WIDTH)
     extra = 0.3 + 1.2 * _LINE * math.ceil(len(legend) / legend_columns)
-    figure = Figure(figsize=(_WIDTH, rows * _CHART_HEIGHT + extra), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(_WIDTH, rows * _CHART_HEIGHT + extra), dpi=DPI, layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis, (title, curves) in zip(axes, picture.charts.items(), strict=False):
         _draw_chart(axis, title, curves)

@@ -1,7 +1,6 @@
 """Plots of keypoint quality, told apart by colour, line and marker: readable without colours."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -37,14 +36,13 @@ class Series(NamedTuple):
 
 
 def curves(
-    panels: dict[str, list[Series]], places: Sequence[int], title: str, x_label: str, path: Path
-) -> None:
+    panels: dict[str, list[Series]], places: Sequence[int], title: str, x_label: str
+) -> Figure:
     """Lines over numbers, one panel per measure, one legend below.
 
     Args:
       panels: {name of the measure: its lines}.
       places: the numbers, evenly spaced on the axis.
-      path: of the PNG file.
     """
     figure = Figure(figsize=(4.5 * len(panels), 5.0), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -56,10 +54,10 @@ def curves(
         shown = every[:: -(-len(places) // 9)]
         axis.set_xticks(shown, [str(places[index]) for index in shown])
         axis.grid(alpha=0.3)
-    _finish(figure, axes[0], title, path)
+    return _finish(figure, axes[0], title)
 
 
-def dots(lines: list[Series], names: Sequence[str], title: str, x_label: str, path: Path) -> None:
+def dots(lines: list[Series], names: Sequence[str], title: str, x_label: str) -> Figure:
     """One row of dots per name, with ranges where there are some."""
     shown = [line for line in lines if line.kind != "member"]
     height = 1.6 + (0.25 + 0.09 * len(shown)) * len(names) + 0.1 * len(shown)
@@ -77,15 +75,14 @@ def dots(lines: list[Series], names: Sequence[str], title: str, x_label: str, pa
     axis.set(xlabel=x_label, xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5))
     axis.set_yticks(range(len(names)), names)
     axis.grid(axis="x", alpha=0.3)
-    _finish(figure, axis, title, path)
+    return _finish(figure, axis, title)
 
 
-def _finish(figure: Figure, axis, title: str, path: Path) -> None:
+def _finish(figure: Figure, axis, title: str) -> Figure:
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=11)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def _style(line: Series) -> dict:

@@ -1,16 +1,25 @@
 """Keypoints of an episode as an animation: rings with fading tails, methods side by side."""
 
+import contextlib
+import errno
+import itertools
+import re
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import imageio.v2 as imageio
+import imageio_ffmpeg
 import numpy as np
+from PIL import Image
 
+from permakey_tf.errors import UserError
 from permakey_tf.viz import overlay
 
 FORMATS = ("mp4", "gif")
+_GIF_MAX_FPS = 50  # viewers take delays below 0.02 s for 0.1 s
 _SIDE = 420  # of an enlarged frame, about, in pixels, as all lengths here
 _HEADER = 26
 _GAP = 6
@@ -54,18 +63,57 @@ def render(film: Film) -> Iterator[np.ndarray]:
         yield _even(np.concatenate(panels, axis=1))
 
 
-def write(film: Film, path: Path) -> None:
-    """Writes the animation, an MP4 or a GIF by the path's suffix.
+def check_rate(format: str, fps: float) -> None:
+    """Raises UserError for frames a second that a format of FORMATS cannot show."""
+    if format == "gif" and fps > _GIF_MAX_FPS:
+        raise UserError(
+            f"--fps={fps:g}: a GIF shows at most {_GIF_MAX_FPS} frames a second, viewers play a "
+            "faster one at 10; lower --fps, or take --format=mp4"
+        )
+
+
+def write(film: Film, path: Path, format: str) -> None:
+    """Writes the animation to a file of any name in a format of FORMATS.
 
     An MP4 is written as it is drawn; a GIF needs 0.6 MB of memory a frame and panel.
+
+    Raises:
+      UserError: as `check_rate`.
+      OSError: the file cannot be written.
     """
-    if path.suffix == ".gif":
-        options = {"duration": 1000 / film.fps, "loop": 0}
-    else:
-        options = {"format": "FFMPEG", "fps": film.fps, "quality": 8, "macro_block_size": 2}
-    with imageio.get_writer(path, **options) as writer:
-        for picture in render(film):
-            writer.append_data(picture)
+    check_rate(format, film.fps)
+    {"mp4": _write_mp4, "gif": _write_gif}[format](render(film), film.fps, path)
+
+
+def _write_gif(pictures, fps, path):
+    images = [Image.fromarray(picture) for picture in pictures]
+    # GIF counts hundredths of a second: rounding the times, not the delays, keeps the mean rate.
+    times = np.floor(100 * np.arange(len(images) + 1) / fps + 0.5).astype(int)
+    delays = (10 * np.diff(times)).tolist()  # milliseconds
+    first, *others = images
+    with path.open("wb") as file:
+        first.save(file, "GIF", save_all=True, append_images=others, duration=delays, loop=0)
+
+
+def _write_mp4(pictures, fps, path):
+    """By ffmpeg itself, for imageio's writer takes no notice when it fails."""
+    first = next(pictures)
+    height, width, _ = first.shape
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}"]
+    target = ["-an", "-c:v", "libx264", "-crf", "10", "-pix_fmt", "yuv420p", "-f", "mp4", str(path)]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, "-i", "-", *target]
+    with (
+        tempfile.TemporaryFile() as messages,  # a pipe that nobody empties could fill
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=messages) as ffmpeg,
+    ):
+        with contextlib.suppress(BrokenPipeError), ffmpeg.stdin as stream:
+            for picture in itertools.chain([first], pictures):
+                stream.write(np.ascontiguousarray(picture))
+        if ffmpeg.wait():
+            messages.seek(0)
+            said = messages.readline().decode(errors="replace").strip()
+            said = re.sub(r"^(\[[^]]*\] *)+", "", said)  # addresses of its parts
+            raise OSError(errno.EIO, f"ffmpeg: {said or f'exit code {ffmpeg.returncode}'}")
 
 
 def _to_canvas(track, size, magnify):

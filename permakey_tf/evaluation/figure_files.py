@@ -1,0 +1,20 @@
+"""Drawn figures as files, each written in one step."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from permakey_tf.training import files
+from permakey_tf.viz import figures
+
+
+def write_figure(figure: Figure, paths: list[Path], dpi: int) -> None:
+    """Writes a figure to files whose suffixes say the format, `.png` or `.pdf`.
+
+    Raises:
+      UserError: a folder cannot be made or a file cannot be written.
+    """
+    for path in paths:
+        files.make_folder(path.parent)
+        with files.replaced(path) as file:
+            figures.write(figure, file, path.suffix[1:], dpi)

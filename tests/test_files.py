@@ -1,0 +1,113 @@
+"""Results on a full disk: the old file or the new one, and a line that names it."""
+
+import imageio.v2 as imageio
+import numpy as np
+import pytest
+from conftest import small_files
+from matplotlib.figure import Figure
+
+from permakey_tf.errors import UserError
+from permakey_tf.evaluation import paper_figures
+from permakey_tf.evaluation.figure_files import write_figure
+from permakey_tf.training import checkpoint, files
+from permakey_tf.training.summaries import MetricsLog
+from permakey_tf.viz.video import FORMATS, Film
+
+LIMIT = 2000  # bytes of a file
+
+
+def noise(num_frames=4):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, [num_frames, 20, 20, 3], np.uint8)
+    return Film(frames, {"a": np.zeros([num_frames, 1, 2])}, 15.0)
+
+
+def figure():
+    drawn = Figure()
+    drawn.subplots().imshow(noise().frames[0])
+    return drawn
+
+
+WRITERS = {
+    "text": ("table.md", lambda path: files.write_text(path, "a" * 2 * LIMIT)),
+    "checkpoint": ("latest.npz", lambda path: checkpoint.save(path, {"x": np.ones(LIMIT)})),
+    "png": ("figure.png", lambda path: write_figure(figure(), [path], 150)),
+    "pdf": ("figure.pdf", lambda path: write_figure(figure(), [path], 150)),
+    **{
+        format: (f"film.{format}", lambda path: paper_figures.save(noise(), path, path.suffix[1:]))
+        for format in FORMATS
+    },
+}
+
+
+@pytest.mark.parametrize("what", WRITERS)
+def test_what_does_not_fit_is_named_and_the_old_file_stays(tmp_path, what):
+    name, write = WRITERS[what]
+    path = tmp_path / name
+    write(path)
+    whole = path.stat().st_size
+    assert whole > LIMIT
+    path.write_text("old")
+    for limit in (0, LIMIT, whole - 1):  # at the beginning, on the way, in the last bytes
+        with small_files(limit), pytest.raises(UserError, match=f"cannot write .*{name}: ") as told:
+            write(path)
+        assert "\n" not in str(told.value)
+        assert path.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_video_in_a_folder_that_is_gone(tmp_path, format):
+    with (
+        pytest.raises(UserError, match=r"film.*No such file"),
+        files.replaced_by_name(tmp_path / "gone" / "film") as partial,
+    ):
+        paper_figures.video.write(noise(), partial, format)
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, ValueError])
+def test_whatever_ends_the_writing_leaves_nothing(tmp_path, ending):
+    with pytest.raises(ending), files.replaced(tmp_path / "file") as file:
+        file.write(b"half a file")
+        raise ending
+    assert list(tmp_path.iterdir()) == []
+
+
+class TestMetrics:
+    def test_a_row_that_does_not_fit_names_the_table(self, tmp_path):
+        log = MetricsLog(tmp_path, ["a"], 0)
+        with small_files(10), pytest.raises(UserError, match=r"cannot write .*metrics\.csv: File"):
+            log.scalars(1, {"a": 1.0})
+
+    @pytest.mark.parametrize("limit", [1000, 100_000])
+    def test_tensorboards_files_are_named_too(self, tmp_path, limit):
+        """At once: TensorFlow's own writer does not tell of the first."""
+        log = MetricsLog(tmp_path, ["a"], 0)
+        image = np.random.default_rng(0).integers(0, 256, [200, 200, 3], np.uint8)
+        told = r"^cannot write .*tensorboard/events\.out\.tfevents[^ ]*: File too large$"
+        with small_files(limit), pytest.raises(UserError, match=told):
+            log.image(1, "noise", image)
+
+    def test_nor_can_they_be_begun(self, tmp_path):
+        with small_files(10), pytest.raises(UserError, match=r"cannot write .*: File too large"):
+            MetricsLog(tmp_path, ["a"], 0)
+
+
+@pytest.mark.parametrize("fps", [1, 15, 24, 30, 33.3, 48, 50])
+def test_a_gif_runs_as_fast_as_asked_for(tmp_path, fps):
+    film = noise(40)._replace(fps=fps)
+    (path,) = paper_figures.save(film, tmp_path / "film", "gif")
+    with imageio.get_reader(path) as reader:
+        seconds = [reader.get_meta_data(index)["duration"] / 1000 for index in range(40)]
+    # The n-th picture comes within half a hundredth of its time, and viewers take 0.02 s and more.
+    assert np.abs(np.cumsum(seconds) - np.arange(1, 41) / fps).max() <= 0.00501
+    assert min(seconds) >= 0.02
+
+
+def test_a_gif_that_no_viewer_plays_as_fast_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"--fps=60: a GIF .* 50 .* --format=mp4"):
+        paper_figures.save(noise()._replace(fps=60), tmp_path / "film", "gif")
+    assert list(tmp_path.iterdir()) == []
+    (path,) = paper_figures.save(noise()._replace(fps=60), tmp_path / "film", "mp4")
+    with imageio.get_reader(path) as reader:
+        assert reader.get_meta_data()["fps"] == 60
