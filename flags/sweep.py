@@ -55,6 +55,10 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "dry_run", False, "Print each run's command and where it stands; start nothing.", **kept
     )
     flags.DEFINE_string("slurm_partition", "", "Partition. Unset: the cluster's default.", **kept)
+    flags.DEFINE_string(
+        "slurm_account", "", "Account that jobs are charged to. Unset: your default.", **kept
+    )
+    flags.DEFINE_string("slurm_qos", "", "Quality of service. Unset: your default.", **kept)
     flags.DEFINE_integer(
         "slurm_minutes",
         240,
@@ -100,7 +104,9 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
         if values[name].present and (launcher == "slurm") != name.startswith("slurm_"):
             raise UserError(f"--{name} has no meaning with --launcher={launcher}")
     slurm = SlurmRequest(
-        *(values[f"slurm_{x}"].value for x in ("partition", "minutes", "cpus", "gpus", "memory"))
+        *(values[f"slurm_{x}"].value for x in ("partition", "minutes", "cpus", "gpus", "memory")),
+        account=values["slurm_account"].value,
+        qos=values["slurm_qos"].value,
     )
     points = grid_points(parse_grid(values["grid"].value))
     runs = [_make_run(point, values["run_flagfile"].value, out) for point in points]

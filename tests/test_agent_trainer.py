@@ -4,18 +4,20 @@ import math
 import os
 import signal
 import unittest.mock
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import train_keypoints
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig, EnvironmentConfig
 from permakey_tf.data.noise import BAR_COLOR
 from permakey_tf.envs.atari import GameStep
 from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import LSTMState
-from permakey_tf.training import acting, agent, files
+from permakey_tf.training import acting, agent, checkpoint, files
 from permakey_tf.training.acting import Acted, Episodes, Film, play_episodes
 from permakey_tf.training.agent import AgentTrainer
 from permakey_tf.training.runs import AgentFolder, RunFolder
@@ -280,6 +282,77 @@ class TestASignalDuringAValidation:
         assert validated == [["6", "12"]] * 2
         assert not make("run").train().signal  # nothing is left
         assert len(played) == 2 * LIMIT + 3
+
+
+class Dies(Exception):
+    """Stands for kill -9: nothing is saved or closed."""
+
+
+class TestWhatARunReportsAfterAKill:
+    """Reports every 5 steps, checkpoints every 3: a checkpoint lies within the means of a row."""
+
+    FLAGS: ClassVar = {
+        "num_steps": 22, "validate_every": 11, "validation_episodes": 1, "learn_start": 2,
+        "update_every": 2, "batch_size": 1, "window": 2, "max_episode_steps": 4,
+    }  # fmt: skip
+
+    def make(self, monkeypatch, path, clean, game):
+        trainer = make_trainer(monkeypatch, path, clean, game, **self.FLAGS)
+        trainer.logging = AgentLoggingConfig(summary_every=5, checkpoint_every=3)
+        return trainer
+
+    def reported(self, trainer):
+        """Rows of metrics.csv but for the speeds; {(tag, step): values} of TensorBoard's files."""
+        folder = trainer.folder.path
+        rows = files.read_rows(folder / "metrics.csv")[1]
+        rows = [{k: v for k, v in row.items() if "per_second" not in k} for row in rows]
+        logged = {}
+        for path in (folder / "tensorboard").iterdir():
+            for event in EventFileLoader(str(path)).Load():
+                for value in event.summary.value:
+                    content = value.tensor.SerializeToString()
+                    logged.setdefault((value.tag, event.step), []).append(content)
+        return rows, {key: v for key, v in logged.items() if "per_second" not in key[0]}
+
+    def test_is_what_an_uninterrupted_one_reports(self, monkeypatch, tmp_path, clean):
+        kills, trainers = [], []
+
+        class Rewarding(Black):
+            def step(self, action):
+                step = trainers[-1].progress.step
+                if kills and step == kills[0]:
+                    kills.pop()
+                    raise Dies
+                return super().step(action)._replace(reward=1.0 + step)
+
+        def train(name):
+            trainers.append(self.make(monkeypatch, tmp_path / name, clean, Rewarding))
+            trainers[-1].train()
+
+        monkeypatch.setattr(acting, "make_game", Black)
+        train("undisturbed")
+        rows, logged = self.reported(trainers[-1])
+        for step in (8, 14):
+            kills.append(step)
+            with pytest.raises(Dies):
+                train("killed")
+        train("killed")
+        assert sum(bool(row["train/episode_return"]) for row in rows) == 4
+        assert self.reported(trainers[-1]) == (rows, logged)
+        assert all(len(values) == 1 for values in logged.values())
+
+    def test_a_checkpoint_without_means_is_resumed(self, monkeypatch, tmp_path, clean):
+        trainer = self.make(monkeypatch, tmp_path, clean, Black)
+        trainer.play_step()
+        trainer._save()
+        path = trainer.folder.latest_checkpoint
+        arrays = checkpoint.load(path)
+        older = {name: a for name, a in arrays.items() if not name.startswith("report/")}
+        assert len(older) < len(arrays)
+        checkpoint.save(path, older)
+        resumed = self.make(monkeypatch, tmp_path, clean, Black)
+        assert resumed.progress.step == 1
+        assert resumed.report.games == resumed.report.learning == []
 
 
 class TestNoise:

@@ -572,6 +572,15 @@ class TestSlurm:
         outcome = run_all([python(tmp_path, "job", kill)], self.launcher(tmp_path))
         assert "left no result (state FAILED)" in outcome.failed["job"]
 
+    def test_what_a_job_asks_for(self, cluster, tmp_path):
+        given = ["--slurm_account=vision", "--slurm_qos=long", "--slurm_partition=cpu"]
+        command = parsed("--grid=seed=0", f"--out={tmp_path}", "--launcher=slurm", *given)
+        outcome = run_all([python(tmp_path, "job", "")], sweep.make_launcher(command))
+        assert not outcome.failed
+        script = (cluster / "1.script").read_text().splitlines()
+        for words in ("account=vision", "qos=long", "partition=cpu", "cpus-per-task=4", "time=240"):
+            assert f"#SBATCH --{words}" in script
+
     def test_a_submission_that_is_refused(self, cluster, tmp_path):
         outcome = run_all([python(tmp_path, "job", "")], self.launcher(tmp_path, "nowhere"))
         assert "invalid partition specified: nowhere" in outcome.failed["job"]

@@ -26,13 +26,18 @@ _GRACE_SECONDS = 60.0  # between SIGTERM and SIGUSR2
 
 
 class SlurmRequest(NamedTuple):
-    """What each job asks for. `partition`: "" for the cluster's default; `minutes`: time limit."""
+    """What each job asks for.
+
+    partition, account, qos: "" for the cluster's default. minutes: time limit.
+    """
 
     partition: str
     minutes: int
     cpus: int
     gpus: int
     gigabytes: float
+    account: str = ""
+    qos: str = ""
 
 
 class SlurmLauncher:
@@ -76,8 +81,9 @@ class SlurmLauncher:
             slurm_signal_delay_s=_NOTICE_SECONDS,
             slurm_additional_parameters={"requeue": True},
         )
-        if request.partition:
-            self._executor.update_parameters(slurm_partition=request.partition)
+        for name in ("partition", "account", "qos"):
+            if value := getattr(request, name):
+                self._executor.update_parameters(**{f"slurm_{name}": value})
         if request.gpus:
             self._executor.update_parameters(gpus_per_node=request.gpus)
 
