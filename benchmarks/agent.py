@@ -18,14 +18,15 @@ from absl import flags
 
 from benchmarks.timing import Stopwatch, matrix_product
 from flags import common
-from permakey_tf.agent_configs import (
+from permakey_tf.configs.agent import (
     AgentConfig,
     AgentLoggingConfig,
     EncoderConfig,
     EnvironmentConfig,
     LearningConfig,
 )
-from permakey_tf.training.runs import AgentFolder, RunFolder
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.keypoints import RunFolder
 
 _KEYPOINTS = common.define_path("keypoints", None, "Keypoint run folder.", required=True)
 _ENCODERS = flags.DEFINE_list("encoders", ["gnn", "cnn"], "Encoders to measure.")
@@ -123,7 +124,7 @@ def report(encoder: str, folder: Path) -> None:
 
 
 def main():
-    from permakey_tf.training.device import prepare_device
+    from permakey_tf.system.device import prepare_device
 
     print(f"device: {prepare_device()}")
     with tempfile.TemporaryDirectory() as folder:

@@ -14,8 +14,8 @@ from absl import flags
 from flags import common
 from permakey_tf.data.noise import BAR_WIDTH, Bars, bar_positions, draw_bars_at
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation.footage import open_footage
-from permakey_tf.evaluation.quality import groups_of
+from permakey_tf.quality.footage import open_footage
+from permakey_tf.quality.scoring import groups_of
 
 _RUN = common.define_path("run", None, "Run folder of PermaKey.", required=True)
 _DATA = common.define_path("data", None, "Frame store or rollout file with boxes.", required=True)

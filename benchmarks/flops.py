@@ -11,7 +11,7 @@ forward.
 
 from typing import NamedTuple
 
-from permakey_tf.configs import KeypointConfig, Stack
+from permakey_tf.configs.keypoints import KeypointConfig, Stack
 
 
 class LayerCost(NamedTuple):

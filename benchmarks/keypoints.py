@@ -20,7 +20,8 @@ from absl import flags
 from benchmarks import flops
 from benchmarks.timing import MATRIX, Stopwatch, matrix_product
 from flags import common
-from permakey_tf.configs import CollectionConfig, KeypointConfig, resolve
+from permakey_tf.configs.frames import CollectionConfig
+from permakey_tf.configs.keypoints import KeypointConfig, resolve
 
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Measurements of each quantity.", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch_size", 32, "Frames or pairs per step.", lower_bound=2)
@@ -52,11 +53,11 @@ def model_functions(config, folder, batch_size):
     """{quantity: function that does it once and waits}: inference, training step."""
     import tensorflow as tf
 
-    from permakey_tf.configs import LoggingConfig
-    from permakey_tf.data.frames import FrameStore
+    from permakey_tf.configs.keypoints import LoggingConfig
+    from permakey_tf.data.store import FrameStore
     from permakey_tf.detector import KeypointDetector
+    from permakey_tf.runs.keypoints import FrameSpec, RunFolder
     from permakey_tf.training.keypoints import KeypointTrainer
-    from permakey_tf.training.runs import FrameSpec, RunFolder
 
     store = FrameStore.open(folder)
     trainer = KeypointTrainer(
@@ -104,7 +105,7 @@ def report_model(name, config, folder, rounds, batch_size):
 def report_pipeline(folder, batch_size, num_batches=2000):
     """Prints images/s of the input pipeline, clean and noisy."""
     from permakey_tf.data import pipeline
-    from permakey_tf.data.frames import FrameStore
+    from permakey_tf.data.store import FrameStore
 
     store, replace = FrameStore.open(folder), dataclasses.replace
     print(f"\ninput pipeline, batch {batch_size}")
@@ -139,7 +140,7 @@ def main():
     if _FLOPS.value:
         return
     from permakey_tf.data.sources import build_store
-    from permakey_tf.training.device import prepare_device
+    from permakey_tf.system.device import prepare_device
 
     print(f"\ndevice: {prepare_device()}")
     with tempfile.TemporaryDirectory() as parent:

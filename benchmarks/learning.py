@@ -18,11 +18,11 @@ import numpy as np
 from absl import flags
 
 from flags import common
-from permakey_tf.agent_configs import EnvironmentConfig
-from permakey_tf.envs.atari import episode_seed
+from permakey_tf.configs.agent import EnvironmentConfig
 from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation.protocol import read_evaluation
+from permakey_tf.scores.protocol import read_evaluation
+from permakey_tf.system.seeds import episode_seed
 
 _ENCODERS = flags.DEFINE_multi_enum(
     "encoder", ["gnn", "cnn"], ["gnn", "cnn"], "Encoders to train; may be given twice."

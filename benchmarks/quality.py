@@ -14,8 +14,8 @@ from absl import flags
 
 from benchmarks.timing import Stopwatch
 from flags import common
-from permakey_tf.evaluation.quality import Probing, evaluate_keypoints
-from permakey_tf.types import Objects
+from permakey_tf.objects.boxes import Objects
+from permakey_tf.quality.scoring import Probing, evaluate_keypoints
 
 _FRAMES = flags.DEFINE_integer("num_frames", 5000, "Frames that are scored.", lower_bound=2)
 _KEYPOINTS = flags.DEFINE_integer("num_keypoints", 7, "Keypoints K.", lower_bound=1)

@@ -12,10 +12,10 @@ import numpy as np
 from absl import flags
 
 from flags import common
-from permakey_tf.configs import PAPER_NUM_KEYPOINTS, CollectionConfig, GameConfig
+from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, CollectionConfig, GameConfig
 from permakey_tf.data.repeats import follow, frame_hash
 from permakey_tf.envs.atari import AtariGame
-from permakey_tf.envs.rollouts import random_sequence
+from permakey_tf.envs.policies import random_sequence
 
 _GAMES = flags.DEFINE_list("games", list(PAPER_NUM_KEYPOINTS), "Atari games.")
 _STEPS = flags.DEFINE_integer("num_steps", 400, "Agent steps after a start.", lower_bound=1)

@@ -3,7 +3,7 @@
 from absl import flags
 
 from flags import common
-from permakey_tf.configs import CollectionConfig
+from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.errors import UserError
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from permakey_tf.configs import Config, canonical_game, plain_name, value_range
+from permakey_tf.configs.base import Config, value_range
+from permakey_tf.configs.frames import canonical_game, plain_name
 from permakey_tf.errors import UserError
 
 # What a full or protected disk answers, whichever file is written at that moment.

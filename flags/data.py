@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from flags import collection as collection_flags
 from flags import common
-from permakey_tf.configs import CollectionConfig, canonical_game
+from permakey_tf.configs.frames import CollectionConfig, canonical_game
 
 _OUT = common.define_path("out", None, "Folder to make; must not exist yet. Unset: data/GAME.")
 # In run.keypoints --seed is the seed of training, and this one is --collect_seed.

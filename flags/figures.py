@@ -9,7 +9,7 @@ from flags import common
 from permakey_tf.errors import UserError
 from permakey_tf.viz.video import FORMATS, check_rate
 
-# As permakey_tf.evaluation.paper_figures.RECIPES, which needs seconds to load.
+# As permakey_tf.figures.recipes.RECIPES, which needs seconds to load.
 _NUMBERED = ("2a", "2b", "4", "5", "6", "7", "8", "9", "10")
 FIGURES = (*_NUMBERED, "kernel", "transporter", "curves", "video")
 

@@ -7,21 +7,16 @@ from absl import flags
 
 from flags import collection as collection_flags
 from flags import common
-from permakey_tf import disk
-from permakey_tf.configs import (
-    CollectionConfig,
-    KeypointConfig,
-    LoggingConfig,
-    canonical_game,
-    check_fit,
-    resolve,
-)
-from permakey_tf.data.frames import FrameStore, MadeMeanwhileError
+from permakey_tf.configs.frames import CollectionConfig, canonical_game
+from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, check_fit, resolve
 from permakey_tf.data.sources import build_store, played_counts
+from permakey_tf.data.store import FrameStore
+from permakey_tf.data.writer import MadeMeanwhileError
 from permakey_tf.envs.atari import find_rom
 from permakey_tf.errors import UserError
-from permakey_tf.training.progress import Status, read_status
-from permakey_tf.training.runs import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.progress import Status, read_status
+from permakey_tf.system import disk
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:

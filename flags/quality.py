@@ -5,8 +5,8 @@ from typing import NamedTuple
 from absl import flags
 
 from flags import common
+from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.errors import UserError
-from permakey_tf.quality_config import QualityConfig
 
 _RUNS = common.define_paths("runs", [], "Run folders, comma-separated.")
 _KEYPOINTS_NPZ = common.define_paths(

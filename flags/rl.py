@@ -8,13 +8,16 @@ from pathlib import Path
 from absl import flags
 
 from flags import common
-from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig, EnvironmentConfig
-from permakey_tf.configs import PAPER_NUM_KEYPOINTS, canonical_game, check_kernels, flatten
+from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig, EnvironmentConfig
+from permakey_tf.configs.base import flatten
+from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, canonical_game
+from permakey_tf.configs.keypoints import check_kernels
 from permakey_tf.envs.games import Game, make_game
 from permakey_tf.errors import UserError
-from permakey_tf.training.launch import run_in_foreground
-from permakey_tf.training.progress import read_progress
-from permakey_tf.training.runs import AgentFolder, RunFolder
+from permakey_tf.launch.local import run_in_foreground
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.progress import read_progress
 
 _QUICK = "flags/presets/quick.cfg"
 _KEYPOINTS = common.define_path(

@@ -11,12 +11,12 @@ from absl import flags
 
 from flags import common
 from flags import keypoints as keypoint_flags
-from permakey_tf import disk
-from permakey_tf.configs import canonical_game
+from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
-from permakey_tf.training.launch import Job, Launcher, LocalLauncher
-from permakey_tf.training.progress import Status
-from permakey_tf.training.slurm import SlurmLauncher, SlurmRequest
+from permakey_tf.launch.local import Job, Launcher, LocalLauncher
+from permakey_tf.launch.slurm import SlurmLauncher, SlurmRequest
+from permakey_tf.runs.progress import Status
+from permakey_tf.system import disk
 
 _MAX_NAME = 200  # characters; file systems allow 255, and logs add to them
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from permakey_tf.configs import KeypointConfig
-from permakey_tf.data.frames import prepare_frame
+from permakey_tf.configs.keypoints import KeypointConfig
+from permakey_tf.data.preparation import prepare_frame
 from permakey_tf.errors import UserError
 from permakey_tf.ops.images import to_images
-from permakey_tf.training.runs import RunFolder
+from permakey_tf.runs.keypoints import RunFolder
 
 _CHUNK = 32  # frames in one call of the model: bounds memory for any batch size
 

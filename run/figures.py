@@ -16,9 +16,9 @@ from flags import figures as figure_flags
 def main():
     command = figure_flags.from_flags()
     # TensorFlow takes seconds to load; wrong flags are refused before.
-    from permakey_tf import disk
-    from permakey_tf.evaluation import paper_figures
-    from permakey_tf.evaluation.figure_runs import FrameChoice, open_runs
+    from permakey_tf.figures import recipes as paper_figures
+    from permakey_tf.figures.runs import FrameChoice, open_runs
+    from permakey_tf.system import disk
 
     kinds = (command.format,) if command.figure == "video" else ("png", "pdf")
     disk.check_place(command.out, *(f"figure_{command.figure}.{kind}" for kind in kinds))

@@ -17,10 +17,10 @@ def main():
     keypoint_flags.refuse_early(command)
     store = keypoint_flags.open_or_collect(command)
     # TensorFlow takes seconds to load; wrong flags and missing frames are refused before.
-    from permakey_tf.evaluation.keypoints import evaluate_run
-    from permakey_tf.training.device import prepare_device
+    from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+    from permakey_tf.system.device import prepare_device
     from permakey_tf.training.keypoints import KeypointTrainer
-    from permakey_tf.training.runs import FrameSpec, RunFolder
+    from permakey_tf.training.results import evaluate_run
 
     with RunFolder.held(command.logdir, command.keypoints, FrameSpec.of(store)) as folder:
         print(f"device: {prepare_device()}")

@@ -12,11 +12,11 @@ from absl import flags
 
 from flags import common
 from flags import quality as quality_flags
-from permakey_tf import disk
-from permakey_tf.evaluation.benchmark import run_benchmark
-from permakey_tf.evaluation.footage import open_footage
-from permakey_tf.evaluation.quality_report import FILES, write_report
-from permakey_tf.evaluation.quality_tables import as_text, summary
+from permakey_tf.quality.benchmark import run_benchmark
+from permakey_tf.quality.footage import open_footage
+from permakey_tf.quality.report import FILES, write_report
+from permakey_tf.quality.tables import as_text, summary
+from permakey_tf.system import disk
 
 
 def main():

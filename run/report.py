@@ -14,8 +14,8 @@ from flags import report as report_flags
 
 def main():
     command = report_flags.from_flags()
-    from permakey_tf import disk
-    from permakey_tf.evaluation import report
+    from permakey_tf.scores import report
+    from permakey_tf.system import disk
 
     reports = []
     if command.table:

@@ -13,8 +13,8 @@ from flags import rl as rl_flags
 
 
 def train(command):
+    from permakey_tf.runs.agent import AgentFolder
     from permakey_tf.training.agent import AgentTrainer
-    from permakey_tf.training.runs import AgentFolder
 
     with AgentFolder.held(command.logdir, command.agent, command.keypoints) as folder:
         trainer = AgentTrainer(folder, command.logging)
@@ -29,7 +29,7 @@ def train(command):
 
 
 def evaluate(command):
-    from permakey_tf.evaluation.agent import evaluate_policies
+    from permakey_tf.scores.evaluate import evaluate_policies
 
     result = evaluate_policies(command.runs, command.seeds, command.episodes, command.path)
     median = result.aggregates.median_seed
@@ -41,7 +41,7 @@ def evaluate(command):
 
 def main():
     command = rl_flags.from_flags()
-    from permakey_tf.training.device import prepare_device
+    from permakey_tf.system.device import prepare_device
 
     print(f"device: {prepare_device()}")
     {rl_flags.Training: train, rl_flags.Test: evaluate}[type(command)](command)

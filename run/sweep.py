@@ -12,7 +12,7 @@ from absl import flags
 
 from flags import common
 from flags import sweep as sweep_flags
-from permakey_tf.training.launch import run_all, say
+from permakey_tf.launch.local import run_all, say
 
 
 def main():

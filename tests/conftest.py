@@ -10,8 +10,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 
-from permakey_tf.configs import KeypointConfig, LoggingConfig, resolve
-from permakey_tf.data.frames import FrameStore, FrameStoreWriter
+from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, resolve
+from permakey_tf.data.store import FrameStore
+from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.types import Step
 
 # As in a terminal, for all processes that tests start: under nohup or in the background of a script
@@ -84,8 +85,8 @@ def tiny_config(**changes) -> KeypointConfig:
 def train_keypoints(path, game="mspacman", **changes):
     """A keypoint run of two steps: what matters here is that it can be opened."""
     # Here, because most tests need no TensorFlow.
+    from permakey_tf.runs.keypoints import FrameSpec, RunFolder
     from permakey_tf.training.keypoints import KeypointTrainer
-    from permakey_tf.training.runs import FrameSpec, RunFolder
 
     store = write_store(path / "store", game=game)
     config = tiny_config(max_steps=2, soft_argmax="joint", logit_scale=30, **changes)

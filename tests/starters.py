@@ -15,7 +15,7 @@ from pathlib import Path
 from conftest import tiny_config
 
 from permakey_tf.errors import UserError
-from permakey_tf.training.runs import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 
 
 def start(path, settings, barrier, outcomes):

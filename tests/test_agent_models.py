@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from conftest import tiny_config
 
-from permakey_tf.agent_configs import AgentConfig, EncoderConfig, LearningConfig
+from permakey_tf.configs.agent import AgentConfig, EncoderConfig, LearningConfig
 from permakey_tf.models.encoders import CNNEncoder
 from permakey_tf.models.graph import GraphEncoder
 from permakey_tf.models.permakey import PermaKey

@@ -12,15 +12,18 @@ import tensorflow as tf
 from conftest import train_keypoints
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from permakey_tf.agent_configs import AgentConfig, AgentLoggingConfig, EnvironmentConfig
+from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig, EnvironmentConfig
 from permakey_tf.data.noise import BAR_COLOR
 from permakey_tf.envs.atari import GameStep
 from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import LSTMState
-from permakey_tf.training import acting, agent, checkpoint, files
+from permakey_tf.runs import checkpoint
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.system import files
+from permakey_tf.training import acting, agent
 from permakey_tf.training.acting import Acted, Episodes, Film, play_episodes
 from permakey_tf.training.agent import AgentTrainer
-from permakey_tf.training.runs import AgentFolder, RunFolder
 
 LIMIT = 5
 # The games in turn: (reward, game over, life lost) of every step.

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.bars import on_characters, places
 from permakey_tf.data.noise import Bars
-from permakey_tf.types import Objects
+from permakey_tf.objects.boxes import Objects
 
 
 def test_pixels_of_every_place():

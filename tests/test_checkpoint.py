@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from permakey_tf.errors import UserError
-from permakey_tf.training import checkpoint
+from permakey_tf.runs import checkpoint
 
 
 @pytest.fixture

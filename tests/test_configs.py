@@ -13,19 +13,34 @@ from conftest import tiny_config, write_store
 
 from flags import common
 from flags import keypoints as keypoint_flags
-from permakey_tf import agent_configs, configs, quality_config, schema
+from permakey_tf.configs import agent as agent_configs
+from permakey_tf.configs import quality as quality_config
+from permakey_tf.configs.base import flatten
+from permakey_tf.configs.frames import CollectionConfig, canonical_game
+from permakey_tf.configs.keypoints import (
+    KeypointConfig,
+    LoggingConfig,
+    LSPNConfig,
+    PointNetConfig,
+    TrainingConfig,
+    TransporterConfig,
+    VAEConfig,
+    check_fit,
+    resolve,
+)
 from permakey_tf.errors import UserError
-from permakey_tf.training.runs import FrameSpec
+from permakey_tf.runs.keypoints import FrameSpec
+from permakey_tf.system import schema
 
 CLASSES = [
-    configs.CollectionConfig,
-    configs.VAEConfig,
-    configs.LSPNConfig,
-    configs.PointNetConfig,
-    configs.TransporterConfig,
-    configs.TrainingConfig,
-    configs.LoggingConfig,
-    configs.KeypointConfig,
+    CollectionConfig,
+    VAEConfig,
+    LSPNConfig,
+    PointNetConfig,
+    TransporterConfig,
+    TrainingConfig,
+    LoggingConfig,
+    KeypointConfig,
 ]
 AGENT_CLASSES = [
     agent_configs.EnvironmentConfig,
@@ -67,7 +82,7 @@ def test_names_are_unique_over_all_parts(classes):
 
 def test_a_config_comes_back_from_its_dict():
     config = tiny_config(lsp_layers=(2, 3), noise="both")
-    assert configs.KeypointConfig.from_dict(config.to_dict()) == config
+    assert KeypointConfig.from_dict(config.to_dict()) == config
 
 
 def test_an_agent_of_before_opens_without_the_settings_that_were_added():
@@ -78,33 +93,33 @@ def test_an_agent_of_before_opens_without_the_settings_that_were_added():
 
 @pytest.mark.parametrize("odd", [{"nonsense": 1}, {"learning_rate": None}])
 def test_dicts_with_missing_or_unknown_settings_are_refused(odd):
-    plain = configs.TrainingConfig().to_dict()
+    plain = TrainingConfig().to_dict()
     plain.update(odd)
     if odd == {"learning_rate": None}:
         del plain["learning_rate"]
     with pytest.raises(UserError, match=next(iter(odd))):
-        configs.TrainingConfig.from_dict(plain)
+        TrainingConfig.from_dict(plain)
 
 
 @pytest.mark.parametrize(
     ("config_class", "values", "message"),
     [
-        (configs.TrainingConfig, {"learning_rate": 0.0}, r"learning_rate=0\.0 .* > 0"),
-        (configs.TrainingConfig, {"learning_rate": float("nan")}, "learning_rate .* finite"),
-        (configs.TrainingConfig, {"learning_rate": float("inf")}, "learning_rate .* finite"),
-        (configs.TrainingConfig, {"learning_rate": 10**400}, "learning_rate .* finite"),
-        (configs.TrainingConfig, {"batch_size": 10**9}, "batch_size=1000000000"),
-        (configs.TrainingConfig, {"batch_size": True}, "batch_size must be a whole number"),
-        (configs.TrainingConfig, {"noise": 1}, "noise must be a text"),
-        (configs.VAEConfig, {"vae_filters": (4, 4, 4, "8")}, r"vae_filters\[3\] must be"),
-        (configs.TrainingConfig, {"batch_norm_momentum": 1.0}, "< 1"),
-        (configs.PointNetConfig, {"num_keypoints": 0}, "num_keypoints=0"),
-        (configs.VAEConfig, {"vae_strides": (1, 3, 2, 1)}, "vae_strides=1,3,2,1"),
-        (configs.VAEConfig, {"vae_strides": (2, 2, 2, 1)}, "at most two strides"),
-        (configs.VAEConfig, {"vae_filters": (4, 4)}, "equally long"),
-        (configs.LSPNConfig, {"lsp_layers": (1, 1)}, "twice"),
-        (configs.LSPNConfig, {"lsp_layers": ()}, "must be not empty"),
-        (configs.CollectionConfig, {"split": (1, 1)}, "three proportions"),
+        (TrainingConfig, {"learning_rate": 0.0}, r"learning_rate=0\.0 .* > 0"),
+        (TrainingConfig, {"learning_rate": float("nan")}, "learning_rate .* finite"),
+        (TrainingConfig, {"learning_rate": float("inf")}, "learning_rate .* finite"),
+        (TrainingConfig, {"learning_rate": 10**400}, "learning_rate .* finite"),
+        (TrainingConfig, {"batch_size": 10**9}, "batch_size=1000000000"),
+        (TrainingConfig, {"batch_size": True}, "batch_size must be a whole number"),
+        (TrainingConfig, {"noise": 1}, "noise must be a text"),
+        (VAEConfig, {"vae_filters": (4, 4, 4, "8")}, r"vae_filters\[3\] must be"),
+        (TrainingConfig, {"batch_norm_momentum": 1.0}, "< 1"),
+        (PointNetConfig, {"num_keypoints": 0}, "num_keypoints=0"),
+        (VAEConfig, {"vae_strides": (1, 3, 2, 1)}, "vae_strides=1,3,2,1"),
+        (VAEConfig, {"vae_strides": (2, 2, 2, 1)}, "at most two strides"),
+        (VAEConfig, {"vae_filters": (4, 4)}, "equally long"),
+        (LSPNConfig, {"lsp_layers": (1, 1)}, "twice"),
+        (LSPNConfig, {"lsp_layers": ()}, "must be not empty"),
+        (CollectionConfig, {"split": (1, 1)}, "three proportions"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(config_class, values, message):
@@ -152,10 +167,10 @@ def test_whole_numbers_have_bounds_and_other_numbers_are_finite(config_class):
 def test_settings_must_fit_the_frames(changes, message):
     config = tiny_config(**changes)
     if not message:
-        configs.check_fit(config, 20)
+        check_fit(config, 20)
         return
     with pytest.raises(UserError, match=message):
-        configs.check_fit(config, 20)
+        check_fit(config, 20)
 
 
 def test_the_number_of_weights_is_that_of_the_networks():
@@ -163,24 +178,27 @@ def test_the_number_of_weights_is_that_of_the_networks():
     config = tiny_config(vae_filters=(4, 8), vae_kernel_sizes=(3, 5), vae_strides=(1, 1))
     counted = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(configs, "_check_weights", lambda number, names: counted.append(number))
-        configs.check_fit(config, 20)
+        patch.setattr(
+            "permakey_tf.configs.keypoints._check_weights",
+            lambda number, names: counted.append(number),
+        )
+        check_fit(config, 20)
     assert counted[0] == 9 * 3 * 4 + 25 * 4 * 8  # of the encoder
     assert counted[2] == 128 * 16 + 16 * 8 + 8 * 16  # layer 0: 8 * 2 * 2 * 4 inputs, hidden 16, 8
 
 
 def test_the_papers_number_of_keypoints_is_filled_in():
     def resolved(config, game):
-        return configs.resolve(config, game).pointnet.num_keypoints
+        return resolve(config, game).pointnet.num_keypoints
 
-    assert resolved(configs.KeypointConfig(), "Ms_Pacman") == 7
+    assert resolved(KeypointConfig(), "Ms_Pacman") == 7
     assert resolved(tiny_config(num_keypoints=5), "mspacman") == 5
     with pytest.raises(UserError, match="--num_keypoints"):
-        resolved(configs.KeypointConfig(), "pong")
+        resolved(KeypointConfig(), "pong")
 
 
 def test_defaults_are_the_papers():
-    config = configs.resolve(configs.KeypointConfig(), "mspacman")
+    config = resolve(KeypointConfig(), "mspacman")
     assert (config.training.learning_rate, config.training.batch_size) == (2e-4, 32)
     assert (config.training.decay_rate, config.training.decay_steps) == (0.85, 10_000)
     assert config.training.patience == 10
@@ -190,7 +208,7 @@ def test_defaults_are_the_papers():
 
 
 def test_transporters_training_is_its_own_unless_set():
-    config = configs.resolve(configs.KeypointConfig(method="transporter"), "mspacman")
+    config = resolve(KeypointConfig(method="transporter"), "mspacman")
     training = config.training
     assert (training.learning_rate, training.batch_size) == (2e-4, 64)
     assert (training.decay_rate, training.decay_steps, training.patience) == (0.9, 30_000, 5)
@@ -279,7 +297,7 @@ def test_a_folder_of_an_earlier_version_is_named_rather_than_left_behind(tmp_pat
     ],
 )
 def test_a_gym_id_of_an_atari_game_is_that_game(name, game):
-    assert configs.canonical_game(name) == configs.canonical_game(game) == game
+    assert canonical_game(name) == canonical_game(game) == game
 
 
 def test_runs_and_stores_of_earlier_versions_are_of_the_game_of_their_gym_id(tmp_path):
@@ -296,17 +314,17 @@ def test_runs_and_stores_of_earlier_versions_are_of_the_game_of_their_gym_id(tmp
 
 def test_an_unknown_game_gets_the_nearest_name():
     with pytest.raises(UserError, match=r"'mspackman'; did you mean mspacman\?"):
-        configs.resolve(configs.KeypointConfig(), "mspackman")
+        resolve(KeypointConfig(), "mspackman")
 
 
 @pytest.mark.parametrize(("layer", "expected"), [(0, 1), (1, 2), (2, 4), (3, 4), (-1, 4), (-4, 1)])
 def test_stride_of_a_layer(layer, expected):
-    assert configs.VAEConfig().stack.stride(layer) == expected
+    assert VAEConfig().stack.stride(layer) == expected
 
 
 def parsed(*arguments):
     values = absl_flags.FlagValues()
-    for config_class in (configs.KeypointConfig, configs.LoggingConfig, configs.CollectionConfig):
+    for config_class in (KeypointConfig, LoggingConfig, CollectionConfig):
         common.define(config_class, flag_values=values)
     for name in ("data_dir", "logdir"):  # of run.keypoints
         absl_flags.DEFINE_string(name, "", "Folder.", flag_values=values)
@@ -315,12 +333,12 @@ def parsed(*arguments):
 
 
 def test_flags_without_arguments_give_the_defaults():
-    assert common.build(configs.KeypointConfig, parsed()) == configs.KeypointConfig()
+    assert common.build(KeypointConfig, parsed()) == KeypointConfig()
 
 
 def test_flags_reach_their_settings():
     values = parsed("--lsp_layers=2,3", "--noise=both", "--vae_learning_rate=0.5")
-    config = common.build(configs.KeypointConfig, values)
+    config = common.build(KeypointConfig, values)
     assert config.lspn.lsp_layers == (2, 3)
     assert config.training.noise == "both"
     assert config.vae.vae_learning_rate == 0.5
@@ -329,9 +347,9 @@ def test_flags_reach_their_settings():
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
 def test_flag_files_are_valid(path):
     values = parsed(f"--flagfile={path}")
-    config = common.build(configs.KeypointConfig, values)
-    collection = common.build(configs.CollectionConfig, values)
-    assert configs.resolve(config, collection.game).pointnet.num_keypoints > 0
+    config = common.build(KeypointConfig, values)
+    collection = common.build(CollectionConfig, values)
+    assert resolve(config, collection.game).pointnet.num_keypoints > 0
 
 
 def agent_flags(path):
@@ -354,18 +372,18 @@ def test_flag_files_of_the_agent_are_valid(path):
 
 def preset(name):
     path = PRESET_FOLDER / f"{name}.cfg"
-    return common.build(configs.KeypointConfig, parsed(f"--flagfile={path}"))
+    return common.build(KeypointConfig, parsed(f"--flagfile={path}"))
 
 
 def test_the_papers_presets_are_the_defaults():
-    assert preset("paper") == configs.KeypointConfig()
+    assert preset("paper") == KeypointConfig()
     agent = parsed_for_the_agent(PRESET_FOLDER / "rl_paper.cfg")
     assert agent == agent_configs.AgentConfig()
 
 
 def test_the_workshop_differs_in_transporters_learning_rate_alone():
-    workshop = configs.flatten(preset("workshop"))
-    paper = configs.flatten(configs.KeypointConfig())
+    workshop = flatten(preset("workshop"))
+    paper = flatten(KeypointConfig())
     different = {name for name in paper if workshop[name] != paper[name]}
     assert different == {"transporter_learning_rate"}
 
@@ -402,7 +420,7 @@ AUTHORS_CODE = {
 def test_the_authors_code_has_its_own_settings_for_each_method(name, of_the_method, monkeypatch):
     monkeypatch.chdir(FLAG_FOLDER.parent)  # a flag file names another one from there
     expected = AUTHORS_CODE | of_the_method
-    settings = configs.flatten(configs.resolve(preset(name), "seaquest"))
+    settings = flatten(resolve(preset(name), "seaquest"))
     assert {setting: settings[setting] for setting in expected} == expected
 
 
@@ -437,7 +455,7 @@ def given(values):
 )
 def test_presets_of_a_source_spell_out_all_its_settings(name, left_out):
     present = given(parsed(f"--flagfile={PRESET_FOLDER / name}.cfg"))
-    wanted = sourced(configs.KeypointConfig, configs.CollectionConfig)
+    wanted = sourced(KeypointConfig, CollectionConfig)
     assert wanted - present == BESIDE | left_out | {"validate_every"}
     assert present - wanted <= {
         "pointnet_coordinates", "overlap_weight", "window_margin", "transporter_learning_rate",

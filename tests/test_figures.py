@@ -19,11 +19,11 @@ from matplotlib.text import Text
 from test_training import make_trainer
 
 from flags import figures as figure_flags
-from permakey_tf.data.frames import FrameStoreWriter
 from permakey_tf.data.noise import BAR_COLOR
+from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation import paper_figures
-from permakey_tf.evaluation.figure_runs import FrameChoice, open_runs
+from permakey_tf.figures import recipes as paper_figures
+from permakey_tf.figures.runs import FrameChoice, open_runs
 from permakey_tf.types import Step
 from permakey_tf.viz import figures, overlay, video
 

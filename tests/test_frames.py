@@ -17,14 +17,10 @@ import cv2
 import numpy as np
 import pytest
 
-from permakey_tf.data import frames as frames_module
-from permakey_tf.data.frames import (
-    SPLITS,
-    FrameStore,
-    FrameStoreWriter,
-    content_hash,
-    prepare_frame,
-)
+from permakey_tf.data import writer as frames_module
+from permakey_tf.data.preparation import prepare_frame
+from permakey_tf.data.store import SPLITS, FrameStore, content_hash
+from permakey_tf.data.writer import FrameStoreWriter, MadeMeanwhileError, _remove_stale
 from permakey_tf.errors import UserError
 from permakey_tf.types import Step
 
@@ -398,7 +394,7 @@ def test_too_little_room_is_found_before_the_work(tmp_path, monkeypatch):
 
 WRITE_FOREVER = """
 import numpy as np, sys
-from permakey_tf.data.frames import FrameStoreWriter
+from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
 from permakey_tf.types import Step
 {limit}
@@ -460,7 +456,7 @@ class TestAnotherWriterOfTheName:
             def interrupted(*arguments, **keywords):
                 monkeypatch.setattr(owner, name, original)
                 result = original(*arguments, **keywords) if after else None
-                frames_module._remove_stale(tmp_path / "s")
+                _remove_stale(tmp_path / "s")
                 return result if after else original(*arguments, **keywords)
 
             monkeypatch.setattr(owner, name, interrupted)
@@ -493,7 +489,7 @@ class TestAnotherWriterOfTheName:
         assert not (tmp_path / "s" / ".lock").exists()
 
     def test_when_both_finish_at_once_one_store_is_made(self, tmp_path, monkeypatch):
-        refused = pytest.raises(frames_module.MadeMeanwhileError, match="made by another process")
+        refused = pytest.raises(MadeMeanwhileError, match="made by another process")
         with refused, FrameStoreWriter(tmp_path / "s", SIZE, 3) as late:
             write_store(tmp_path / "s")
             monkeypatch.setattr(os.path, "lexists", lambda _: False)  # looked a moment before

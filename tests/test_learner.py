@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from permakey_tf.agent_configs import LearningConfig
+from permakey_tf.configs.agent import LearningConfig
 from permakey_tf.data.replay import SequenceReplay
 from permakey_tf.models.q_network import RecurrentQNetwork
 from permakey_tf.training.learner import Learner

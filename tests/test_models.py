@@ -11,14 +11,14 @@ import pytest
 import tensorflow as tf
 from conftest import tiny_config
 
-from permakey_tf.configs import KeypointConfig
+from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.permakey import PermaKey
 from permakey_tf.models.pointnet import PointNet
 from permakey_tf.models.transporter import Transporter
 from permakey_tf.models.vae import VAE
 from permakey_tf.ops import losses, spatial
-from permakey_tf.training import checkpoint
+from permakey_tf.runs import checkpoint
 
 SIZE = 20
 

@@ -15,10 +15,10 @@ import ale_py.roms
 import numpy as np
 import pytest
 
-from permakey_tf.configs import canonical_game
-from permakey_tf.envs import objects
-from permakey_tf.envs.objects import GAMES, ObjectReader
+from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
+from permakey_tf.objects import reader as objects
+from permakey_tf.objects.reader import GAMES, ObjectReader
 
 needs_ocatari = pytest.mark.skipif(
     importlib.util.find_spec("ocatari") is None,

@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 from conftest import tiny_config
 
-from permakey_tf.agent_configs import EncoderConfig
-from permakey_tf.configs import TrainingConfig
+from permakey_tf.configs.agent import EncoderConfig
+from permakey_tf.configs.keypoints import TrainingConfig
 from permakey_tf.models import graph
 from permakey_tf.models.encoders import CNNEncoder
 from permakey_tf.models.lspn import LSPN

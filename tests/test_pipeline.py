@@ -5,7 +5,7 @@ import pytest
 from conftest import moving_square, tiny_config, write_store
 
 from permakey_tf.data import pipeline
-from permakey_tf.data.frames import FrameStoreWriter
+from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
 from permakey_tf.types import Step
 

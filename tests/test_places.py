@@ -16,12 +16,13 @@ from test_report import run as run_report
 from test_report import write as write_evaluation
 
 from flags import common, figures, keypoints, sweep
-from permakey_tf import disk
-from permakey_tf.configs import CollectionConfig
+from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data.sources import build_store
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation.agent import evaluate_policies
-from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.scores.evaluate import evaluate_policies
+from permakey_tf.system import disk
 
 ROOT = Path(__file__).parents[1]
 

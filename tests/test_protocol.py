@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation.protocol import (
+from permakey_tf.scores.protocol import (
     AgentSpec,
     Evaluation,
     PolicySpec,

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from permakey_tf.configs import PAPER_NUM_KEYPOINTS
-from permakey_tf.evaluation import published
+from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS
+from permakey_tf.scores import published
 
 TABLE_1 = """
 game       | Rainbow        | PPO             | SimPLe          | Transporter orig. | Transporter re-imp. | Transporter+GNN | PKey+CNN         | PKey+GNN

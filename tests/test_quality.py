@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.data.noise import Bars, bar_positions
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation import baselines, metrics, seeds
-from permakey_tf.evaluation.quality import GroundTruth, Probing, evaluate_keypoints, select_frames
-from permakey_tf.evaluation.tracks import link_boxes
-from permakey_tf.quality_config import QualityConfig
-from permakey_tf.types import Objects
+from permakey_tf.objects.boxes import Objects
+from permakey_tf.objects.tracks import link_boxes
+from permakey_tf.quality import baselines, seeds
+from permakey_tf.quality import measures as metrics
+from permakey_tf.quality.scoring import GroundTruth, Probing, evaluate_keypoints, select_frames
 
 BOX = np.array([[40, 100, 8, 12]], np.int16)  # columns 40..48, rows 100..112
 WINDOWS = {"windows": (1, 25, 50)}
@@ -827,7 +828,7 @@ def test_a_probe_that_does_not_fit_is_refused(changes, message):
 
 def test_scoring_needs_no_tensorflow():
     code = (
-        "import sys, permakey_tf.evaluation.quality, permakey_tf.evaluation.benchmark\n"
+        "import sys, permakey_tf.quality.scoring, permakey_tf.quality.benchmark\n"
         "assert not {'tensorflow', 'keras', 'ale_py'} & set(sys.modules)"
     )
     root = Path(__file__).parents[1]

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from permakey_tf.data.frames import FrameStore, FrameStoreWriter
 from permakey_tf.data.repeats import RepeatCounter, is_blank, repeat_notes, without_blank_end
+from permakey_tf.data.store import FrameStore
+from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
 from permakey_tf.types import Step
 

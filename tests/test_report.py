@@ -10,14 +10,8 @@ import numpy as np
 import pytest
 
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation import curves, tables
-from permakey_tf.evaluation.protocol import (
-    AgentSpec,
-    Evaluation,
-    PolicySpec,
-    Rules,
-    write_evaluation,
-)
+from permakey_tf.scores import curves, tables
+from permakey_tf.scores.protocol import AgentSpec, Evaluation, PolicySpec, Rules, write_evaluation
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from ale_py import Action, ALEInterface, AtariVectorEnv, LoggerMode, roms
 
-from permakey_tf.configs import CollectionConfig
-from permakey_tf.data.frames import prepare_frame
-from permakey_tf.envs.atari import AtariGame, episode_seed
-from permakey_tf.envs.rollouts import (
+from permakey_tf.configs.frames import CollectionConfig
+from permakey_tf.data.preparation import prepare_frame
+from permakey_tf.envs.atari import AtariGame
+from permakey_tf.envs.policies import (
     LookaheadPolicy,
     RandomPolicy,
     collect_episodes,
@@ -28,6 +28,7 @@ from permakey_tf.envs.rollouts import (
 )
 from permakey_tf.envs.search import DISCOUNT, LIFE_PENALTY, SearchPool, score_sequence
 from permakey_tf.errors import UserError
+from permakey_tf.system.seeds import episode_seed
 
 ROOT = Path(__file__).parents[1]
 SEED = episode_seed("collect", 0, 0)

@@ -15,8 +15,9 @@ from absl import flags as absl_flags
 from conftest import write_store
 
 from flags import keypoints as keypoint_flags
-from permakey_tf.configs import PAPER_NUM_KEYPOINTS, CollectionConfig, canonical_game
-from permakey_tf.data.frames import FrameStore, MadeMeanwhileError
+from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, CollectionConfig, canonical_game
+from permakey_tf.data.store import FrameStore
+from permakey_tf.data.writer import MadeMeanwhileError
 from permakey_tf.envs.atari import find_rom
 from permakey_tf.errors import UserError
 

@@ -14,22 +14,21 @@ import numpy as np
 import pytest
 from conftest import moving_square, tiny_config, write_store
 
-from permakey_tf.data.frames import FrameStoreWriter
+from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.data.noise import draw_bars_at
+from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation import quality_tables as tables
-from permakey_tf.evaluation.benchmark import run_benchmark
-from permakey_tf.evaluation.candidates import CandidateMaker
-from permakey_tf.evaluation.footage import open_footage
-from permakey_tf.evaluation.quality import evaluate_keypoints
-from permakey_tf.evaluation.quality_report import write_report
-from permakey_tf.quality_config import QualityConfig
-from permakey_tf.training import checkpoint
-from permakey_tf.training.progress import Progress
-from permakey_tf.training.runs import FrameSpec, RunFolder, build_model
+from permakey_tf.quality import plots, tables
+from permakey_tf.quality.benchmark import run_benchmark
+from permakey_tf.quality.candidates import CandidateMaker
+from permakey_tf.quality.footage import open_footage
+from permakey_tf.quality.report import write_report
+from permakey_tf.quality.scoring import evaluate_keypoints
+from permakey_tf.runs import checkpoint
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder, build_model
+from permakey_tf.runs.progress import Progress
 from permakey_tf.types import Step
-from permakey_tf.viz import quality as plots
 
 ROOT = Path(__file__).parents[1]
 SIZE, COUNTS = 20, {"train": 60, "validation": 10, "test": 40}

@@ -16,12 +16,13 @@ import pytest
 from conftest import TINY_FLAGS, refused, tiny_config, train_keypoints
 
 from flags import rl as rl_flags
-from permakey_tf.agent_configs import AgentConfig, EnvironmentConfig
-from permakey_tf.envs.atari import ROLES, episode_seed
+from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation.protocol import read_evaluation
-from permakey_tf.training.checkpoint import load, save
-from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.checkpoint import load, save
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.scores.protocol import read_evaluation
+from permakey_tf.system.seeds import ROLES, episode_seed
 
 ROOT = Path(__file__).parents[1]
 TINY = {

@@ -12,9 +12,10 @@ import pytest
 from conftest import tiny_config
 
 from permakey_tf.errors import UserError
-from permakey_tf.training import checkpoint, files
-from permakey_tf.training.progress import read_status
-from permakey_tf.training.runs import FrameSpec, RunFolder
+from permakey_tf.runs import checkpoint
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.progress import read_status
+from permakey_tf.system import files
 
 ROOT = Path(__file__).parents[1]
 FRAMES = FrameSpec("toy", 20, 3, "hash")

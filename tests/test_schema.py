@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from conftest import tiny_config, write_store
 
-from permakey_tf import schema
-from permakey_tf.agent_configs import AgentConfig
-from permakey_tf.data.frames import FrameStore
+from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation import curves, protocol
-from permakey_tf.training import files
-from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.scores import curves, protocol
+from permakey_tf.system import files, schema
 
 WRONG = [None, True, 3, -7, 2.5, 10**400, "x", "", [], [[]], ["x"], [1, [2]], {}, {"a": 1}]
 NOT_NUMBERS = [float("nan"), float("inf")]

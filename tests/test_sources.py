@@ -13,15 +13,17 @@ import gymnasium
 import numpy as np
 import pytest
 
-from permakey_tf.configs import CollectionConfig
+from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data import sources
-from permakey_tf.data.frames import SPLITS, FrameStore, prepare_frame
+from permakey_tf.data.preparation import prepare_frame
 from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
-from permakey_tf.data.sources import build_store, plan_recording, share
+from permakey_tf.data.sources import build_store, squeeze_notes
+from permakey_tf.data.splits import plan_recording, share
+from permakey_tf.data.store import SPLITS, FrameStore
 from permakey_tf.envs.games import GymnasiumGame
 from permakey_tf.errors import UserError
+from permakey_tf.runs.keypoints import FrameSpec
 from permakey_tf.training.acting import FramePreparation
-from permakey_tf.training.runs import FrameSpec
 from permakey_tf.types import Step
 
 
@@ -721,8 +723,8 @@ def test_padded_frames_are_recorded_and_the_agent_sees_them_alike(tmp_path):
 
 
 def test_frames_that_are_nearly_square_are_squeezed_without_a_note():
-    assert sources.squeeze_notes({(210, 160), (24, 16)}) == []  # 1.31 and 1.5
-    assert "25x16 pixels" in sources.squeeze_notes({(210, 160), (25, 16)})[0]
+    assert squeeze_notes({(210, 160), (24, 16)}) == []  # 1.31 and 1.5
+    assert "25x16 pixels" in squeeze_notes({(210, 160), (25, 16)})[0]
 
 
 def test_how_long_a_random_action_is_held(tmp_path):
@@ -773,9 +775,9 @@ class FakeReader:
 
 
 def test_boxes_are_read_once_per_frame_in_order(tmp_path, monkeypatch):
-    module = types.ModuleType("permakey_tf.envs.objects")
+    module = types.ModuleType("permakey_tf.objects.reader")
     module.ObjectReader = FakeReader
-    monkeypatch.setitem(sys.modules, "permakey_tf.envs.objects", module)
+    monkeypatch.setitem(sys.modules, "permakey_tf.objects.reader", module)
     monkeypatch.setattr(sources.importlib.metadata, "version", lambda name: "0")
     store = build(tmp_path / "out", objects=True, **ALE)
     objects = store.objects()

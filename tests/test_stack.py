@@ -19,7 +19,7 @@ from ale_py import Action, ALEInterface, AtariVectorEnv, LoggerMode, roms
 from graph_nets import graphs, modules, utils_tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from permakey_tf.agent_configs import EncoderConfig
+from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.models.conv import BatchNorm
 from permakey_tf.models.graph import GraphEncoder
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from permakey_tf.evaluation.statistics import bootstrap_interval, interquartile_mean
+from permakey_tf.scores.statistics import bootstrap_interval, interquartile_mean
 
 # Five runs of three tasks.
 SCORES = np.array(

@@ -22,18 +22,12 @@ from conftest import TINY_FLAGS, write_store
 
 from flags import sweep
 from permakey_tf.errors import UserError
-from permakey_tf.training import checkpoint
-from permakey_tf.training.interruption import deferred
-from permakey_tf.training.launch import (
-    Job,
-    LocalLauncher,
-    last_lines,
-    run_all,
-    run_in_foreground,
-)
-from permakey_tf.training.progress import Progress
-from permakey_tf.training.runs import FrameSpec, RunFolder
-from permakey_tf.training.slurm import SlurmLauncher, SlurmRequest
+from permakey_tf.launch.local import Job, LocalLauncher, last_lines, run_all, run_in_foreground
+from permakey_tf.launch.slurm import SlurmLauncher, SlurmRequest
+from permakey_tf.runs import checkpoint
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.progress import Progress
+from permakey_tf.system.interruption import deferred
 
 ROOT = Path(__file__).parents[1]
 SWEEP_FILES = sorted((ROOT / "flags" / "sweeps").glob("*.cfg"))
@@ -329,7 +323,7 @@ class TestLaunching:
     def test_cores_are_shared_unless_the_user_says_otherwise(
         self, tmp_path, monkeypatch, slots, users, expected
     ):
-        monkeypatch.setattr("permakey_tf.training.launch.available_cores", lambda: 6)
+        monkeypatch.setattr("permakey_tf.launch.local.available_cores", lambda: 6)
         for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
             monkeypatch.delenv(name, raising=False)
         if users:
@@ -359,7 +353,7 @@ PATIENT_SWEEP = """
 import json
 import sys
 from pathlib import Path
-from permakey_tf.training.launch import Job, LocalLauncher, run_all
+from permakey_tf.launch.local import Job, LocalLauncher, run_all
 
 CODE = '''
 import pathlib, signal, sys, time
@@ -399,7 +393,7 @@ def test_a_signal_is_passed_on_to_a_program_in_the_foreground(tmp_path):
         "pathlib.Path('ready').touch()\ntime.sleep(60)\n"
     )
     parent = (
-        "import sys\nfrom permakey_tf.training.launch import run_in_foreground\n"
+        "import sys\nfrom permakey_tf.launch.local import run_in_foreground\n"
         f"try:\n    run_in_foreground([sys.executable, '-c', {child!r}])\n"
         "except KeyboardInterrupt as signal:\n    print('told by', signal)\n"
     )
@@ -592,7 +586,7 @@ class TestSlurm:
     def test_ctrl_c_cancels_jobs_which_save(self, cluster, tmp_path):
         code = PATIENT_SWEEP.replace("LocalLauncher(2)", "LAUNCHER").replace(
             "def main():",
-            "from permakey_tf.training.slurm import SlurmLauncher, SlurmRequest\n"
+            "from permakey_tf.launch.slurm import SlurmLauncher, SlurmRequest\n"
             "LAUNCHER = SlurmLauncher(Path('slurm'), SlurmRequest('', 60, 1, 1, 1.0))\n"
             "def main():",
         )

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from conftest import tiny_config
 
-from permakey_tf.configs import LoggingConfig, TrainingConfig
+from permakey_tf.configs.keypoints import LoggingConfig, TrainingConfig
 from permakey_tf.errors import UserError
-from permakey_tf.training import checkpoint
+from permakey_tf.runs import checkpoint
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder, build_model
+from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.training.keypoints import KeypointTrainer, learning_rate_schedule
-from permakey_tf.training.runs import AgentFolder, FrameSpec, RunFolder, build_model
-from permakey_tf.training.summaries import MetricsLog
 
 
 def make_trainer(store, path, **changes):

@@ -9,16 +9,16 @@ import pathlib
 import numpy as np
 import pytest
 
-from permakey_tf.configs import CollectionConfig
-from permakey_tf.data.frames import FrameStore
+from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data.sources import build_store
+from permakey_tf.data.store import FrameStore
 from permakey_tf.envs.atari import AtariGame
-from permakey_tf.envs.categories import GAMES, reliability_warning
-from permakey_tf.envs.objects import INSTALL_COMMAND
-from permakey_tf.envs.rollouts import collect_episodes, game_settings
-from permakey_tf.envs.visibility import VisibilityTest
+from permakey_tf.envs.policies import collect_episodes, game_settings
 from permakey_tf.errors import UserError
-from permakey_tf.types import Objects
+from permakey_tf.objects.boxes import Objects
+from permakey_tf.objects.categories import GAMES, reliability_warning
+from permakey_tf.objects.reader import INSTALL_COMMAND
+from permakey_tf.objects.visibility import VisibilityTest
 
 needs_ocatari = pytest.mark.skipif(
     importlib.util.find_spec("ocatari") is None,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from permakey_tf.configs import atari_games, canonical_game, did_you_mean
-from permakey_tf.data.frames import SPLITS
+from permakey_tf.configs.frames import atari_games, canonical_game, did_you_mean
+from permakey_tf.data.store import SPLITS
 from permakey_tf.errors import UserError
 
 # What folders of splits are called, whatever their case.

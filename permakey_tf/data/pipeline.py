@@ -10,13 +10,12 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from permakey_tf.configs import KeypointConfig
-from permakey_tf.data.frames import FrameStore
+from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.data.noise import draw_bars
+from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
+from permakey_tf.system.seeds import Stream, stream
 
-# Independent random streams of one seed.
-_ORDER, _NOISE, _HELD_OUT_NOISE, _PAIRS, _HELD_OUT_PAIRS, _EXAMPLE_NOISE = range(6)
 _PREFETCH = 4  # batches
 
 
@@ -46,7 +45,7 @@ class SingleFrames:
         self._order = functools.lru_cache(maxsize=2)(self._permutation)
 
     def _permutation(self, epoch):
-        rng = np.random.default_rng([self._training.seed, _ORDER, epoch])
+        rng = stream(self._training.seed, Stream.ORDER, epoch)
         return self._rows.start + rng.permutation(len(self._rows))
 
     def training(self, step: int) -> np.ndarray:
@@ -108,12 +107,12 @@ class FramePairs:
 
     def training(self, step: int) -> np.ndarray:
         """int [batch_size, 2], rows of the pairs of training step `step`, counted from 0."""
-        rng = np.random.default_rng([self._training.seed, _PAIRS, step])
+        rng = stream(self._training.seed, Stream.PAIRS, step)
         return self._draw(self._train_windows, self._training.batch_size, rng)
 
     def held_out(self, split: str) -> np.ndarray:
         """int [N, 2], as many pairs as the split has frames, the same at every call."""
-        rng = np.random.default_rng([self._training.seed, _HELD_OUT_PAIRS])
+        rng = stream(self._training.seed, Stream.HELD_OUT_PAIRS)
         return self._draw(self._windows(split), len(self._store.split_range(split)), rng)
 
 
@@ -133,7 +132,7 @@ def training_batches(
     training = config.training
 
     def load(step):
-        rng = np.random.default_rng([training.seed, _NOISE, step])
+        rng = stream(training.seed, Stream.BARS, step)
         return _gather(store, sampler.training(int(step)), training.noise, rng)
 
     positions = tf.data.Dataset.range(first_step, last_step)
@@ -155,7 +154,7 @@ def held_out_batches(
     first_row = store.split_range(split).start
 
     def load(start):
-        rng = np.random.default_rng([training.seed, _HELD_OUT_NOISE, first_row + start])
+        rng = stream(training.seed, Stream.HELD_OUT_BARS, first_row + start)
         return _gather(store, rows[start : start + training.batch_size], training.noise, rng)
 
     shape = [None, *sampler.shape, *store.frames.shape[1:]]
@@ -168,7 +167,7 @@ def held_out_examples(
     """uint8 [<= number, ...], held-out examples spread over a split, noisy where the run is."""
     rows = sampler.held_out(split)
     chosen = np.linspace(0, len(rows) - 1, min(number, len(rows))).astype(int)
-    rng = np.random.default_rng([config.training.seed, _EXAMPLE_NOISE])
+    rng = stream(config.training.seed, Stream.EXAMPLE_BARS)
     return _gather(store, rows[chosen], config.training.noise, rng)
 
 

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from permakey_tf.data.folders import Part, find_files, named, sort_into_splits
-from permakey_tf.data.frames import SPLITS
-from permakey_tf.data.npz import ArrayInfo, DamagedError, NpzFile
+from permakey_tf.data.store import SPLITS
 from permakey_tf.errors import UserError
+from permakey_tf.system.npz import ArrayInfo, DamagedError, NpzFile
 from permakey_tf.types import Step
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})

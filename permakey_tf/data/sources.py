@@ -14,16 +14,18 @@ import numpy as np
 from tqdm import tqdm
 
 import permakey_tf
-from permakey_tf.configs import (
+from permakey_tf.configs.frames import (
     CollectionConfig,
     atari_games,
     canonical_game,
     did_you_mean,
     parse_env_kwargs,
 )
-from permakey_tf.data.frames import SPLITS, FrameStore, FrameStoreWriter, check_new
-from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
+from permakey_tf.data.recordings import Recording, read_images, read_minari, read_npz
 from permakey_tf.data.repeats import frame_hash, repeat_notes, without_blank_end
+from permakey_tf.data.splits import Block, plan_recording, share
+from permakey_tf.data.store import SPLITS, FrameStore
+from permakey_tf.data.writer import FrameStoreWriter, check_new
 from permakey_tf.errors import UserError
 from permakey_tf.types import EnvironmentRecord, Step
 
@@ -49,14 +51,6 @@ class Play(NamedTuple):
     environment: EnvironmentRecord
     versions: dict[str, str]
     repeats_by_seed: bool | None
-
-
-class Block(NamedTuple):
-    """Frames `start` to `stop` (exclusive) of a recording go to `split`."""
-
-    split: str
-    start: int
-    stop: int
 
 
 def build_store(config: CollectionConfig, path: str | Path, progress: bool = True) -> FrameStore:
@@ -121,98 +115,12 @@ def open_source(config: CollectionConfig) -> Play | Recording:
     return openers[config.source]()
 
 
-# ------------------------------------------------------------------------------------------ splits
-
-
-def share(total: int, weights: dict[str, int]) -> dict[str, int]:
-    """Shares `total` frames out by `weights`: rounded down, at least 1, the first gets the rest."""
-    first, *others = weights
-    counts = {name: max(1, total * weights[name] // sum(weights.values())) for name in others}
-    return {first: total - sum(counts.values()), **counts}
-
-
 def played_counts(config: CollectionConfig) -> dict[str, int] | None:
     """Frames of each split, known before they are played; None where they are read."""
     if config.source not in ("ale", "gymnasium"):
         return None
     weights = dict(zip(SPLITS, config.split, strict=True))
     return share(config.num_frames or PLAYED_FRAMES, weights)
-
-
-def plan_recording(recording: Recording, config: CollectionConfig) -> tuple[list[Block], list[str]]:
-    """Which frames of a recording go to which split, and notes for the user.
-
-    Splits are made of whole episodes. With `config.num_frames` the counts are exact and the last
-    episode of a split is cut; without it, every frame is used and the counts are as close to the
-    proportions as whole episodes allow. Only where there are fewer episodes than splits are
-    episodes cut in the middle.
-
-    Raises:
-      UserError: too few frames.
-    """
-    weights = dict(zip(SPLITS, config.split, strict=True))
-    wanted = share(config.num_frames, weights) if config.num_frames else None
-    blocks, notes, offset = [], list(recording.notes), 0
-    for group in recording.groups:
-        shares = {name: weights[name] for name in group.splits}
-        counts = wanted and {name: wanted[name] for name in group.splits}
-        if sum(group.lengths) < (sum(counts.values()) if counts else len(shares)):
-            raise _too_few(group, counts)
-        if len(group.lengths) < len(shares):
-            planned = _cut_anywhere(group, counts or share(sum(group.lengths), shares))
-            notes.append(
-                f"{' and '.join(shares)}: {len(group.lengths)} episode(s) cut into "
-                f"{len(shares)} runs of consecutive frames"
-            )
-        else:
-            planned = _cut_exactly(group, counts) if counts else _cut_nearest(group, shares)
-        blocks += [Block(b.split, b.start + offset, b.stop + offset) for b in planned]
-        offset += sum(group.lengths)
-    return blocks, notes
-
-
-def _cut_anywhere(group: Group, counts: dict[str, int]) -> list[Block]:
-    edges = np.cumsum([0, *counts.values()]).tolist()
-    return [
-        Block(name, *edge) for name, edge in zip(counts, itertools.pairwise(edges), strict=True)
-    ]
-
-
-def _cut_exactly(group: Group, counts: dict[str, int]) -> list[Block]:
-    """Exact counts: each split begins with a fresh episode, what is left of the last is dropped."""
-    ends = np.cumsum(group.lengths)
-    blocks, start = [], 0
-    for name, count in counts.items():
-        if start + count > ends[-1]:
-            raise _too_few(group, counts)
-        blocks.append(Block(name, start, start + count))
-        start = int(ends[np.searchsorted(ends, start + count)])
-    return blocks
-
-
-def _cut_nearest(group: Group, weights: dict[str, int]) -> list[Block]:
-    """All frames, cut at the ends of episodes nearest to the proportions."""
-    ends = np.cumsum(group.lengths)
-    targets = np.cumsum(list(weights.values())) / sum(weights.values()) * ends[-1]
-    blocks, start, episode = [], 0, 0
-    for number, name in enumerate(weights):
-        last = len(ends) - (len(weights) - number)  # one episode at least for each later split
-        choices = ends[episode : last + 1]
-        episode += int(np.argmin(np.abs(choices - targets[number]))) + 1
-        blocks.append(Block(name, start, int(ends[episode - 1])))
-        start = blocks[-1].stop
-    return blocks
-
-
-def _too_few(group: Group, counts: dict[str, int] | None) -> UserError:
-    there = f"{sum(group.lengths)} frames in {len(group.lengths)} episode(s)"
-    if counts is None:
-        return UserError(f"too few frames for {' and '.join(group.splits)}: {there}; add more")
-    wanted = " + ".join(f"{count} {name}" for name, count in counts.items())
-    return UserError(
-        f"too few frames: whole episodes for {wanted} frames do not fit into {there}; "
-        "lower --num_frames, or leave it out to use every frame"
-    )
 
 
 def _recorded(steps: Iterable[Step], blocks: list[Block]) -> Iterator[tuple[Step, str]]:
@@ -240,8 +148,8 @@ def _played(
 
 def _open_ale(config: CollectionConfig) -> Play:
     from permakey_tf.envs.atari import AtariGame
-    from permakey_tf.envs.categories import reliability_warning
-    from permakey_tf.envs.rollouts import collect_episodes, game_settings
+    from permakey_tf.envs.policies import collect_episodes, game_settings
+    from permakey_tf.objects.categories import reliability_warning
 
     game = AtariGame(**game_settings(config))
     columns = {"actions", "rewards"} | ({"objects"} if config.objects else set())

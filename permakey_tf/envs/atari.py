@@ -12,39 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 
-from permakey_tf.configs import canonical_game, did_you_mean
+from permakey_tf.configs.frames import canonical_game, did_you_mean
 from permakey_tf.errors import UserError
-
-ROLES = ("collect", "train", "validation", "test")
-
-
-def episode_seed(role: str, seed: int, episode: int) -> np.random.SeedSequence:
-    """The seed of one episode: independent for different (role, seed, episode).
-
-    An episode depends on its own seed alone, so episodes may be played in any order or side by
-    side. Roles keep the seeds of training, validation and test disjoint (ICLR app. A.2.3).
-
-    Args:
-      role: one of ROLES.
-      seed: the user's seed, >= 0.
-      episode: number of the episode, >= 0.
-    """
-    return np.random.SeedSequence(seed, spawn_key=(ROLES.index(role), episode))
-
-
-def seed_sets(seed: int) -> dict[str, dict]:
-    """What `episode_seed` makes of the games of an agent, as a record for its run folder.
-
-    Returns:
-      {role: arguments of numpy's SeedSequence}; "*" stands for all numbers from 0 on.
-    """
-    return {
-        role: {
-            "entropy": "*" if role == "test" else seed,
-            "spawn_key": [ROLES.index(role), "*"],
-        }
-        for role in ("train", "validation", "test")
-    }
 
 
 @functools.cache

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import gymnasium
 import numpy as np
 
-from permakey_tf.agent_configs import EnvironmentConfig
-from permakey_tf.configs import parse_env_kwargs
+from permakey_tf.configs.agent import EnvironmentConfig
+from permakey_tf.configs.frames import parse_env_kwargs
 from permakey_tf.envs.atari import AtariGame, GameStep
 from permakey_tf.errors import UserError
 from permakey_tf.types import EnvironmentRecord

@@ -104,11 +104,6 @@ class SearchPool:
         return scores
 
 
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 def _send(pipe, message) -> None:
     pickle.dump(message, pipe)
     pipe.flush()

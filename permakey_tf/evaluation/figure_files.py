@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from permakey_tf.training import files
+from permakey_tf.system import files
 from permakey_tf.viz import figures
 
 

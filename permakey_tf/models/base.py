@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from permakey_tf.configs import KeypointConfig, check_fit
+from permakey_tf.configs.keypoints import KeypointConfig, check_fit
 from permakey_tf.ops import spatial
 from permakey_tf.types import Keypoints, Losses, View
 

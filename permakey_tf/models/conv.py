@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from permakey_tf.configs import Stack
+from permakey_tf.configs.keypoints import Stack
 
 
 class BatchNorm(keras.layers.Layer):

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from permakey_tf.agent_configs import EncoderConfig
+from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.models.conv import ConvStack
 
 

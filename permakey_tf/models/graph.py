@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from permakey_tf.agent_configs import EncoderConfig
+from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.models.vision import Nodes
 
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from permakey_tf.configs import LSPNConfig
+from permakey_tf.configs.keypoints import LSPNConfig
 from permakey_tf.models.conv import BatchNorm
 from permakey_tf.ops import losses, spatial
 

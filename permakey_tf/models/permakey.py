@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from permakey_tf.configs import KeypointConfig
+from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.models.base import KeypointModel, keypoint_spread
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.pointnet import PointNet

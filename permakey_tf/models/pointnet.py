@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from permakey_tf.configs import PointNetConfig, Stack
+from permakey_tf.configs.keypoints import PointNetConfig, Stack
 from permakey_tf.models.conv import ConvStack
 from permakey_tf.ops import spatial
 from permakey_tf.types import Keypoints

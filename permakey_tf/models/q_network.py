@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from permakey_tf.agent_configs import AgentConfig
+from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.models.encoders import CNNEncoder
 from permakey_tf.models.graph import GraphEncoder
 

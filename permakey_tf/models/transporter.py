@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from permakey_tf.configs import KeypointConfig
+from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.models.base import KeypointModel, keypoint_spread
 from permakey_tf.models.conv import (
     BatchNorm,

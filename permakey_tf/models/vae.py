@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from permakey_tf.configs import VAEConfig
+from permakey_tf.configs.keypoints import VAEConfig
 from permakey_tf.models.conv import (
     BatchNorm,
     ConvBlock,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from permakey_tf.agent_configs import EncoderConfig
+from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.models.base import KeypointModel
 from permakey_tf.ops import spatial
 from permakey_tf.ops.images import to_images

@@ -6,13 +6,15 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from permakey_tf.agent_configs import EnvironmentConfig
-from permakey_tf.data.frames import prepare_frame
+from permakey_tf.configs.agent import EnvironmentConfig
 from permakey_tf.data.noise import draw_bars
-from permakey_tf.envs.atari import ROLES, episode_seed
+from permakey_tf.data.preparation import prepare_frame
 from permakey_tf.envs.games import Game, make_game
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
+from permakey_tf.system.seeds import Stream, episode_seed, stream
 
+# What is drawn in a played game beside its start.
+_GAME_STREAMS = {"validation": Stream.VALIDATION_GAME, "test": Stream.TEST_GAME}
 GREEDY = -1  # in the place of an action: the network's best one
 
 
@@ -116,7 +118,7 @@ def play_episodes(
     games = [make_game(environment) for _ in range(number)]
     seeds = [episode_seed(role, seed, episode) for episode in range(number)]
     frames = [game.reset(s) for game, s in zip(games, seeds, strict=True)]
-    noise = [np.random.default_rng([seed, ROLES.index(role), e]) for e in range(number)]
+    noise = [stream(seed, _GAME_STREAMS[role], e) for e in range(number)]
     scores, lengths = np.zeros(number), np.zeros(number, int)
     playing, shots = np.arange(number), []
     state = actor.network.initial_state(number)
@@ -149,7 +151,7 @@ def random_scores(environment: EnvironmentConfig, role: str, seed: int, number: 
     scores = np.zeros(number)
     for episode in range(number):
         game.reset(episode_seed(role, seed, episode))
-        rng = np.random.default_rng([seed, ROLES.index(role), episode])
+        rng = stream(seed, _GAME_STREAMS[role], episode)
         for _ in range(environment.max_episode_steps):
             step = game.step(int(rng.integers(game.num_actions)))
             scores[episode] += step.reward

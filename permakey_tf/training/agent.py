@@ -15,24 +15,23 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from permakey_tf.agent_configs import AgentLoggingConfig, LearningConfig
-from permakey_tf.configs import check_kernels, flatten
+from permakey_tf.configs.agent import AgentLoggingConfig, LearningConfig
+from permakey_tf.configs.base import flatten
+from permakey_tf.configs.keypoints import check_kernels
 from permakey_tf.data.replay import SequenceReplay
-from permakey_tf.envs.atari import episode_seed
 from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork, build_q_network
 from permakey_tf.models.vision import build_vision
-from permakey_tf.training import checkpoint
+from permakey_tf.runs import checkpoint
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.metrics import MetricsLog
+from permakey_tf.system.interruption import Interruption, deferred
+from permakey_tf.system.seeds import Stream, episode_seed, stream
 from permakey_tf.training.acting import GREEDY, Actor, FramePreparation, play_episodes
-from permakey_tf.training.interruption import Interruption, deferred
 from permakey_tf.training.learner import Learner
-from permakey_tf.training.runs import AgentFolder
-from permakey_tf.training.summaries import MetricsLog
 from permakey_tf.viz import overlay
 
-# Independent random streams of one seed.
-_EXPLORE, _REPLAY, _NOISE, _END_NOISE = range(10, 14)
 _LEARNING_METRICS = ("loss", "td_error", "q_value", "gradient_norm")
 _COLUMNS = (
     *(f"train/{name}" for name in _LEARNING_METRICS),
@@ -149,8 +148,8 @@ class AgentTrainer:
 
     # --------------------------------------------------------------------------------- playing
 
-    def _rng(self, stream, number) -> np.random.Generator:
-        return np.random.default_rng([self.learning.seed, stream, number])
+    def _rng(self, purpose: Stream, number: int) -> np.random.Generator:
+        return stream(self.learning.seed, purpose, number)
 
     def _start_game(self) -> np.ndarray:
         return self.game.reset(episode_seed("train", self.learning.seed, self.progress.game))
@@ -165,7 +164,7 @@ class AgentTrainer:
 
     def _choose(self) -> int:
         """A random action with probability epsilon, else GREEDY."""
-        rng = self._rng(_EXPLORE, self.progress.step)
+        rng = self._rng(Stream.EXPLORATION, self.progress.step)
         if rng.random() < self.learning.epsilon(self.progress.step):
             return int(rng.integers(self.player.num_actions))
         return GREEDY
@@ -177,7 +176,7 @@ class AgentTrainer:
     def play_step(self) -> tuple[float, int] | None:
         """One agent step into the replay; (return, length) where it ended a game."""
         progress, learning = self.progress, self.learning
-        acted = self._act(self.frame, _NOISE, self._choose())
+        acted = self._act(self.frame, Stream.GAME_BARS, self._choose())
         action = int(acted.actions[0])
         step = self.game.step(action)
         progress.game_step += 1
@@ -189,7 +188,7 @@ class AgentTrainer:
         self._remember(acted, action, reward, ended)
         self.frame, self.state = step.frame, acted.state
         if cut and not ended:  # the value of the last frame belongs to the targets before it
-            self._remember(self._act(self.frame, _END_NOISE, GREEDY), -1, 0.0, False)
+            self._remember(self._act(self.frame, Stream.FINAL_FRAME_BARS, GREEDY), -1, 0.0, False)
         progress.step += 1
         if ended or cut:
             progress.episode += 1
@@ -210,7 +209,7 @@ class AgentTrainer:
         """One update from the replay."""
         learning = self.learning
         batch = self.replay.sample(
-            self._rng(_REPLAY, self.progress.update),
+            self._rng(Stream.REPLAY, self.progress.update),
             learning.batch_size,
             learning.window,
             learning.n_step,

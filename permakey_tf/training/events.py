@@ -19,7 +19,7 @@ from tensorboard.plugins.image.metadata import create_summary_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
-from permakey_tf.training import files
+from permakey_tf.system import files
 
 _VERSION = "brain.Event:2"  # of the format: summaries are tensors
 

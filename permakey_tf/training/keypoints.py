@@ -7,16 +7,17 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from permakey_tf.configs import KeypointConfig, LoggingConfig, TrainingConfig, flatten
+from permakey_tf.configs.base import flatten
+from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, TrainingConfig
 from permakey_tf.data import pipeline
-from permakey_tf.data.frames import FrameStore
+from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.ops.images import to_images
-from permakey_tf.training import checkpoint
-from permakey_tf.training.interruption import Interruption, deferred
-from permakey_tf.training.progress import Progress
-from permakey_tf.training.runs import RunFolder, build_model
-from permakey_tf.training.summaries import MetricsLog
+from permakey_tf.runs import checkpoint
+from permakey_tf.runs.keypoints import RunFolder, build_model
+from permakey_tf.runs.metrics import MetricsLog
+from permakey_tf.runs.progress import Progress
+from permakey_tf.system.interruption import Interruption, deferred
 from permakey_tf.viz import overlay
 
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from permakey_tf.agent_configs import LearningConfig
+from permakey_tf.configs.agent import LearningConfig
 from permakey_tf.models.q_network import RecurrentQNetwork
 from permakey_tf.ops import returns
 from permakey_tf.types import SequenceBatch

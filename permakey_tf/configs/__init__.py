@@ -1,0 +1,1 @@
+"""Every setting of the project, once; see base.py."""

@@ -1,0 +1,295 @@
+"""Every hyper-parameter of the agent, once (ICLR section 5, app. A.2.3); see configs/base.py."""
+
+import dataclasses
+
+from permakey_tf.configs.base import MAX_SEED, Config, setting
+from permakey_tf.configs.frames import MAX_SIDE, MAX_STEPS, GameConfig, parse_env_kwargs
+from permakey_tf.configs.keypoints import MAX_BATCH, MAX_UNITS, Stack, check_stack
+from permakey_tf.errors import UserError
+
+# The network is unrolled over a window and the steps of the returns behind it: tracing takes 0.2 s
+# a step.
+_MAX_UNROLLED = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvironmentConfig(GameConfig):
+    """The game that the agent plays."""
+
+    env_id: str = setting(
+        "",
+        "Plays this Gymnasium environment instead of an Atari game: it must render RGB and have "
+        "discrete actions. Of a package, or of one's own: module:ID, such as "
+        "minigrid:MiniGrid-DoorKey-8x8-v0; the module is imported first.",
+        origin="ours",
+    )
+    env_kwargs: str = setting(
+        "",
+        'Arguments for the environment of --env_id, a JSON object such as {"highlight": false}; '
+        "unset: those of the environment that the keypoints come from.",
+        origin="ours",
+        added=True,
+    )
+    noise: str = setting(
+        "as-trained",
+        "Moving bars drawn on every frame: as-trained takes the keypoint run's.",
+        origin="ours",
+        choices=("as-trained", "none", "vertical", "horizontal", "both"),
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if parse_env_kwargs(self.env_kwargs) and not self.env_id:
+            raise UserError(f"env_kwargs={self.env_kwargs} does nothing without --env_id")
+        if self.env_id:
+            self._refuse_without_effect(
+                "gymnasium",
+                f"to --env_id={self.env_id}, which has its own rules: leave it out, or register "
+                "the environment with it (--env_kwargs)",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig(Config):
+    """From keypoints to a vector."""
+
+    encoder: str = setting(
+        "gnn",
+        "cnn sees the features under the keypoints' windows; gnn passes messages among keypoints.",
+        origin="paper",
+        choices=("cnn", "gnn"),
+    )
+    gauss_std: float | None = setting(
+        None,
+        "Width of the keypoints' windows for the agent; unset: the keypoint run's.",
+        origin="paper",
+        unit="half frame sides",
+        above=0,
+    )
+    window_threshold: float = setting(
+        0.2,
+        "gnn: a window is what exceeds this (the paper does not say how it is cut).",
+        origin="code",
+        low=0,
+        below=1,
+    )
+    cnn_mask: str = setting(
+        "soft",
+        "cnn: soft multiplies the features by the sum of the windows (paper); binary by 1 where "
+        "the sum reaches --window_threshold, else 0 (code).",
+        origin="paper",
+        choices=("soft", "binary"),
+    )
+    cnn_filters: tuple[int, ...] = setting(
+        (128, 128, 128, 128),
+        "cnn: filters of the convolutions.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
+    )
+    cnn_kernel_sizes: tuple[int, ...] = setting(
+        (3, 3, 3, 3), "cnn: kernel sizes.", origin="paper", unit="pixels", low=1, high=MAX_SIDE
+    )
+    cnn_strides: tuple[int, ...] = setting(
+        (1, 1, 2, 1), "cnn: strides.", origin="paper", choices=(1, 2)
+    )
+    cnn_units: int = setting(
+        128, "cnn: units of the dense layer.", origin="paper", low=1, high=MAX_UNITS
+    )
+    position_units: int = setting(
+        64,
+        "gnn: hidden units and outputs of the embedding of a keypoint's position.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
+    )
+    gnn_units: int = setting(
+        64,
+        "gnn: units of both layers of the MLPs of nodes and edges that encode and process.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
+    )
+    gnn_decode_units: int = setting(
+        64,
+        "gnn: units of both layers of the MLP that decodes nodes.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
+    )
+    message_passing_steps: int = setting(
+        1,
+        "gnn: steps of message passing, each with the last one's output.",
+        origin="paper",
+        low=1,
+        high=32,
+    )
+    self_edges: bool = setting(
+        True, "gnn: whether a keypoint sends messages to itself.", origin="code"
+    )
+    gnn_output_units: int = setting(
+        128,
+        "gnn: units of both dense layers over all decoded nodes.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_stack(self, "cnn")
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(self.cnn_filters, self.cnn_kernel_sizes, self.cnn_strides)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningConfig(Config):
+    """Recurrent double Q-learning with n-step returns and a Polyak-averaged target."""
+
+    seed: int = setting(
+        0,
+        "Seed of weights, exploration, replay, noise and games.",
+        origin="ours",
+        low=0,
+        high=MAX_SEED,
+    )
+    num_steps: int = setting(
+        100_000, "Training actions.", origin="paper", unit="agent steps", low=1, high=MAX_STEPS
+    )
+    lstm_units: int = setting(128, "Units of the LSTM.", origin="paper", low=1, high=MAX_UNITS)
+    gamma: float = setting(0.99, "Discount per agent step.", origin="code", above=0, high=1)
+    n_step: int = setting(
+        3, "Steps of the returns.", origin="paper", unit="agent steps", low=1, high=_MAX_UNROLLED
+    )
+    window: int = setting(
+        8,
+        "Trained steps of a sequence.",
+        origin="paper",
+        unit="agent steps",
+        low=1,
+        high=_MAX_UNROLLED,
+    )
+    batch_size: int = setting(16, "Sequences per update.", origin="paper", low=1, high=MAX_BATCH)
+    learning_rate: float = setting(2e-4, "Adam's learning rate.", origin="paper", above=0)
+    clip_norm: float = setting(
+        10.0, "Gradients are clipped to this global norm.", origin="paper", above=0
+    )
+    polyak: float = setting(
+        0.005,
+        "Share of the online network that enters the target network at every update.",
+        origin="paper",
+        above=0,
+        high=1,
+    )
+    epsilon_start: float = setting(
+        1.0, "Share of random actions at the start.", origin="paper", low=0, high=1
+    )
+    epsilon_end: float = setting(
+        0.1, "Share of random actions at the end.", origin="paper", low=0, high=1
+    )
+    epsilon_steps: int | None = setting(
+        None,
+        "Steps over which the share falls linearly; unset: all of --num_steps.",
+        origin="paper",
+        unit="agent steps",
+        low=1,
+        high=MAX_STEPS,
+    )
+    update_every: int = setting(
+        4, "Agent steps between updates.", origin="code", unit="agent steps", low=1, high=MAX_STEPS
+    )
+    learn_start: int = setting(
+        2500,
+        "Agent steps before the first update.",
+        origin="ours",
+        unit="agent steps",
+        low=1,
+        high=MAX_STEPS,
+    )
+    replay_capacity: int | None = setting(
+        None,
+        "Newest steps that are replayed; unset: everything seen.",
+        origin="ours",
+        unit="agent steps",
+        # Of two rows one has an action: the other may be a game's final observation.
+        low=2,
+        high=MAX_STEPS,
+    )
+    life_is_episode: bool = setting(
+        True,
+        "Whether a lost life ends a training episode; the game itself goes on.",
+        origin="code",
+    )
+    clip_rewards: bool = setting(
+        True, "Whether training sees the sign of a reward only.", origin="code"
+    )
+    batch_norm_momentum: float = setting(
+        0.99, "Momentum of the moving statistics.", origin="code", low=0, below=1
+    )
+    precision: str = setting(
+        "float32",
+        "bfloat16 computes the frozen vision and the encoder's convolutions in bfloat16; weights, "
+        "coordinates, Q values and losses stay in float32.",
+        origin="ours",
+        choices=("float32", "bfloat16"),
+    )
+
+    def epsilon(self, step: int) -> float:
+        """Share of random actions at an agent step, counted from 0."""
+        done = min(step / (self.epsilon_steps or self.num_steps), 1.0)
+        return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationConfig(Config):
+    """How checkpoints are selected: greedy episodes of validation games."""
+
+    validate_every: int = setting(
+        10_000,
+        "Agent steps between validations.",
+        origin="paper",
+        unit="agent steps",
+        low=1,
+        high=MAX_STEPS,
+    )
+    validation_episodes: int = setting(
+        10, "Episodes of a validation, played side by side.", origin="paper", low=1, high=1000
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentLoggingConfig(Config):
+    """How often a run reports and saves. Changes nothing in the weights."""
+
+    summary_every: int = setting(
+        500,
+        "Agent steps between rows of metrics.csv and TensorBoard.",
+        origin="ours",
+        low=1,
+        high=MAX_STEPS,
+    )
+    checkpoint_every: int = setting(
+        2500,
+        "Agent steps between checkpoints; one is also written at every validation.",
+        origin="ours",
+        unit="agent steps",
+        low=1,
+        high=MAX_STEPS,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentConfig(Config):
+    """A training run of the agent. What belongs to the keypoints is in their run's config."""
+
+    environment: EnvironmentConfig = dataclasses.field(default_factory=EnvironmentConfig)
+    encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
+    learning: LearningConfig = dataclasses.field(default_factory=LearningConfig)
+    validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.learning.epsilon_end > self.learning.epsilon_start:
+            raise UserError("epsilon_end must not exceed epsilon_start")

@@ -1,0 +1,120 @@
+"""Every hyper-parameter of the project, once: default, meaning, unit, range and origin.
+
+Each part of the system has one frozen dataclass. A field is declared with `setting(...)`; its
+metadata feed the command-line flags (`flags/`), their help texts and the range checks, which run
+whenever a config object is made. Origins: "paper" is the ICLR 2021 paper, "code" the authors'
+released code where the paper is silent, "ours" a choice of this project (see docs/deviations.md).
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+from permakey_tf.errors import UserError
+from permakey_tf.system import schema
+
+MAX_SEED = 2**31 - 1  # of what TensorFlow draws: its seeds are int32
+
+
+def setting(
+    default,
+    help: str,
+    *,
+    origin: str,
+    unit="",
+    low=None,
+    high=None,
+    above=None,
+    below=None,
+    choices=None,
+    sources=None,
+    is_path=False,
+    added=False,
+):
+    """Declares one hyper-parameter.
+
+    Args:
+      default: value used where the user gives none.
+      help: what it does, one or two sentences.
+      origin: "paper", "code" or "ours".
+      unit: unit of the value, such as "pixels" or "steps".
+      low, high: inclusive bounds (of each element where the value is a tuple).
+      above, below: exclusive bounds.
+      choices: the allowed values.
+      sources: where frames come from for it to have an effect (`CollectionConfig.source`); None:
+        anywhere.
+      is_path: names a file or folder; on the command line ~ is the home folder.
+      added: whether run folders of earlier versions lack it; its default is what they did.
+    """
+    metadata = {
+        "help": help,
+        "origin": origin,
+        "unit": unit,
+        "low": low,
+        "high": high,
+        "above": above,
+        "below": below,
+        "choices": choices,
+        "sources": sources,
+        "is_path": is_path,
+        "added": added,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def value_range(field: dataclasses.Field) -> str:
+    """The allowed values of a field in words, e.g. "one of sum, mean", ">= 1"; "" if any."""
+    meta = field.metadata
+    if meta["choices"]:
+        return "one of " + ", ".join(map(str, meta["choices"]))
+    signs = (("low", ">="), ("above", ">"), ("high", "<="), ("below", "<"))
+    return " and ".join(f"{sign} {meta[key]}" for key, sign in signs if meta[key] is not None)
+
+
+def _in_range(meta, value) -> bool:
+    if meta["choices"]:
+        return value in meta["choices"]
+    return (
+        (meta["low"] is None or value >= meta["low"])
+        and (meta["high"] is None or value <= meta["high"])
+        and (meta["above"] is None or value > meta["above"])
+        and (meta["below"] is None or value < meta["below"])
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Base of all configs: checks types and ranges when made; converts to and from plain dicts."""
+
+    def __post_init__(self):
+        hints = schema.type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Config):
+                continue
+            value = schema.parse(hints[field.name], value, field.name)
+            object.__setattr__(self, field.name, value)  # a list has become a tuple
+            if value is None:
+                continue
+            elements = value if isinstance(value, tuple) else (value,)
+            if not elements or not all(_in_range(field.metadata, e) for e in elements):
+                shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+                allowed = value_range(field) if elements else "not empty"
+                raise UserError(f"{field.name}={shown} is out of range: it must be {allowed}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]):
+        """Inverse of `to_dict`. Raises UserError that names a missing, unknown or wrong one."""
+        return schema.parse(cls, values, complete=True)
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """{setting name: value} over all nested parts; names are unique across parts."""
+    flat = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        flat.update(flatten(value) if isinstance(value, Config) else {field.name: value})
+    return flat

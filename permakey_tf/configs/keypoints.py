@@ -1,0 +1,527 @@
+"""Every setting of keypoints and their training, once; see base.py."""
+
+import dataclasses
+import itertools
+import types
+from typing import NamedTuple
+
+from permakey_tf.configs.base import MAX_SEED, Config, setting
+from permakey_tf.configs.frames import (
+    MAX_SIDE,
+    MAX_STEPS,
+    PAPER_NUM_KEYPOINTS,
+    canonical_game,
+    did_you_mean,
+)
+from permakey_tf.errors import UserError
+
+MAX_UNITS = 4096  # of a layer
+MAX_BATCH = 8192
+_MAX_WEIGHTS = 2**30  # of a network: 16 GB with gradients and Adam's moments
+
+
+# ------------------------------------------------------------------------------------ keypoints
+
+
+class Stack(NamedTuple):
+    """Sizes of a convolution stack, one entry per block: filters, kernel sizes, strides."""
+
+    filters: tuple[int, ...]
+    kernel_sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def stride(self, layer: int = -1) -> int:
+        """Frame pixels per feature of one layer's output; -1 is the last layer."""
+        return 2 ** self.strides[: layer % len(self.strides) + 1].count(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEConfig(Config):
+    """The variational auto-encoder whose features feed the LSPN (ICLR eq. 1, app. A.2.1)."""
+
+    vae_filters: tuple[int, ...] = setting(
+        (32, 64, 64, 128),
+        "Filters of the encoder's convolutions.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
+    )
+    vae_kernel_sizes: tuple[int, ...] = setting(
+        (4, 3, 3, 3),
+        "Kernel sizes of the encoder's convolutions.",
+        origin="paper",
+        unit="pixels",
+        low=1,
+        high=MAX_SIDE,
+    )
+    vae_strides: tuple[int, ...] = setting(
+        (1, 2, 2, 1), "Strides of the encoder's convolutions.", origin="paper", choices=(1, 2)
+    )
+    latent_dim: int = setting(
+        32, "Dimensions of the latent code.", origin="code", low=1, high=MAX_UNITS
+    )
+    likelihood_variance: float = setting(
+        0.1, "Variance of the Gaussian likelihood of a pixel.", origin="code", above=0
+    )
+    elbo: str = setting(
+        "sum",
+        "How the likelihood is reduced over the pixels of a frame: sum is eq. 1; mean, the "
+        "authors' code, weighs the KL term by the number of pixel values instead of 1.",
+        origin="paper",
+        choices=("sum", "mean"),
+    )
+    decoder: str = setting(
+        "transpose",
+        "Decoder: transpose mirrors the encoder with bilinear up-sampling (paper); code is the "
+        "architecture of the authors' code, with nearest-neighbour up-sampling.",
+        origin="paper",
+        choices=("transpose", "code"),
+    )
+    vae_learning_rate: float | None = setting(
+        None, "Adam's learning rate for the VAE; unset: --learning_rate.", origin="ours", above=0
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_stack(self, "vae")
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(self.vae_filters, self.vae_kernel_sizes, self.vae_strides)
+
+
+@dataclasses.dataclass(frozen=True)
+class LSPNConfig(Config):
+    """The local spatial prediction networks, one per chosen encoder layer (ICLR eq. 2)."""
+
+    lsp_layers: tuple[int, ...] = setting(
+        (0, 1),
+        "Encoder layers whose features are predicted; 0 is the first block's output.",
+        origin="paper",
+        low=0,
+        high=100,
+    )
+    patch_size: int = setting(
+        2,
+        "Side p of the predicted feature patches.",
+        origin="paper",
+        unit="features",
+        low=1,
+        high=MAX_SIDE,
+    )
+    lsp_hidden_sizes: tuple[int, ...] = setting(
+        (512, 256), "Units of the hidden layers.", origin="paper", low=1, high=MAX_UNITS
+    )
+    lsp_depth: str = setting(
+        "3-layer",
+        "How the paper's sizes are read: 3-layer has the hidden layers of --lsp_hidden_sizes; "
+        "4-layer, the authors' code, puts one more in front, as wide as the input.",
+        origin="paper",
+        choices=("3-layer", "4-layer"),
+    )
+    lsp_error: str = setting(
+        "relative",
+        "Error map: relative divides each patch's squared error by the mean of its true features "
+        "(plus 1e-3); none leaves it as it is.",
+        origin="code",
+        choices=("relative", "none"),
+    )
+    lsp_learning_rate: float | None = setting(
+        None, "Adam's learning rate for the LSPN; unset: --learning_rate.", origin="ours", above=0
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(set(self.lsp_layers)) != len(self.lsp_layers):
+            raise UserError("lsp_layers must not name a layer twice")
+
+
+@dataclasses.dataclass(frozen=True)
+class PointNetConfig(Config):
+    """The keypoint bottleneck (ICLR eq. 3; Jakab et al. 2018).
+
+    Both methods use the number of keypoints, the windows' width, the coordinates and the form of
+    the soft-argmax; the sizes of the convolutions and the reconstruction of maps are PermaKey's.
+    """
+
+    num_keypoints: int | None = setting(
+        None,
+        "Keypoints K; unset: the paper's number for the game.",
+        origin="paper",
+        low=1,
+        high=200,
+    )
+    gauss_std: float = setting(
+        0.1,
+        "Width s of a keypoint's window exp(-d^2 / s^2), d in coordinates from -1 to 1.",
+        origin="paper",
+        unit="half frame sides",
+        above=0,
+    )
+    pointnet_filters: tuple[int, ...] = setting(
+        (32, 64, 64, 128),
+        "Filters of PointNet's convolutions.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
+    )
+    pointnet_kernel_sizes: tuple[int, ...] = setting(
+        (4, 3, 3, 3),
+        "Kernel sizes of PointNet's convolutions.",
+        origin="paper",
+        unit="pixels",
+        low=1,
+        high=MAX_SIDE,
+    )
+    pointnet_strides: tuple[int, ...] = setting(
+        (1, 2, 2, 1), "Strides of PointNet's convolutions.", origin="paper", choices=(1, 2)
+    )
+    pointnet_coordinates: bool = setting(
+        False,
+        "PointNet also sees the coordinates of every pixel, as two more channels (CoordConv). "
+        "Convolutions alone cannot give objects that look the same to different keypoints.",
+        origin="ours",
+    )
+    soft_argmax: str = setting(
+        "marginal",
+        "How a map becomes a centre: marginal averages the logits over one axis before the softmax "
+        "over the other (paper); joint takes one softmax over the whole map.",
+        origin="paper",
+        choices=("marginal", "joint"),
+    )
+    logit_scale: float = setting(
+        1.0, "Factor on the logits before the softmax.", origin="paper", above=0
+    )
+    window_join: str = setting(
+        "sum",
+        "How the K windows are joined to reconstruct an error map: sum (paper), or union, "
+        "1 - prod(1 - w_k).",
+        origin="paper",
+        choices=("sum", "union"),
+    )
+    overlap_weight: float = setting(
+        0.0,
+        "Weight of the penalty mean(sum of windows - union), which keeps keypoints apart.",
+        origin="ours",
+        low=0,
+    )
+    window_margin: float = setting(
+        0.0,
+        "How far beyond the frame the windows are compared with the error maps, which are zero "
+        "there. With 0 what a window has outside of the frame is free, and keypoints that find "
+        "nothing gather at its edge.",
+        origin="ours",
+        unit="half frame sides",
+        low=0,
+        high=1,
+    )
+    pointnet_learning_rate: float | None = setting(
+        None,
+        "Adam's learning rate for PointNet; unset: --learning_rate.",
+        origin="ours",
+        above=0,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_stack(self, "pointnet")
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(self.pointnet_filters, self.pointnet_kernel_sizes, self.pointnet_strides)
+
+
+@dataclasses.dataclass(frozen=True)
+class TransporterConfig(Config):
+    """The baseline: Transporter (Kulkarni et al. 2019; ICLR app. A.2.2)."""
+
+    transporter_filters: tuple[int, ...] = setting(
+        (16, 16, 32, 32),
+        "Transporter: filters of the convolutions of feature extractor and keypointer.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
+    )
+    transporter_kernel_sizes: tuple[int, ...] = setting(
+        (3, 3, 3, 3),
+        "Transporter: kernel sizes of both networks.",
+        origin="paper",
+        unit="pixels",
+        low=1,
+        high=MAX_SIDE,
+    )
+    transporter_strides: tuple[int, ...] = setting(
+        (1, 1, 2, 1), "Transporter: strides of both networks.", origin="paper", choices=(1, 2)
+    )
+    refine_net: str = setting(
+        "transpose",
+        "Transporter: network that turns features into a frame; transpose mirrors the feature "
+        "extractor (paper), code has the wider convolutions of the authors' code and their last "
+        "batch normalisation. Both up-sample bilinearly.",
+        origin="paper",
+        choices=("transpose", "code"),
+    )
+    pair_window: int = setting(
+        100,
+        "Transporter: the two frames of a pair come from the first and the second half of a random "
+        "window of so many frames; a shorter episode is a window of its own.",
+        origin="code",
+        unit="frames",
+        low=2,
+        high=MAX_STEPS,
+    )
+    pairs_per_epoch: int = setting(
+        100_000,
+        "Transporter: training pairs in an epoch.",
+        origin="code",
+        unit="pairs",
+        low=1,
+        high=MAX_STEPS,
+    )
+    transporter_learning_rate: float | None = setting(
+        None,
+        "Adam's learning rate for Transporter; unset: --learning_rate.",
+        origin="ours",
+        above=0,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_stack(self, "transporter")
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(
+            self.transporter_filters, self.transporter_kernel_sizes, self.transporter_strides
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(Config):
+    """Optimisation, noise, precision and book-keeping of a keypoint run."""
+
+    seed: int = setting(
+        0,
+        "Seed of the weights, of the order of frames or pairs, of noise and latents.",
+        origin="ours",
+        low=0,
+        high=MAX_SEED,
+    )
+    learning_rate: float = setting(
+        2e-4, "Adam's initial learning rate, all modules.", origin="paper", above=0
+    )
+    schedule: str = setting(
+        "staircase",
+        "Learning rate: staircase divides it by 1 + decay_rate * floor(step / decay_steps); cosine "
+        "falls to 0 at the last step.",
+        origin="code",
+        choices=("staircase", "cosine"),
+    )
+    decay_rate: float | None = setting(
+        None,
+        "Decay of the staircase; unset: 0.85 (permakey), 0.9 (transporter).",
+        origin="paper",
+        low=0,
+    )
+    decay_steps: int | None = setting(
+        None,
+        "Width of a stair; unset: 10,000 (permakey), 30,000 (transporter).",
+        origin="paper",
+        unit="training steps",
+        low=1,
+        high=MAX_STEPS,
+    )
+    batch_size: int | None = setting(
+        None,
+        "Frames (permakey) or pairs of frames (transporter) per step; unset: 32 and 64.",
+        origin="paper",
+        unit="frames or pairs",
+        low=2,
+        high=MAX_BATCH,
+    )
+    epochs: int = setting(
+        100,
+        "Passes over the training split (permakey) or over --pairs_per_epoch pairs "
+        "(transporter), at most.",
+        origin="paper",
+        low=1,
+        high=MAX_STEPS,
+    )
+    max_steps: int | None = setting(
+        None,
+        "Ends training after this many steps.",
+        origin="ours",
+        unit="training steps",
+        low=1,
+        high=MAX_STEPS,
+    )
+    patience: int | None = setting(
+        None,
+        "Ends training after this many validations without a better loss; unset: 10 (permakey), "
+        "5 (transporter).",
+        origin="paper",
+        low=1,
+        high=MAX_STEPS,
+    )
+    validate_every: int | None = setting(
+        None,
+        "Steps between validations; unset: once an epoch.",
+        origin="paper",
+        unit="training steps",
+        low=1,
+        high=MAX_STEPS,
+    )
+    batch_norm_momentum: float = setting(
+        0.99, "Momentum of the moving statistics.", origin="code", low=0, below=1
+    )
+    noise: str = setting(
+        "none",
+        "Moving coloured bars drawn on every frame: vertical, horizontal or both.",
+        origin="paper",
+        choices=("none", "vertical", "horizontal", "both"),
+    )
+    precision: str = setting(
+        "float32",
+        "bfloat16 computes convolutions and dense layers in bfloat16 and keeps weights, losses and "
+        "coordinates in float32.",
+        origin="ours",
+        choices=("float32", "bfloat16"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggingConfig(Config):
+    """How often a run reports and saves. Changes nothing in the weights, so a run may be resumed
+    with other values."""
+
+    summary_every: int = setting(
+        100,
+        "Steps between rows of metrics.csv and TensorBoard.",
+        origin="ours",
+        low=1,
+        high=MAX_STEPS,
+    )
+    checkpoint_every: int = setting(
+        500,
+        "Steps between checkpoints; one is also written at every validation.",
+        origin="ours",
+        unit="training steps",
+        low=1,
+        high=MAX_STEPS,
+    )
+
+
+# What the paper sets differently for the two methods (ICLR app. A.2.1, A.2.2).
+METHOD_TRAINING = types.MappingProxyType(
+    {
+        "permakey": {"batch_size": 32, "decay_rate": 0.85, "decay_steps": 10_000, "patience": 10},
+        "transporter": {"batch_size": 64, "decay_rate": 0.9, "decay_steps": 30_000, "patience": 5},
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class KeypointConfig(Config):
+    """A keypoint training run. What belongs to the frames (game, size) is in the frame store."""
+
+    method: str = setting(
+        "permakey",
+        "Keypoint method: permakey, or the baseline transporter.",
+        origin="paper",
+        choices=("permakey", "transporter"),
+    )
+    vae: VAEConfig = dataclasses.field(default_factory=VAEConfig)
+    lspn: LSPNConfig = dataclasses.field(default_factory=LSPNConfig)
+    pointnet: PointNetConfig = dataclasses.field(default_factory=PointNetConfig)
+    transporter: TransporterConfig = dataclasses.field(default_factory=TransporterConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+
+    def __post_init__(self):
+        super().__post_init__()
+        depth = len(self.vae.vae_filters)
+        if max(self.lspn.lsp_layers) >= depth:
+            raise UserError(
+                f"lsp_layers={','.join(map(str, self.lspn.lsp_layers))}: the encoder has layers "
+                f"0 to {depth - 1}"
+            )
+
+
+def check_stack(config, prefix):
+    """A convolution stack needs one filter count, kernel size and stride per layer."""
+    parts = [getattr(config, f"{prefix}_{part}") for part in ("filters", "kernel_sizes", "strides")]
+    if len({len(part) for part in parts}) != 1:
+        raise UserError(
+            f"{prefix}_filters, {prefix}_kernel_sizes and {prefix}_strides must be equally long"
+        )
+    if sum(stride == 2 for stride in parts[2]) > 2:
+        raise UserError(f"{prefix}_strides: at most two strides of 2, frames are divisible by 4")
+
+
+def check_kernels(config, prefix: str, image_size: int):
+    """A kernel larger than the frame has weights that never see anything."""
+    sizes = getattr(config, f"{prefix}_kernel_sizes")
+    if max(sizes) > image_size:
+        raise UserError(
+            f"{prefix}_kernel_sizes={','.join(map(str, sizes))}: frames have {image_size} pixels "
+            "a side, and no kernel may be larger"
+        )
+    filters = config.stack.filters
+    pairs = zip((3, *filters), filters, sizes, strict=False)
+    weights = sum(given * made * size**2 for given, made, size in pairs)
+    _check_weights(weights, f"{prefix}_filters and {prefix}_kernel_sizes")
+
+
+def check_fit(config: KeypointConfig, image_size: int) -> None:
+    """Raises UserError where a method's networks do not fit frames of `image_size` pixels a side.
+
+    Called before frames are collected, and again where a model is made.
+    """
+    if config.method == "transporter":
+        check_kernels(config.transporter, "transporter", image_size)
+        return
+    check_kernels(config.vae, "vae", image_size)
+    check_kernels(config.pointnet, "pointnet", image_size)
+    lspn, stack = config.lspn, config.vae.stack
+    for layer in lspn.lsp_layers:
+        side, patch = image_size // stack.stride(layer), lspn.patch_size
+        if patch >= side:
+            raise UserError(
+                f"patch_size={patch}: the map of encoder layer {layer} has {side} features a side "
+                f"in frames of {image_size} pixels, and a patch needs neighbours: give less than "
+                f"{side}"
+            )
+        values = patch**2 * stack.filters[layer]
+        units = [8 * values, *[8 * values] * (lspn.lsp_depth == "4-layer")]
+        units += [*lspn.lsp_hidden_sizes, values]
+        weights = sum(given * made for given, made in itertools.pairwise(units))
+        _check_weights(weights, "patch_size and lsp_hidden_sizes")
+
+
+def _check_weights(number: int, names: str):
+    if number > _MAX_WEIGHTS:
+        raise UserError(
+            f"{names} make a network of {number:,} weights, the limit is {_MAX_WEIGHTS:,}: lower "
+            "them"
+        )
+
+
+def resolve(config: KeypointConfig, game: str) -> KeypointConfig:
+    """Fills in what is unset: the paper's number of keypoints for the game and the method's
+    training settings."""
+    unset = {
+        name: value
+        for name, value in METHOD_TRAINING[config.method].items()
+        if getattr(config.training, name) is None
+    }
+    number = config.pointnet.num_keypoints or PAPER_NUM_KEYPOINTS.get(canonical_game(game))
+    if number is None:
+        near = did_you_mean(game, PAPER_NUM_KEYPOINTS)
+        raise UserError(
+            f"--num_keypoints is needed: the paper gives no number for {game!r}"
+            + (f"; {near}" if near else "")
+        )
+    return dataclasses.replace(
+        config,
+        pointnet=dataclasses.replace(config.pointnet, num_keypoints=number),
+        training=dataclasses.replace(config.training, **unset),
+    )

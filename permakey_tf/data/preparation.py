@@ -1,0 +1,49 @@
+"""Frames as a model sees them."""
+
+import cv2
+import numpy as np
+
+from permakey_tf.errors import UserError
+
+
+def prepare_frame(
+    frame: np.ndarray, image_size: int, channels: int, keep_aspect: bool = False
+) -> np.ndarray:
+    """Brings a frame to the model's size and number of channels.
+
+    Grey is ITU-R 601 luma, taken at full resolution; sizes change by area averaging. A
+    frame that already has the size and channels is returned as it is.
+
+    Args:
+      frame: uint8 [H, W, 3] (RGB), [H, W, 1] or [H, W].
+      image_size: side S of the square result, in pixels.
+      channels: 3 for RGB, 1 for grey.
+      keep_aspect: pad the shorter side with black, half at each end, before the size changes;
+        otherwise the frame is squeezed into the square.
+
+    Returns:
+      uint8 [S, S, channels].
+
+    Raises:
+      UserError: `frame` is no such array.
+    """
+    if frame.dtype != np.uint8 or frame.ndim not in (2, 3) or 0 in frame.shape:
+        raise UserError(f"a frame must be uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}")
+    if frame.ndim == 2:
+        frame = frame[..., None]
+    if frame.shape[2] not in (1, 3):
+        raise UserError(f"a frame must have 3 channels or 1, not {frame.shape[2]}")
+    if frame.shape[2] != channels:
+        code = cv2.COLOR_RGB2GRAY if channels == 1 else cv2.COLOR_GRAY2RGB
+        frame = cv2.cvtColor(np.ascontiguousarray(frame), code)
+    if keep_aspect:
+        spare = [max(frame.shape[:2]) - side for side in frame.shape[:2]]
+        margins = [(total // 2, total - total // 2) for total in spare]
+        frame = np.pad(frame, margins + [(0, 0)] * (frame.ndim - 2)) if any(spare) else frame
+    # OpenCV averages areas only where no side grows: sides shrink first, and grow after that.
+    shrunk = tuple(min(side, image_size) for side in frame.shape[:2])
+    for height, width in (shrunk, (image_size, image_size)):
+        if frame.shape[:2] != (height, width):
+            frame = np.ascontiguousarray(frame)
+            frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    return frame.reshape(image_size, image_size, channels)

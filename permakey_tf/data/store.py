@@ -1,0 +1,253 @@
+"""The frame store: a folder of equally sized frames on disk, split by whole episodes.
+
+Files (docs/data.md has the format in full):
+  frames.npy    uint8 [N, S, S, C]; C is 3 (RGB) or 1 (grey). Read as a memory map.
+  episodes.npy  int32 [N], number of the frame's episode: 0, 0, ..., 1, 1, ...
+  actions.npy   int16 [N], index of the action that led to the frame, -1 at an episode's first
+                frame. Optional.
+  rewards.npy   float32 [N], true reward of the step that led to the frame. Optional.
+  objects.npz   ground-truth boxes, see `types.Objects`. Optional.
+  manifest.json what the frames are, how they were made, counts per split, hashes.
+
+Rows are in play order: the training split first, then validation, then test; no episode is shared
+between splits. This module needs numpy and OpenCV only, so that it can be imported without
+TensorFlow.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple, NotRequired, TypedDict
+
+import numpy as np
+
+from permakey_tf.configs.frames import canonical_game
+from permakey_tf.errors import UserError
+from permakey_tf.objects.boxes import Objects
+from permakey_tf.system import schema
+from permakey_tf.system.npz import NpzFile, map_npy
+
+SPLITS = ("train", "validation", "test")
+FORMAT = "permakey-frames"
+FORMAT_VERSION = 1
+_COLUMNS = {"episodes": np.int32, "actions": np.int16, "rewards": np.float32}
+_OBJECTS = {"frame": np.int32, "category": np.uint8, "xywh": np.int16, "visible": np.bool_}
+
+
+class FrameStore(NamedTuple):
+    """A complete frame store, opened for reading by `FrameStore.open`.
+
+    Attributes:
+      path: the folder.
+      manifest: contents of manifest.json.
+      frames: uint8 [N, S, S, C], a read-only memory map.
+      episodes: int32 [N].
+      actions: int16 [N], or None where the source has none.
+      rewards: float32 [N], or None where the source has none.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    frames: np.ndarray
+    episodes: np.ndarray
+    actions: np.ndarray | None
+    rewards: np.ndarray | None
+
+    @property
+    def game(self) -> str:
+        """Its one spelling, see `canonical_game`; earlier versions stored Gym ids as they were."""
+        return canonical_game(self.manifest["game"])
+
+    @property
+    def image_size(self) -> int:
+        return self.frames.shape[1]
+
+    @property
+    def channels(self) -> int:
+        return self.frames.shape[3]
+
+    @property
+    def keep_aspect(self) -> bool:
+        """Whether frames were padded to a square; stores of earlier versions squeezed them."""
+        return bool(self.manifest.get("keep_aspect", False))
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of all that is stored: equal for stores with equal contents."""
+        return self.manifest["content_hash"]
+
+    def split_range(self, split: str) -> range:
+        """Rows of "train", "validation" or "test"."""
+        counts = [self.manifest["splits"][name] for name in SPLITS]
+        position = SPLITS.index(split)
+        start = sum(counts[:position])
+        return range(start, start + counts[position])
+
+    def objects(self) -> Objects | None:
+        """The ground-truth boxes; None where they were not stored. Raises UserError if damaged."""
+        if "objects" not in self.manifest["sha256"]:
+            return None
+        objects = _read_objects(self.path / "objects.npz", len(self.frames))
+        if _hash_objects(objects) != self.manifest["sha256"]["objects"]:
+            raise UserError(f"{self.path / 'objects.npz'}: changed since the store was made")
+        return objects
+
+    @classmethod
+    def open(cls, path: str | os.PathLike, verify_hash: bool = False) -> "FrameStore":
+        """Opens a store and checks everything but the pixels.
+
+        Args:
+          path: the store's folder.
+          verify_hash: also read all frames and compare their SHA-256 with the manifest's.
+
+        Raises:
+          UserError: the folder is missing, incomplete, damaged or not a frame store.
+        """
+        path = Path(path)
+        manifest = _read_manifest(path)
+        frames = map_npy(path / "frames.npy")
+        shape, dtype = frames.shape, frames.dtype
+        if dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
+            raise UserError(
+                f"{path / 'frames.npy'}: expected uint8 [N, S, S, 3 or 1], "
+                f"found {dtype} {list(shape)}"
+            )
+        if len(frames) != sum(manifest["splits"].values()) or not frames.flags.c_contiguous:
+            raise UserError(
+                f"{path / 'frames.npy'}: {len(frames)} frames, but the manifest counts "
+                f"{sum(manifest['splits'].values())}; make the store anew"
+            )
+        columns = {
+            name: _read_column(path, name, len(frames), manifest["sha256"][name])
+            for name in _COLUMNS
+            if name in manifest["sha256"]
+        }
+        if "objects" in manifest["sha256"]:
+            NpzFile(path / "objects.npz").close()
+        store = cls(
+            path,
+            manifest,
+            frames,
+            columns["episodes"],
+            columns.get("actions"),
+            columns.get("rewards"),
+        )
+        _check_episodes(store)
+        if verify_hash and _hash_frames(frames) != manifest["sha256"]["frames"]:
+            raise UserError(f"{path / 'frames.npy'}: pixels differ from the manifest's SHA-256")
+        return store
+
+
+# ---------------------------------------------------------------------------- reading and checking
+
+
+class _Manifest(TypedDict):
+    """What this program reads of a manifest; there is more in it."""
+
+    game: str
+    splits: dict[str, int]
+    sha256: dict[str, str]
+    content_hash: str
+    notes: NotRequired[list[str]]
+    config: NotRequired[dict[str, Any]]
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / "manifest.json"
+    if not path.is_dir():
+        raise UserError(
+            f"{path}: no such folder; make a store with python -m run.data --out={path}"
+        )
+    if not file.is_file():
+        raise UserError(f"{path}: not a frame store (it has no manifest.json)")
+    try:
+        manifest = schema.read_object(file)
+    except UserError as error:
+        raise UserError(f"{error}; make the store anew") from error
+    if manifest.get("format") != FORMAT:
+        raise UserError(f"{file}: not the manifest of a frame store (format is not {FORMAT!r})")
+    version = manifest.get("format_version")
+    if type(version) is not int or version != FORMAT_VERSION:
+        raise UserError(
+            f"{file}: format version {version!r}, this program reads {FORMAT_VERSION}; "
+            "update the program or make the store anew"
+        )
+    try:
+        manifest = schema.parse(_Manifest, manifest)
+    except UserError as error:
+        raise UserError(f"{file}: {error}; make the store anew") from error
+    splits, hashes = manifest["splits"], manifest["sha256"]
+    if set(splits) != set(SPLITS) or min(splits.values()) < 1:
+        raise UserError(f"{file}: 'splits' must count the frames of {', '.join(SPLITS)}")
+    if not {"frames", "episodes"} <= set(hashes):
+        raise UserError(f"{file}: 'sha256' must name frames and episodes")
+    if manifest["content_hash"] != content_hash(splits, hashes):
+        raise UserError(f"{file}: was edited: its content hash does not fit; make the store anew")
+    return manifest
+
+
+def _read_column(path: Path, name: str, length: int, sha256: str) -> np.ndarray:
+    file, dtype = path / f"{name}.npy", np.dtype(_COLUMNS[name])
+    column = np.array(map_npy(file))
+    if column.dtype != dtype or column.shape != (length,):
+        raise UserError(
+            f"{file}: expected {dtype} [{length}], found {column.dtype} {list(column.shape)}"
+        )
+    if hashlib.sha256(column).hexdigest() != sha256:
+        raise UserError(f"{file}: changed since the store was made; make the store anew")
+    return column
+
+
+def _check_episodes(store: FrameStore) -> None:
+    file = store.path / "episodes.npy"
+    jumps = np.diff(store.episodes)
+    if store.episodes[0] != 0 or not np.isin(jumps, (0, 1)).all():
+        raise UserError(f"{file}: episodes must be numbered 0, 1, 2, ... in the order of frames")
+    if not all(jumps[store.split_range(split).start - 1] for split in SPLITS[1:]):
+        raise UserError(f"{file}: an episode reaches from one split into the next")
+
+
+def _read_objects(file: Path, num_frames: int) -> Objects:
+    with NpzFile(file) as npz:
+        # Stores of earlier versions do not say which objects are drawn.
+        names = [name for name in _OBJECTS if name != "visible" or name in npz.arrays]
+        arrays = {name: npz.read(name) for name in (*names, "categories")}
+    length = len(arrays["frame"])
+    shapes = dict.fromkeys(names, (length,)) | {"xywh": (length, 4)}
+    for name in names:
+        array, dtype = arrays[name], _OBJECTS[name]
+        if array.dtype != dtype or array.shape != shapes[name]:
+            raise UserError(
+                f"{file}: array {name!r} should be {np.dtype(dtype)} {list(shapes[name])}, "
+                f"is {array.dtype} {list(array.shape)}"
+            )
+    categories, frame = arrays["categories"], arrays["frame"]
+    if categories.dtype.kind != "U" or categories.ndim != 1:
+        raise UserError(f"{file}: array 'categories' should be a list of strings")
+    ascending = not length or (
+        frame[0] >= 0 and frame[-1] < num_frames and (np.diff(frame) >= 0).all()
+    )
+    if not ascending or (length and arrays["category"].max() >= len(categories)):
+        raise UserError(f"{file}: frame numbers or categories are out of range")
+    return Objects(**arrays | {"categories": tuple(map(str, categories))})
+
+
+def _hash_frames(frames: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(frames), 256):
+        digest.update(np.ascontiguousarray(frames[start : start + 256]))
+    return digest.hexdigest()
+
+
+def _hash_objects(objects: Objects) -> str:
+    digest = hashlib.sha256(json.dumps(list(objects.categories)).encode())
+    for column in (objects.frame, objects.category, objects.xywh, objects.visible):
+        if column is not None:
+            digest.update(np.ascontiguousarray(column))
+    return digest.hexdigest()
+
+
+def content_hash(splits: dict[str, int], hashes: dict[str, str]) -> str:
+    """SHA-256 (hex) over the counts per split and the hashes of the stored arrays."""
+    return hashlib.sha256(json.dumps([splits, hashes], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Ground truth: boxes of a game's objects, read, checked, named and linked."""

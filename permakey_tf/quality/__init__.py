@@ -1,0 +1,1 @@
+"""Keypoints scored against ground truth."""

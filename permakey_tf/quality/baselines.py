@@ -1,0 +1,106 @@
+"""Keypoints that need no model: what a score is worth shows beside theirs."""
+
+import cv2
+import numpy as np
+
+from permakey_tf.objects.boxes import Objects
+from permakey_tf.quality.measures import HEIGHT, WIDTH, box_distances
+
+_CELL = 4  # pixels between the points that constants are chosen from
+_BLUR = 3  # pixels, so that a peak is a blob and not a speckle
+_CHUNK = 4096  # boxes looked at together: bounds memory
+
+
+def random_points(num_frames: int, num_points: int, rng: np.random.Generator) -> np.ndarray:
+    """float [N, K, 2], uniform over the frame, anew in every frame."""
+    return rng.uniform(-1, 1, (num_frames, num_points, 2))
+
+
+def grid_points(num_points: int) -> np.ndarray:
+    """float [K, 2]: rows of evenly spread points, about as far apart in pixels as the rows are."""
+    num_rows = min(num_points, max(1, round((num_points * HEIGHT / WIDTH) ** 0.5)))
+    edges = np.linspace(0, num_points, num_rows + 1).round().astype(int)
+    points = []
+    for row, length in enumerate(np.diff(edges)):
+        y = (2 * row + 1) / num_rows - 1
+        points += [(y, (2 * column + 1) / length - 1) for column in range(length)]
+    return np.array(points)
+
+
+def best_constants(num_points: int, objects: Objects, epsilon: float) -> np.ndarray:
+    """float [K, 2]: points of a 4-pixel grid, chosen greedily to be on as many boxes as possible.
+
+    Where all boxes are reached with fewer points, the last one is repeated.
+
+    Args:
+      objects: boxes, of training frames.
+      epsilon: a point is on a box within this distance, in pixels.
+    """
+    rows = np.arange(_CELL // 2, HEIGHT, _CELL) / (HEIGHT - 1) * 2 - 1
+    columns = np.arange(_CELL // 2, WIDTH, _CELL) / (WIDTH - 1) * 2 - 1
+    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).reshape(1, -1, 2)
+    boxes, weight = np.unique(objects.xywh, axis=0, return_counts=True)
+    on = [
+        box_distances(grid, np.zeros(len(part), int), part)[0] <= epsilon
+        for part in np.array_split(boxes, len(boxes) // _CHUNK + 1)
+    ]
+    on, weight = np.concatenate(on, axis=1), weight.astype(np.float32)  # [G, U], [U]
+    chosen = []
+    for _ in range(num_points):
+        gain = on @ weight
+        best = int(gain.argmax()) if gain.any() or not chosen else chosen[-1]
+        chosen.append(best)
+        weight[on[best]] = 0
+    return grid[0, chosen]
+
+
+def frame_differences(frames: np.ndarray, episodes: np.ndarray) -> np.ndarray:
+    """float32 [N, S, S]: absolute difference to the frame before, summed over channels.
+
+    An episode's first frame is compared with the next one; the only frame of an episode has no
+    difference.
+
+    Args:
+      frames: uint8 [N, S, S, C]; episodes: int [N].
+    """
+    other = np.arange(len(frames)) - 1
+    starts = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
+    after = np.minimum(starts + 1, len(frames) - 1)
+    other[starts] = np.where(episodes[after] == episodes[starts], after, starts)
+    differences = np.empty(frames.shape[:3], np.float32)
+    for row, reference in enumerate(other):
+        difference = cv2.absdiff(frames[row], frames[reference]).reshape(frames.shape[1:])
+        differences[row] = np.einsum("yxc->yx", difference, dtype=np.float32)
+    return differences
+
+
+def strongest_peaks(maps: np.ndarray, num_points: int, radius: int) -> np.ndarray:
+    """The strongest peaks of every map, the strongest first.
+
+    A map is blurred slightly; its maximum is taken and everything within `radius` pixels of it, in
+    both axes, blotted out; and so on. Where nothing above zero is left, the last peak is repeated:
+    points where nothing is would only cost precision. On a map of zeros all are in the middle.
+
+    Args:
+      maps: float32 [N, S, S], not negative.
+
+    Returns:
+      float64 [N, K, 2], (y, x) in [-1, 1].
+    """
+    length, height, width = maps.shape
+    blurred = np.stack([cv2.blur(m, (_BLUR, _BLUR)) for m in maps])
+    padded = np.full((length, height + 2 * radius, width + 2 * radius), -1, np.float32)
+    padded[:, radius : radius + height, radius : radius + width] = blurred
+    inner = padded[:, radius : radius + height, radius : radius + width]
+    offsets = np.arange(2 * radius + 1)
+    every, points = np.arange(length), np.empty((length, num_points, 2))
+    last = np.zeros((length, 2))
+    for k in range(num_points):
+        flat = inner.reshape(length, -1)
+        highest = flat.argmax(1)
+        rows, columns = np.divmod(highest, width)
+        found = np.stack([rows / (height - 1), columns / (width - 1)], -1) * 2 - 1
+        points[:, k] = last = np.where(flat[every, highest, None] > 0, found, last)
+        blot = every[:, None, None], rows[:, None, None] + offsets[:, None]
+        padded[*blot, columns[:, None, None] + offsets] = -1
+    return points

@@ -1,0 +1,213 @@
+"""The benchmark: runs and anyone's keypoints scored on one footage, beside controls and baselines.
+
+Rows, in this order:
+  run, keypoints  a run, or a file of centres
+  control         a run's own centres in shuffled order (what is left is not tracking); the peaks of
+                  its error maps, without PointNet
+  baseline        points that no model made: random, a grid, best constants, frame differences
+Wherever runs differ in their training seed only, a row of kind "seeds" follows theirs: their mean,
+with 95 % intervals.
+"""
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from permakey_tf.configs.quality import QualityConfig
+from permakey_tf.errors import UserError
+from permakey_tf.objects.categories import GAMES, reliability_warning
+from permakey_tf.quality import measures as metrics
+from permakey_tf.quality import seeds
+from permakey_tf.quality.candidates import BASELINES, Candidate, CandidateMaker
+from permakey_tf.quality.footage import Footage
+from permakey_tf.quality.scoring import GroundTruth, Probing, Scores
+
+
+class Row(NamedTuple):
+    """One line of the tables.
+
+    name, variant, kind, family: as in `Candidate`; kind can also be "seeds".
+    num_keypoints: K.
+    scores: as `quality.evaluate_keypoints` gives them; also "bars" (`share`, `chance`) where the
+      frames were noisy, and "stability" of several seeds.
+    interval: like `scores`, with (low, high) for each value; None but for kind "seeds".
+    about: JSON-compatible description.
+    """
+
+    name: str
+    variant: str
+    kind: str
+    family: str
+    num_keypoints: int
+    scores: Scores
+    interval: dict | None
+    about: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What a table calls it."""
+        return f"{self.name}, {self.variant}" if self.variant else self.name
+
+
+class Result(NamedTuple):
+    """What `run_benchmark` found.
+
+    data: what was scored: path, game, counts of frames and boxes.
+    config: with which settings.
+    sets: names of the groups that are sets; groups: names of all that have a box.
+    rows: in the order of the tables.
+    notes: what a reader must know.
+    """
+
+    data: dict[str, Any]
+    config: QualityConfig
+    sets: tuple[str, ...]
+    groups: tuple[str, ...]
+    rows: list[Row]
+    notes: list[str]
+
+
+def run_benchmark(
+    footage: Footage,
+    runs: Iterable[str | Path] = (),
+    keypoint_files: Iterable[str | Path] = (),
+    config: QualityConfig | None = None,
+    progress: bool = False,
+) -> Result:
+    """Scores runs and files of centres on the footage, with controls and baselines.
+
+    Args:
+      footage: frames and boxes.
+      runs: run folders.
+      keypoint_files: .npz files with `centers`, see `CandidateMaker.from_file`.
+      progress: show a progress bar on stderr.
+
+    Raises:
+      UserError: a run or file that does not fit the footage, one given twice, or none at all; no
+        object is drawn in the scored frames.
+    """
+    config = config or QualityConfig()
+    files, folders = ([Path(path) for path in paths] for paths in (keypoint_files, runs))
+    names = _names(files + folders)
+    maker, judge = CandidateMaker(footage, config), _Judge(footage, config)
+    candidates = [maker.from_file(path, names[path]) for path in files]
+    opened = [maker.open_run(path) for path in folders]  # all mistakes before the first minute
+    for folder in tqdm(opened, desc="runs", unit=" runs", disable=not progress):
+        candidates += maker.from_run(folder, names[folder.path])
+    models = [candidate for candidate in candidates if not candidate.variant]
+    candidates += [maker.shuffled(candidate) for candidate in models]
+    rows = []
+    for variant in dict.fromkeys(candidate.variant for candidate in candidates):
+        part = [candidate for candidate in candidates if candidate.variant == variant]
+        rows += judge.with_means([(c, judge.row(c, maker)) for c in part])
+    rows += [judge.row(candidate, maker) for candidate in maker.baselines(models)]
+    counts = judge.truth.num_boxes
+    groups = tuple(name for name in counts if counts[name])
+    sets = tuple(name for name in judge.truth.sets if name in groups)
+    return Result(judge.describe(), config, sets, groups, rows, judge.notes(models))
+
+
+def _names(paths: list[Path]) -> dict[Path, str]:
+    """What each run or file is called: its last name, or its path where a row has that name."""
+    if not paths:
+        raise UserError("nothing to score: give --runs or --keypoints_npz")
+    for path, other in itertools.combinations(paths, 2):
+        if path.resolve() == other.resolve():
+            raise UserError(f"{other} is given twice")
+    short = [path.stem if path.suffix == ".npz" else path.resolve().name for path in paths]
+    taken = [*short, *BASELINES]
+    return {p: s if taken.count(s) == 1 else str(p) for p, s in zip(paths, short, strict=True)}
+
+
+class _Judge:
+    """Turns candidates into rows."""
+
+    def __init__(self, footage: Footage, config: QualityConfig):
+        fit, score = footage.fit, footage.score
+        self._footage, self._config = footage, config
+        self._episodes = footage.episodes[score.start : score.stop]
+        self._fit_boxes = footage.boxes(fit[: config.probe_frames])
+        self._held_out = ~np.isin(self._episodes, footage.episodes[fit.start : fit.stop])
+        self.truth = GroundTruth(footage.boxes(score), self._episodes, footage.game, config)
+        if not any(self.truth.num_boxes.values()):
+            raise UserError(f"{footage.path}: no object that counts is drawn in the scored frames")
+
+    def row(self, candidate: Candidate, maker: CandidateMaker) -> Row:
+        probing = None
+        if candidate.fit is not None:
+            probing = Probing(candidate.fit, self._fit_boxes, self._held_out)
+        scores = self.truth.scores(candidate.score, probing)
+        if candidate.spec.noise != "none":
+            bars = maker.bars(candidate.spec, maker.score)
+            share, chance = metrics.on_bars(candidate.score, bars, candidate.spec.size)
+            scores["bars"] = {"share": share, "chance": chance}
+        about = {"noise": candidate.spec.noise} | candidate.about
+        shared = (candidate.name, candidate.variant, candidate.kind, candidate.family)
+        return Row(*shared, candidate.num_keypoints, scores, None, about)
+
+    def with_means(self, pairs: list[tuple[Candidate, Row]]) -> list[Row]:
+        """The rows, each family's mean behind its last member."""
+        rows = []
+        for index, (_, row) in enumerate(pairs):
+            rows.append(row)
+            family = [pair for pair in pairs if row.family and pair[1].family == row.family]
+            last = not any(later.family == row.family for _, later in pairs[index + 1 :])
+            if last and len(family) > 1:
+                rng = np.random.default_rng(self._config.quality_seed)
+                rows.append(_mean_row(family, rng))
+        return rows
+
+    def describe(self) -> dict[str, Any]:
+        footage, known = self._footage, GAMES.get(self._footage.game)
+        return {
+            "path": str(footage.path),
+            "game": footage.game,
+            "content_hash": footage.content_hash,
+            "reliability": known.reliability if known else "unknown",
+            "visible_only": footage.objects.visible is not None,
+            "first_row": footage.score.start,
+            "frames": len(self._episodes),
+            "episodes": len(np.unique(self._episodes)),
+            "probe_held_out_frames": int(self._held_out.sum()),
+            "boxes": self.truth.num_boxes,
+        }
+
+    def notes(self, models: list[Candidate]) -> list[str]:
+        game, notes = self._footage.game, list(self._footage.notes)
+        if game not in GAMES:
+            notes.append(f"no sets of objects are known for {game!r} (--game): all are one set")
+        elif unknown := sorted(set(self._footage.objects.categories) - set(GAMES[game].categories)):
+            notes.append(f"not scored, no category of {game} has the name: {', '.join(unknown)}")
+        warning = reliability_warning(game)
+        notes += [warning] if warning else []
+        for model in models:
+            if model.kind == "keypoints" and model.score.min() >= 0:
+                notes.append(f"{model.name}: no centre is below 0; are they in [0, 1]?")
+            if model.about.get("finished") is False:
+                step = model.about["step"]
+                notes.append(f"{model.name}: not trained to its end (it stands at step {step})")
+            hash_of_training = model.about.get("frames", {}).get("content_hash")
+            if hash_of_training and hash_of_training == self._footage.content_hash:
+                notes.append(
+                    f"{model.name}: was trained on the training split of {self._footage.path}, on "
+                    "which the probe is fitted; a store with a --seed of its own avoids that"
+                )
+        if not self._held_out.any():
+            notes.append("no probe: every scored episode has frames that it would be fitted on")
+        return notes
+
+
+def _mean_row(family: list[tuple[Candidate, Row]], rng: np.random.Generator) -> Row:
+    first = family[0][1]
+    scores, interval = seeds.summarise([row.scores for _, row in family])
+    if not first.variant:
+        scores["stability"] = seeds.stability([candidate.score for candidate, _ in family], rng)
+    names = [row.name for _, row in family]
+    about = {"noise": first.about["noise"], "members": names}
+    return first._replace(
+        name=seeds.common_name(names), kind="seeds", scores=scores, interval=interval, about=about
+    )

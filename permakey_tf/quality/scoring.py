@@ -1,0 +1,346 @@
+"""Keypoints scored against ground-truth boxes: all measures of docs/quality.md.
+
+  from permakey_tf.quality.scoring import evaluate_keypoints
+
+  scores = evaluate_keypoints(centers, objects, episodes, game="mspacman")
+  scores["characters"]["recall"][4]      # at 4 pixels
+  scores["Ghost"]["tracking_recall"][25]  # over windows of 25 frames
+
+Needs numpy and scipy only, so that anyone's keypoints can be scored without TensorFlow.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from permakey_tf.configs.frames import canonical_game
+from permakey_tf.configs.quality import QualityConfig
+from permakey_tf.errors import UserError
+from permakey_tf.objects.boxes import Objects
+from permakey_tf.objects.categories import GAMES, GameObjects
+from permakey_tf.objects.tracks import link_boxes
+from permakey_tf.quality import measures as metrics
+
+# {group: {measure: value, or {distance or length of a window: value}}}; NaN: not defined.
+Scores = dict[str, dict[str, float | dict[int, float]]]
+
+_FARTHEST = 2.0  # of a coordinate: models may point beyond the frame, but pixels are far larger
+
+
+class Probing(NamedTuple):
+    """What the probe is fitted on, and which of the scored frames it is scored on.
+
+    centers: float [F, K, 2]; objects: the boxes of these F frames.
+    held_out: bool [N], scored frames of episodes that `centers` has no frame of.
+    """
+
+    centers: np.ndarray
+    objects: Objects
+    held_out: np.ndarray
+
+
+def evaluate_keypoints(
+    centers: np.ndarray,
+    objects: Objects,
+    episodes: np.ndarray,
+    game: str | None = None,
+    probing: Probing | None = None,
+    config: QualityConfig | None = None,
+) -> Scores:
+    """Scores keypoints against boxes; builds the objects' tracks itself.
+
+    Args:
+      centers: float [N, K, 2], (y, x) in [-1, 1], -1 at the top row and the left column.
+      objects: boxes of the N frames. Those whose `visible` is False are not counted; where it is
+        None, all are.
+      episodes: int [N], episode of every frame; frames of an episode follow one another.
+      game: for the named sets of its objects, which leave out categories that it does not know;
+        without it there is one set, "all".
+      probing: for the probe; without it there is none.
+      config: distances, windows and so on.
+
+    Returns:
+      {group: {measure: value}}; the groups are the sets, the categories, and the regions of the
+      game. Measures over distances or windows are dicts.
+
+    Raises:
+      UserError: the arrays do not fit each other.
+    """
+    ground_truth = GroundTruth(objects, episodes, game, config or QualityConfig())
+    return ground_truth.scores(centers, probing)
+
+
+class GroundTruth:
+    """Boxes prepared for scoring any number of keypoint arrays.
+
+    Attributes:
+      groups: {name: bool [M]}, which of the counted boxes are in which group; sets come first.
+      sets: names of the groups that are sets of categories.
+      num_boxes: {group: number of boxes that count}.
+    """
+
+    def __init__(
+        self, objects: Objects, episodes: np.ndarray, game: str | None, config: QualityConfig
+    ):
+        """Links the tracks, over all boxes; then drops those that are not drawn.
+
+        Raises:
+          UserError: `episodes` or the boxes are no such arrays.
+        """
+        self._config = config
+        self._episodes, objects = np.asarray(episodes), _as_arrays(objects)
+        _check_episodes(self._episodes)
+        _check_names(objects.categories, game)
+        _check_boxes(objects, len(self._episodes))
+        self._epsilons = np.arange(config.max_epsilon + 1)
+        tracks = link_boxes(objects, self._episodes, config.link_distance)
+        drawn = np.ones(len(objects.frame), bool) if objects.visible is None else objects.visible
+        number = np.where(drawn, np.cumsum(drawn) - 1, -1)  # of a box among those that are drawn
+        self._track = tracks.track[drawn]
+        previous = tracks.previous[drawn]
+        self._previous = np.where(previous >= 0, number[previous], -1)
+        self._objects = select_boxes(objects, drawn)
+        self.groups = groups_of(self._objects, game)
+        self.sets = tuple(set_categories(self._objects, game))
+        self.num_boxes = {name: int(mask.sum()) for name, mask in self.groups.items()}
+        self._windowed: dict[tuple[str, int], metrics.WindowedTracks] = {}
+
+    @property
+    def num_frames(self) -> int:
+        return len(self._episodes)
+
+    def scores(self, centers: np.ndarray, probing: Probing | None = None) -> Scores:
+        """Scores centres [N, K, 2]. Raises UserError where they do not fit the frames."""
+        centers = check_centers(centers, self.num_frames)
+        distances, to_middle = metrics.box_distances(
+            centers, self._objects.frame, self._objects.xywh
+        )
+        result = {}
+        for name, mask in self.groups.items():
+            result[name] = self._group(name, distances[:, mask], to_middle[:, mask])
+        if probing is not None:
+            for name, scores in self._probe(centers, probing).items():
+                result[name] |= scores
+        return result
+
+    def _group(self, name: str, distances: np.ndarray, to_middle: np.ndarray) -> dict:
+        config, mask = self._config, self.groups[name]
+        frame, epsilon = self._objects.frame[mask], config.epsilon
+        nearest = metrics.nearest_box(distances, frame, self.num_frames)
+        to_keypoint = distances.min(0)
+        recall = metrics.share_within(to_keypoint, self._epsilons)
+        precision = metrics.share_within(nearest, self._epsilons)
+        keypoint = np.full(len(mask), -1)
+        keypoint[mask] = metrics.keypoint_of_box(distances, to_middle, epsilon)
+        # Links between two boxes that both are in the group.
+        previous = np.where(mask & mask[self._previous], self._previous, -1)
+        same, same_of_found = metrics.consistency(keypoint, previous)
+        over_windows = {
+            length: metrics.tracking(self._windows(name, length), distances, epsilon)
+            for length in config.windows
+        }
+        curves = {
+            "recall": recall,
+            "precision": precision,
+            "f1": metrics.harmonic_mean(precision, recall),
+        }
+        epsilons = self._epsilons.tolist()
+        return {
+            "boxes": self.num_boxes[name],
+            **{key: dict(zip(epsilons, c.tolist(), strict=True)) for key, c in curves.items()},
+            "tracking_precision": {length: pair[0] for length, pair in over_windows.items()},
+            "tracking_recall": {length: pair[1] for length, pair in over_windows.items()},
+            "consistency": same,
+            "consistency_of_found": same_of_found,
+            "unassigned": metrics.unassigned(nearest, epsilon),
+            "redundancy": metrics.redundancy(to_keypoint, nearest, frame, epsilon),
+        }
+
+    def _windows(self, name: str, length: int) -> metrics.WindowedTracks:
+        """The group's tracks in windows, made once for all keypoints that are scored."""
+        if (name, length) not in self._windowed:
+            mask = self.groups[name]
+            frame, track = self._objects.frame[mask], self._track[mask]
+            parts = metrics.WindowedTracks(frame, track, self._episodes, length)
+            self._windowed[name, length] = parts
+        return self._windowed[name, length]
+
+    def _probe(self, centers: np.ndarray, probing: Probing) -> Scores:
+        """The probe's scores for every category with at most one drawn object in every frame."""
+        probing = _checked_probing(probing, centers)
+        fit_objects = probing.objects
+        if fit_objects.visible is not None:
+            fit_objects = select_boxes(fit_objects, fit_objects.visible)
+        result = {}
+        for name in self._objects.categories:
+            fit_frame, fit_targets = _positions(fit_objects, name)
+            frame, targets = _positions(self._objects, name)
+            unique = all((np.diff(f) > 0).all() for f in (fit_frame, frame))
+            held_out = probing.held_out[frame]
+            if name in self.groups and unique and len(fit_frame) and held_out.any():
+                r2, error = metrics.probe(
+                    probing.centers[fit_frame],
+                    fit_targets,
+                    centers[frame[held_out]],
+                    targets[held_out],
+                    self._config.ridge,
+                )
+                result[name] = {"probe_r2": r2, "probe_error": error}
+        return result
+
+
+# --------------------------------------------------------------------------------- boxes and groups
+
+
+def select_boxes(objects: Objects, chosen: np.ndarray) -> Objects:
+    """Some of the boxes: `chosen` is bool [M] or indices."""
+    columns = ("frame", "category", "xywh", "visible")
+    values = {name: getattr(objects, name) for name in columns}
+    return objects._replace(
+        **{name: None if value is None else value[chosen] for name, value in values.items()}
+    )
+
+
+def select_frames(objects: Objects, rows: range) -> Objects:
+    """The boxes of consecutive frames, which are numbered from 0 in the result."""
+    first, last = np.searchsorted(objects.frame, (rows.start, rows.stop))
+    chosen = select_boxes(objects, np.arange(first, last))
+    return chosen._replace(frame=chosen.frame - rows.start)
+
+
+def _known(game: str | None) -> GameObjects | None:
+    return GAMES.get(canonical_game(game)) if game else None
+
+
+def set_categories(objects: Objects, game: str | None) -> dict[str, tuple[str, ...]]:
+    """{set: categories} of a game; without a game, or where none is known of it, "all" alone."""
+    known = _known(game)
+    return known.sets if known else {"all": objects.categories}
+
+
+def groups_of(objects: Objects, game: str | None) -> dict[str, np.ndarray]:
+    """{group: bool [M]}: sets, then regions and categories that occur.
+
+    Categories whose boxes cannot be trusted are in no group.
+    """
+    sets = set_categories(objects, game)
+    of_category = {
+        name: objects.category == number for number, name in enumerate(objects.categories)
+    }
+    none = np.zeros(len(objects.frame), bool)
+    groups = {
+        name: np.logical_or.reduce([none, *(of_category.get(c, none) for c in categories)])
+        for name, categories in sets.items()
+    }
+    known = _known(game)
+    order = known.measured if known else objects.categories
+    for name in order:
+        if of_category.get(name, none).any():
+            groups[name] = of_category[name]
+        for region, (category, rectangle) in (known.regions if known else {}).items():
+            if category == name and name in groups:
+                groups[region] = of_category[name] & _outside(objects.xywh, rectangle)
+    return groups
+
+
+def _outside(xywh: np.ndarray, rectangle: tuple[int, int, int, int]) -> np.ndarray:
+    """bool [M]: boxes whose middle is not in the rectangle (left, top, right, bottom)."""
+    x, y = xywh[:, 0] + xywh[:, 2] / 2, xywh[:, 1] + xywh[:, 3] / 2
+    left, top, right, bottom = rectangle
+    return ~((left <= x) & (x <= right) & (top <= y) & (y <= bottom))
+
+
+def _positions(objects: Objects, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Frames and middles (y, x), in pixels, of the boxes of one category."""
+    if name not in objects.categories:
+        return np.zeros(0, int), np.zeros((0, 2))
+    boxes = select_boxes(objects, objects.category == objects.categories.index(name))
+    x, y, w, h = boxes.xywh.astype(float).T
+    return boxes.frame, np.stack([y + h / 2, x + w / 2], -1)
+
+
+def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
+    """`centers` as float64. Raises UserError where it is not float [num_frames, K, 2], finite, in
+    (or not far beyond) [-1, 1]."""
+    centers = np.asarray(centers)
+    if centers.dtype.kind != "f" or centers.ndim != 3 or centers.shape[2] != 2:
+        raise UserError(
+            f"centres must be floating-point [N, K, 2], not {centers.dtype} {list(centers.shape)}"
+        )
+    if len(centers) != num_frames or not centers.shape[1]:
+        raise UserError(
+            f"centres [N, K, 2] are needed for {num_frames} frames, not {list(centers.shape)}"
+        )
+    if not np.isfinite(centers).all():
+        raise UserError("centres must be finite numbers")
+    if (farthest := np.abs(centers).max(initial=0)) > _FARTHEST:
+        raise UserError(
+            f"centres must be (y, x) in [-1, 1], not up to {farthest:g}; were they pixels? Row r "
+            f"of {metrics.HEIGHT} and column c of {metrics.WIDTH} are "
+            f"(2 r / {metrics.HEIGHT - 1} - 1, 2 c / {metrics.WIDTH - 1} - 1)"
+        )
+    return centers.astype(np.float64)
+
+
+def _as_arrays(objects: Objects) -> Objects:
+    arrays = (objects.frame, objects.category, objects.xywh, objects.visible)
+    frame, category, xywh, visible = (None if a is None else np.asarray(a) for a in arrays)
+    return Objects(frame, category, xywh, tuple(objects.categories), visible)
+
+
+def _check_episodes(episodes: np.ndarray) -> None:
+    if episodes.ndim != 1 or episodes.dtype.kind not in "iu" or not len(episodes):
+        hint = "; np.cumsum makes them of marks of starts" if episodes.dtype == bool else ""
+        raise UserError(
+            f"episodes must be whole numbers [N], not {episodes.dtype} {list(episodes.shape)}{hint}"
+        )
+
+
+def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
+    fit, held_out = np.asarray(probing.centers), np.asarray(probing.held_out)
+    objects = _as_arrays(probing.objects)
+    if fit.ndim != 3 or fit.shape[1:] != centers.shape[1:]:
+        raise UserError(
+            f"the probe's centres must be [F, {centers.shape[1]}, 2], not {list(fit.shape)}"
+        )
+    if held_out.dtype != bool or held_out.shape != (len(centers),):
+        raise UserError(
+            f"the probe's held_out must be bool [{len(centers)}], not {held_out.dtype} "
+            f"{list(held_out.shape)}"
+        )
+    _check_boxes(objects, len(fit))
+    return Probing(fit, objects, held_out)
+
+
+def _check_names(names: tuple[str, ...], game: str | None) -> None:
+    known = _known(game)
+    if known and names and not set(names) & set(known.categories):
+        raise UserError(
+            f"none of the boxes' categories {', '.join(names)} is one of {canonical_game(game)}'s: "
+            f"{', '.join(known.categories)}; name them so, or leave the game out"
+        )
+    if not known and "all" in names:
+        raise UserError("a category must not be called 'all', which is the set of all")
+
+
+def _check_boxes(objects: Objects, num_frames: int) -> None:
+    frame, category, xywh, names, visible = objects
+    count, kinds = len(frame), {"frame": frame, "category": category, "xywh": xywh}
+    for name, array in kinds.items():
+        shape = (count, 4) if name == "xywh" else (count,)
+        if array.shape != shape or array.dtype.kind not in "iu":
+            raise UserError(
+                f"the boxes' {name} must be whole numbers {list(shape)}, not {array.dtype} "
+                f"{list(array.shape)}"
+            )
+    if visible is not None and (visible.shape != (count,) or visible.dtype != bool):
+        raise UserError(
+            f"the boxes' visible must be bool [{count}], not {visible.dtype} {list(visible.shape)}"
+        )
+    if not count:
+        return
+    steps = np.diff(frame.astype(np.int64))
+    if frame[0] < 0 or frame[-1] >= num_frames or (steps < 0).any():
+        raise UserError(f"boxes must be ordered by frame, from 0 to {num_frames - 1}")
+    if category.min() < 0 or category.max() >= len(names):
+        raise UserError(f"the boxes' category must be from 0 to {len(names) - 1}: {names}")

@@ -1,0 +1,84 @@
+"""Several training seeds together: means, intervals, and how alike their keypoints are."""
+
+import itertools
+import math
+import re
+
+import numpy as np
+from scipy.special import stdtrit
+
+from permakey_tf.quality.measures import matched_distance
+
+CONFIDENCE = 0.95
+_JOINTS = "_-.=,/ "  # between the words of a folder's name
+
+
+def mean_and_interval(values: list[float]) -> tuple[float, tuple[float, float]]:
+    """Mean over seeds, and Student's 95 % interval of it.
+
+    With the three to five seeds that trainings allow, a bootstrap over them would be too narrow;
+    Student's interval is exact for normally distributed values. NaNs are left out; the interval is
+    NaN where fewer than two values remain.
+    """
+    values = [value for value in values if not math.isnan(value)]
+    mean = float(np.mean(values)) if values else math.nan
+    if len(values) < 2:
+        return mean, (math.nan, math.nan)
+    quantile = stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)
+    half = float(quantile * np.std(values, ddof=1) / len(values) ** 0.5)
+    return mean, (mean - half, mean + half)
+
+
+def summarise(trees: list) -> tuple:
+    """`mean_and_interval` of nested dicts, value by value; keys that not all have are left out.
+
+    Returns:
+      Two dicts of the same shape: means, and (low, high).
+    """
+    if not isinstance(trees[0], dict):
+        return mean_and_interval(trees)
+    keys = [key for key in trees[0] if all(key in tree for tree in trees)]
+    pairs = {key: summarise([tree[key] for tree in trees]) for key in keys}
+    means, intervals = ({key: pair[part] for key, pair in pairs.items()} for part in (0, 1))
+    return means, intervals
+
+
+def stability(centers: list[np.ndarray], rng: np.random.Generator) -> dict[str, float]:
+    """How far apart the keypoints of models from different seeds are, in pixels.
+
+    Args:
+      centers: float [N, K, 2] of each model, in the same frames.
+
+    Returns:
+      Means over all pairs of models: `distance` with keypoints matched anew in every frame;
+      `distance_fixed` with one matching for all frames; `distance_shuffled` like the first with
+      one model's frames shuffled, which is what would be left without tracking anything.
+    """
+    pairs = list(itertools.combinations(centers, 2))
+    by_frame, fixed = np.mean([matched_distance(one, two) for one, two in pairs], axis=0)
+    shuffled = [matched_distance(one, rng.permutation(two))[0] for one, two in pairs]
+    return {
+        "distance": float(by_frame),
+        "distance_fixed": float(fixed),
+        "distance_shuffled": float(np.mean(shuffled)),
+    }
+
+
+def common_name(names: list[str]) -> str:
+    """What all names begin and end with: run_seed0 and run_seed1 give "run (2 seeds)".
+
+    They are compared by whole numbers and single other characters: run_seed10 and run_seed11 have
+    no "1" in common, and the 12 of sigma-0.12 and sigma-0.12_seed1 stays whole.
+    """
+    parts = [re.findall(r"\d+|\D", name) for name in names]
+    start = _common_start(parts)
+    end = _common_start([part[len(start) :][::-1] for part in parts])[::-1]
+    before = "".join(start).rstrip(_JOINTS).removesuffix("seed").rstrip(_JOINTS)
+    after = "".join(end).strip(_JOINTS)
+    whole = "_".join(filter(None, (before, after)))
+    return f"{whole or 'runs'} ({len(names)} seeds)"
+
+
+def _common_start(parts: list[list[str]]) -> list[str]:
+    columns = zip(*parts, strict=False)
+    return [column[0] for column in itertools.takewhile(lambda c: len(set(c)) == 1, columns)]

@@ -1,0 +1,253 @@
+"""The benchmark's results as tables (terminal, Markdown), CSV and JSON."""
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from permakey_tf.quality.benchmark import Result, Row
+
+FORMAT = "permakey-quality"
+FORMAT_VERSION = 1
+
+
+class Column(NamedTuple):
+    """One measure: which group's, its name in the scores, at which distance or window length."""
+
+    title: str
+    group: str
+    measure: str
+    at: int | None = None
+
+    def find(self, tree: dict | None):
+        """The value in scores or intervals; None where it is missing."""
+        value = (tree or {}).get(self.group, {}).get(self.measure)
+        return value.get(self.at) if isinstance(value, dict) else value
+
+
+class Table(NamedTuple):
+    """Cells of text; the first column names the row."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def tables(result: Result) -> list[Table]:
+    """Everything: the sets, recall by category, tracking, the probe, bars, seeds."""
+    made = [_set_table(result, name) for name in result.sets]
+    made.append(_category_table(result))
+    made += [
+        _table(result, f"tracking of {name}: recall (r) and precision (p)", _windows(result, name))
+        for name in result.sets
+    ]
+    probed = _probed(result)
+    if probed:
+        made.append(_table(result, "probe: R2 and error in pixels", probed))
+    return made + _bars_and_stability(result)
+
+
+def summary(result: Result) -> list[Table]:
+    """What the terminal shows: the first set, recall by category, bars, seeds."""
+    first = _set_table(result, result.sets[0])
+    return [first, _category_table(result), *_bars_and_stability(result)]
+
+
+def _set_table(result: Result, name: str) -> Table:
+    return _table(result, f"{name}, {_near(result)}", _of_set(result, name))
+
+
+def _category_table(result: Result) -> Table:
+    columns = _by_category(result, "recall")
+    return _table(result, f"recall by category, {_near(result)}", columns)
+
+
+def _near(result: Result) -> str:
+    return f"within {result.config.epsilon} pixels"
+
+
+def _bars_and_stability(result: Result) -> list[Table]:
+    """Tables of what only some rows have; left out where none has it."""
+    bars = [Column(title, "bars", title) for title in ("share", "chance")]
+    stability = [
+        Column(title, "stability", measure)
+        for title, measure in (
+            ("matched in every frame", "distance"),
+            ("matched once", "distance_fixed"),
+            ("one model's frames shuffled", "distance_shuffled"),
+        )
+    ]
+    made = []
+    for title, columns in (
+        ("share of keypoints on the bars", bars),
+        ("distance between the keypoints of two seeds, pixels", stability),
+    ):
+        rows = [row for row in result.rows if columns[0].find(row.scores) is not None]
+        if rows:
+            made.append(_table(result, title, columns, rows))
+    return made
+
+
+def _of_set(result: Result, name: str) -> list[Column]:
+    epsilon, windows = result.config.epsilon, result.config.windows
+    columns = [Column(m, name, m, epsilon) for m in ("recall", "precision")]
+    columns.append(Column("F1", name, "f1", epsilon))
+    longer = [length for length in windows if length > 1][:1] or list(windows[:1])
+    columns += [Column(f"tracked {n}", name, "tracking_recall", n) for n in longer]
+    columns += [
+        Column("TOP", name, "consistency"),
+        Column("same index", name, "consistency_of_found"),
+        Column("UAK", name, "unassigned"),
+        Column("redundant", name, "redundancy"),
+    ]
+    return columns
+
+
+def _by_category(result: Result, measure: str) -> list[Column]:
+    names = [name for name in result.groups if name not in result.sets]
+    return [Column(name, name, measure, result.config.epsilon) for name in names]
+
+
+def _windows(result: Result, name: str) -> list[Column]:
+    return [
+        Column(f"{length} {short}", name, f"tracking_{measure}", length)
+        for length in result.config.windows
+        for measure, short in (("recall", "r"), ("precision", "p"))
+    ]
+
+
+def _probed(result: Result) -> list[Column]:
+    names = [
+        name for name in result.groups if any("probe_r2" in r.scores[name] for r in result.rows)
+    ]
+    return [
+        Column(f"{name} {title}", name, measure)
+        for name in names
+        for measure, title in (("probe_r2", "R2"), ("probe_error", "error"))
+    ]
+
+
+def _table(result: Result, title: str, columns: list[Column], rows=None) -> Table:
+    cells = [
+        [row.label, str(row.num_keypoints), *(_cell(row, column) for column in columns)]
+        for row in (result.rows if rows is None else rows)
+    ]
+    return Table(title, ["", "K", *(column.title for column in columns)], cells)
+
+
+def _cell(row: Row, column: Column) -> str:
+    value, interval = column.find(row.scores), column.find(row.interval)
+    if value is None or math.isnan(value):
+        return "-"
+    if interval is None or math.isnan(interval[0]):
+        return _rounded(value)
+    return f"{_rounded(value)} [{_rounded(interval[0])}, {_rounded(interval[1])}]"
+
+
+def _rounded(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # + 0.0 makes 0 of -0
+
+
+# ------------------------------------------------------------------------------------------- texts
+
+
+def as_text(table: Table) -> str:
+    """Aligned columns under a title."""
+    lines = [table.header, *table.rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(table.header))]
+    aligned = [
+        "  ".join(
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([table.title, *("  " + line for line in aligned)]) + "\n"
+
+
+def as_markdown(result: Result) -> str:
+    """All tables, with what was scored above them."""
+    data = result.data
+    counted = "drawn objects" if data["visible_only"] else "objects, drawn or not"
+    lines = [
+        f"# Keypoint quality: {data['game']}",
+        "",
+        f"{data['frames']:,} frames of {data['episodes']} episodes; counted are {counted}: "
+        + ", ".join(f"{data['boxes'][g]:,} {g}" for g in result.groups if g not in result.sets)
+        + ".",
+        "Definitions: docs/quality.md. In brackets: 95 % intervals over training seeds.",
+        "",
+        *(f"Note: {note}.\n" for note in result.notes),
+    ]
+    for table in tables(result):
+        lines += [f"## {table.title}", "", _line(table.header)]
+        lines += [_line(["---", *["---:"] * (len(table.header) - 1)])]
+        lines += [_line(row) for row in table.rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def as_csv(result: Result) -> str:
+    """One line per value: row, variant, kind, keypoints, group, measure, at, value, low, high."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = "row variant kind num_keypoints group measure at value low high"
+    writer.writerow(names.split())
+    for row in result.rows:
+        fixed = [row.name, row.variant, row.kind, row.num_keypoints]
+        for group, measures in row.scores.items():
+            for measure, values in measures.items():
+                for at in values if isinstance(values, dict) else (None,):
+                    column = Column("", group, measure, at)
+                    bounds = column.find(row.interval) or (None, None)
+                    cells = (column.find(row.scores), *bounds)
+                    place = "" if at is None else at
+                    writer.writerow([*fixed, group, measure, place, *map(_number, cells)])
+    return text.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.6g}"
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """JSON-compatible; what is not defined is null."""
+    rows = [
+        {
+            "name": row.name,
+            "variant": row.variant,
+            "kind": row.kind,
+            "num_keypoints": row.num_keypoints,
+            "about": row.about,
+            "scores": row.scores,
+            "interval": row.interval,
+        }
+        for row in result.rows
+    ]
+    return _without_nan(
+        {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "data": result.data,
+            "settings": dataclasses.asdict(result.config),
+            "sets": result.sets,
+            "groups": result.groups,
+            "notes": result.notes,
+            "rows": rows,
+        }
+    )
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        convert: Callable = _without_nan
+        return {str(key): convert(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,1 @@
+"""Run folders: settings, checkpoints, progress and metrics of a training."""

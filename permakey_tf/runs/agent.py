@@ -1,0 +1,137 @@
+"""The folder of an agent's run."""
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.configs.base import flatten
+from permakey_tf.configs.frames import canonical_game
+from permakey_tf.configs.keypoints import KeypointConfig
+from permakey_tf.errors import UserError
+from permakey_tf.runs.folder import Folder
+from permakey_tf.runs.keypoints import RunFolder, _naming
+from permakey_tf.system import files, schema
+from permakey_tf.system.seeds import seed_sets
+
+
+class AgentFolder(Folder):
+    """The folder of an agent's run. It has a copy of the keypoint run that it sees with.
+
+    Args:
+      path: the folder.
+      config: the agent's settings.
+      keypoints: the keypoint run.
+    """
+
+    kind = "agent"
+
+    def __init__(self, path: Path, config: AgentConfig, keypoints: RunFolder):
+        vision = {"settings": keypoints.config.to_dict(), "weights": _hash(keypoints)}
+        seeds = seed_sets(config.learning.seed)
+        super().__init__(path, {"settings": config.to_dict(), "seeds": seeds, "keypoints": vision})
+        self.config, self.keypoints = config, keypoints
+
+    @property
+    def replay(self) -> Path:
+        """Folder of the replay's files."""
+        return self.path / "replay"
+
+    @classmethod
+    def open(cls, path) -> "AgentFolder":
+        """Opens an existing run folder.
+
+        Raises:
+          UserError: `path` is none, or its keypoints are not those that the agent was trained on.
+        """
+        config, _ = cls._parse(cls.read(path), path)
+        folder = cls(path, config, RunFolder.open(Path(path) / "keypoints"))
+        folder._check_keypoints()
+        return folder
+
+    @staticmethod
+    def _parse(content, path) -> tuple[AgentConfig, str]:
+        """Settings, and the hash of the keypoint run's weights."""
+        with _naming(path):
+            keypoints = schema.parse(dict[str, Any], content["keypoints"], "keypoints")
+            weights = schema.parse(str, keypoints["weights"], "keypoints.weights")
+            return AgentConfig.from_dict(content["settings"]), weights
+
+    @classmethod
+    @contextlib.contextmanager
+    def held(cls, path, config: AgentConfig, keypoints: RunFolder):
+        """Makes the folder with a copy of the keypoints, or resumes it; locked in the block.
+
+        Yields:
+          The AgentFolder, whose keypoints are its own copy.
+
+        Raises:
+          UserError: other settings (named) or another keypoint run, a folder of something else, or
+            one in which another process works. Nothing was written then.
+        """
+        folder = cls(path, config, keypoints)
+        with folder._held(folder._flat):
+            folder._copy_keypoints()
+            resumed = cls(path, config, RunFolder.open(folder.path / "keypoints"))
+            if folder.has_checkpoint:
+                resumed._check_keypoints()
+            elif resumed.content != folder.content:
+                raise UserError(
+                    f"{keypoints.path} has changed while it was copied: is it still being trained? "
+                    "Start again when it is done"
+                )
+            yield resumed
+
+    @classmethod
+    def create_or_resume(cls, path, config: AgentConfig, keypoints: RunFolder) -> "AgentFolder":
+        """As `held`, but for a folder that no other process can be using: not locked any more."""
+        with cls.held(path, config, keypoints) as folder:
+            return folder
+
+    def _flat(self, content):
+        config, weights = self._parse(content, self.path)
+        game = canonical_game(config.environment.game)
+        return {**flatten(config), "game": game, "keypoint run": weights}
+
+    def _copy_keypoints(self):
+        """Copies what is used of the keypoint run; what an agent was trained on stays."""
+        for source in (self.keypoints.path / "config.json", self.keypoints.best_checkpoint):
+            target = self.path / "keypoints" / source.relative_to(self.keypoints.path)
+            if not (self.has_checkpoint and target.exists()):
+                content = source.read_bytes()
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with files.replaced(target) as file:
+                    file.write(content)
+
+    def _check_keypoints(self):
+        """Compares the run's copy of the keypoints with what its config.json says of them."""
+        with _naming(self.path):
+            then = self.read(self.path)["keypoints"]
+            settings = KeypointConfig.from_dict(then["settings"])
+        if then["weights"] != self.content["keypoints"]["weights"]:
+            changed = self.keypoints.best_checkpoint
+        elif settings != self.keypoints.config:
+            changed = self.keypoints.path / "config.json"
+        else:
+            return
+        raise UserError(
+            f"{changed} is not the one that this agent was trained on (see {self.path}/config.json)"
+            ": copy that one back from the keypoint run, or train the agent anew"
+        )
+
+    @property
+    def _remedy(self) -> str:
+        return (
+            f"resume with the same ones (the run's own copy of the keypoints is "
+            f"--keypoints={self.path / 'keypoints'}) or choose another --logdir"
+        )
+
+
+def _hash(keypoints: RunFolder) -> str:
+    try:
+        return hashlib.sha256(keypoints.best_checkpoint.read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{keypoints.best_checkpoint}: no such checkpoint; train the keypoints first"
+        ) from error

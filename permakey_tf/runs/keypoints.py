@@ -1,0 +1,172 @@
+"""The folder of a keypoint run."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+from permakey_tf.configs.base import flatten
+from permakey_tf.configs.frames import MAX_SIDE, canonical_game
+from permakey_tf.configs.keypoints import KeypointConfig
+from permakey_tf.data.store import FrameStore
+from permakey_tf.errors import UserError
+from permakey_tf.runs import checkpoint
+from permakey_tf.runs.folder import Folder
+from permakey_tf.system import schema
+from permakey_tf.types import EnvironmentRecord
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameSpec:
+    """The frames that a model was trained on: game, size S, channels, hash of the store.
+
+    environment: which one was played. None where frames were not played, and in runs of earlier
+      versions.
+    keep_aspect: whether frames were padded to a square, see `prepare_frame`.
+    """
+
+    game: str
+    image_size: int
+    channels: int
+    content_hash: str
+    environment: EnvironmentRecord | None = None
+    keep_aspect: bool = False
+
+    def __post_init__(self):
+        if self.environment is not None:
+            schema.parse(EnvironmentRecord, self.environment, "environment")
+        # Runs of earlier versions were made on stores whose game was a Gym id.
+        object.__setattr__(self, "game", canonical_game(self.game))
+        for name, high in (("image_size", MAX_SIDE), ("channels", 3)):
+            if not 1 <= getattr(self, name) <= high:
+                raise UserError(f"{name}={getattr(self, name)} is out of range: 1 to {high}")
+
+    @classmethod
+    def of(cls, store: FrameStore) -> "FrameSpec":
+        """Describes a frame store."""
+        return cls(
+            store.game,
+            store.image_size,
+            store.channels,
+            store.content_hash,
+            store.manifest.get("environment"),
+            store.keep_aspect,
+        )
+
+
+def build_model(config: KeypointConfig, frames: FrameSpec):
+    """An untrained model of the configured method, its variables made from the seed."""
+    # Imported here: the run folder can be checked before TensorFlow is loaded.
+    import keras
+
+    keras.utils.set_random_seed(config.training.seed)
+    return _make_model(config, frames)
+
+
+def _make_model(config: KeypointConfig, frames: FrameSpec):
+    from permakey_tf.models.permakey import PermaKey
+    from permakey_tf.models.transporter import Transporter
+
+    methods = {"permakey": PermaKey, "transporter": Transporter}
+    return methods[config.method](config, frames.image_size, frames.channels)
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Names the config.json in what is wrong with its content."""
+    file = Path(path) / "config.json"
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file} is damaged: {error!r}") from error
+    except UserError as error:
+        raise UserError(
+            f"{file} does not fit this version of the program ({error}): train the run anew"
+        ) from error
+
+
+class RunFolder(Folder):
+    """The folder of a keypoint run. `config`, `frames`: what config.json says."""
+
+    kind = "keypoints"
+
+    def __init__(self, path: Path, config: KeypointConfig, frames: FrameSpec):
+        super().__init__(path, {"settings": config.to_dict(), "frames": dataclasses.asdict(frames)})
+        self.config, self.frames = config, frames
+
+    @classmethod
+    def open(cls, path) -> "RunFolder":
+        """Opens an existing run folder. Raises UserError where `path` is none."""
+        return cls(path, *cls._parse(cls.read(path), path))
+
+    @classmethod
+    @contextlib.contextmanager
+    def held(cls, path, config: KeypointConfig, frames: FrameSpec):
+        """Makes the folder, or resumes what was made with the same settings; locked in the block.
+
+        Yields:
+          The RunFolder.
+
+        Raises:
+          UserError: other settings or frames (named), a folder that is not a keypoint run's, or
+            one in which another process works. Nothing was written then.
+        """
+        folder = cls(path, config, frames)
+        with folder._held(folder._flat):
+            yield folder
+
+    @classmethod
+    def create_or_resume(cls, path, config: KeypointConfig, frames: FrameSpec) -> "RunFolder":
+        """As `held`, but for a folder that no other process can be using: not locked any more."""
+        with cls.held(path, config, frames) as folder:
+            return folder
+
+    def compare(self) -> None:
+        """Checks that the run on disk was made with these settings and frames; writes nothing.
+
+        Raises:
+          UserError: it was not (the differences are named), or is damaged.
+        """
+        self._compare(self._flat)
+
+    def _flat(self, content):
+        config, frames = self._parse(content, self.path)
+        spec = dataclasses.asdict(frames)
+        del spec["environment"]  # not in older runs; and equal frames have an equal hash
+        return {**flatten(config), **spec}
+
+    @staticmethod
+    def _parse(content, path) -> tuple[KeypointConfig, FrameSpec]:
+        with _naming(path):
+            config = KeypointConfig.from_dict(content["settings"])
+            return config, schema.parse(FrameSpec, content["frames"], "frames")
+
+    def load_model(self, precision: str | None = None):
+        """The model with the weights of the best checkpoint, in another precision if given.
+
+        Nobody's random numbers are seeded anew.
+        """
+        config = self.config
+        if precision:
+            training = dataclasses.replace(config.training, precision=precision)
+            config = dataclasses.replace(config, training=training)
+        model = _make_model(config, self.frames)
+        variables = checkpoint.named_variables({"model": model.variables})
+        arrays = self.load_arrays(self.best_checkpoint)
+        checkpoint.assign(variables, arrays, self.best_checkpoint)
+        return model
+
+    def load_arrays(self, path: Path) -> dict:
+        """{name: array} of a checkpoint of this run.
+
+        Raises:
+          UserError: a missing or damaged file, or weights of a network that has changed since.
+        """
+        arrays = checkpoint.load(path)
+        refine_net = self.config.transporter.refine_net
+        codes = self.config.method == "transporter" and refine_net == "code"
+        if codes and not any("/refine_net/norm/" in name for name in arrays):
+            raise UserError(
+                f"{path} is of a version of --refine_net=code without its last batch "
+                "normalisation: train the run anew in another --logdir"
+            )
+        return arrays

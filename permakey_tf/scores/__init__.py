@@ -1,0 +1,1 @@
+"""Agents scored on unseen seeds, and tables beside the papers'."""

@@ -1,0 +1,136 @@
+"""Tests trained agents on unseen seeds (ICLR app. A.2.3): the protocol's part that plays."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.configs.base import flatten
+from permakey_tf.configs.frames import canonical_game
+from permakey_tf.errors import UserError
+from permakey_tf.runs import checkpoint
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.scores.protocol import AgentSpec, Evaluation, PolicySpec, Rules, write_evaluation
+from permakey_tf.system import disk, schema
+from permakey_tf.system.files import make_folder
+from permakey_tf.training.acting import play_episodes, random_scores
+from permakey_tf.training.agent import build_player
+
+# What may differ between the policies of one evaluation: the training seeds, nothing else.
+_FREE = ("seed", "the keypoints' seed")
+
+
+def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Path) -> Evaluation:
+    """Plays the best checkpoint of every run on every test seed, and writes evaluation.json.
+
+    Args:
+      runs: run folders of agents that differ in their training seed alone.
+      seeds: test seeds; they have nothing in common with training's and validation's.
+      episodes: of every policy on every seed, played side by side.
+      path: of evaluation.json.
+
+    Raises:
+      UserError: runs that do not belong together or have no best checkpoint yet; a policy that is
+        named twice; a folder that cannot be written. All before the first game.
+    """
+    folders = [AgentFolder.open(run) for run in runs]
+    for i, folder in enumerate(folders):
+        for earlier in folders[:i]:
+            _refuse_differences(earlier, folder)
+            _refuse_the_same(earlier, folder)
+    disk.check_place(path.parent, path.name)
+    _refuse_another_kinds(path)
+    tested = [load_policy(folder) for folder in folders]
+    shape = (len(folders), len(seeds), episodes)
+    scores, lengths = np.zeros(shape), np.zeros(shape, int)
+    environment = folders[0].config.environment
+    at_random = [random_scores(environment, "test", seed, episodes) for seed in seeds]
+    with tqdm(total=len(folders) * len(seeds), desc="test", unit="seed") as bar:
+        for i, (player, _) in enumerate(tested):
+            for j, seed in enumerate(seeds):
+                played = play_episodes(
+                    player.actor, environment, player.prepare, "test", seed, episodes
+                )
+                scores[i, j], lengths[i, j] = played.scores, played.lengths
+                bar.update()
+    policies = [policy for _, policy in tested]
+    evaluation = _describe(folders[0], policies, seeds, scores, lengths, np.stack(at_random))
+    make_folder(path.parent)
+    write_evaluation(path, evaluation)
+    return evaluation
+
+
+def _refuse_another_kinds(path: Path):
+    """An earlier test of agents is replaced; the test losses of a keypoint run are not."""
+    if path.exists() and "losses" in schema.read_object(path):
+        raise UserError(f"{path} has the test losses of a keypoint run: choose another --out")
+
+
+def load_policy(folder: AgentFolder):
+    """The player with the weights of the best validation, and where they come from."""
+    weights = checkpoint.load(folder.best_checkpoint)
+    player = build_player(folder)
+    variables = checkpoint.named_variables({"online": player.actor.network.weights})
+    checkpoint.assign(variables, weights, folder.best_checkpoint)
+    progress = checkpoint.load(folder.latest_checkpoint)
+    policy = PolicySpec(
+        run=str(folder.path),
+        train_seed=folder.config.learning.seed,
+        num_steps=int(progress["progress/step"]),
+        checkpoint_step=int(progress["progress/best_step"]),
+    )
+    return player, policy
+
+
+def _settings(folder: AgentFolder) -> dict:
+    """All settings of the agent and of its keypoints."""
+    keypoints = flatten(folder.keypoints.config).items()
+    return flatten(folder.config) | {f"the keypoints' {name}": value for name, value in keypoints}
+
+
+def _refuse_differences(first: AgentFolder, other: AgentFolder):
+    then, now = _settings(first), _settings(other)
+    for name, value in then.items():
+        if now[name] != value and name not in _FREE:
+            raise UserError(
+                f"--runs: {name} is {value} in {first.path} and {now[name]} in {other.path}: only "
+                "policies that differ in their seed are tested together"
+            )
+
+
+def _refuse_the_same(first: AgentFolder, other: AgentFolder):
+    """Training is exactly repeatable: the same seed on the same keypoints is the same policy."""
+
+    def identity(folder):
+        return folder.config.learning.seed, folder.content["keypoints"]["weights"]
+
+    if identity(first) == identity(other):
+        raise UserError(
+            f"--runs: {first.path} and {other.path} are one policy (seed "
+            f"{other.config.learning.seed} on the same keypoints): name each policy once"
+        )
+
+
+def _describe(folder: AgentFolder, policies, seeds, scores, lengths, at_random) -> Evaluation:
+    config: AgentConfig = folder.config
+    keypoints = folder.keypoints.config
+    return Evaluation(
+        game=canonical_game(config.environment.game),
+        env_id=config.environment.env_id,
+        rules=Rules(*(getattr(config.environment, f.name) for f in dataclasses.fields(Rules))),
+        agent=AgentSpec(
+            keypoints=keypoints.method,
+            encoder=config.encoder.encoder,
+            num_keypoints=keypoints.pointnet.num_keypoints,
+            noise=config.environment.noise,
+            num_steps=config.learning.num_steps,
+            keypoint_steps=keypoints.training.max_steps,
+        ),
+        policies=tuple(policies),
+        seeds=tuple(seeds),
+        scores=scores,
+        lengths=lengths,
+        random_scores=at_random,
+    )

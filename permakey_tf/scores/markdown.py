@@ -1,0 +1,88 @@
+"""A table with our numbers beside the papers' as a Markdown page."""
+
+from permakey_tf.scores import protocol, published, tables
+from permakey_tf.scores.tables import Cell
+
+
+def page(table: int, filled: list[Cell]) -> str:
+    """The table as a page: our numbers beside the paper's, and what else is published."""
+    lines = [f"# Table {table}: {tables.TITLES[table]}", "", *_own_table(table, filled), ""]
+    if table == 1:
+        lines += [*_across_table(filled), ""]
+    games = list(dict.fromkeys(cell.score.game for cell in filled))
+    lines += [*_context_table(table, games), ""]
+    lines += [f"\\* {s.game}, {s.method}: {s.note}." for s in published.scores(table) if s.garbled]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _own_table(table: int, filled: list[Cell]) -> list[str]:
+    lines = [
+        f"Paper: {published.sources()['iclr2021']}. Paper and ours: mean (standard deviation) over "
+        "policies at the median test seed. IQM, with 95 % interval: over runs, all seeds. N/A: no "
+        "better than a random policy.",
+        "",
+        "| game | K | agent | paper | ours | IQM | policies | seeds | episodes | agent steps | "
+        "falls short |",
+        "|---" * 11 + "|",
+    ]
+    for cell in filled:
+        record = tables.row(table, cell)
+        own = ["not run", *[""] * 6]
+        if cell.found:
+            own = [
+                _with_std(record["score"], record["std"]),
+                _with_interval(cell.found.evaluation.aggregates.iqm, 1),
+                *(str(record[name]) for name in ("policies", "seeds", "episodes")),
+                f"{record['agent_steps']:,}",
+                record["falls_short"],
+            ]
+        cells = [record["game"], str(record["num_keypoints"]), record["agent"], str(cell.score)]
+        lines.append(f"| {' | '.join(cells + own)} |")
+    return lines
+
+
+def _across_table(filled: list[Cell]) -> list[str]:
+    lines = [
+        "Human-normalised (0 random, 1 human), all games together:",
+        "",
+        "| agent | IQM over runs and games | |",
+        "|---|---|---|",
+    ]
+    for agent, estimate in tables.across_games(filled).items():
+        found = [cell.found for cell in filled if cell.place.agent == agent and cell.found]
+        short = any(tables.shortfalls(one.evaluation) for one in found)
+        remark = "falls short of the paper's test, see above" if estimate and short else ""
+        shown = _with_interval(estimate, 3) if estimate else "not run on all games alike"
+        lines.append(f"| {agent} | {shown} | {remark} |")
+    return lines
+
+
+def _context_table(table: int, games: list[str]) -> list[str]:
+    """What is published without a counterpart of ours."""
+    ours = {paper for *_, paper in tables.AGENTS.values()}
+    others = [s for s in published.scores(table) if s.method not in ours] + [
+        s for s in published.scores(None) if s.game in games
+    ]
+    methods = list(dict.fromkeys(score.method for score in others))
+    cited = dict.fromkeys(score.source for score in others)
+    lines = [
+        "Published by others, for context (other networks, budgets and test protocols):",
+        "",
+        f"| game | {' | '.join(methods)} |",
+        "|---" * (len(methods) + 1) + "|",
+    ]
+    for game in games:
+        values = {score.method: str(score) for score in others if score.game == game}
+        lines.append(f"| {game} | {' | '.join(values.get(method, '') for method in methods)} |")
+    sources = [published.sources()[key] for key in cited]
+    return [*lines, "", *(f"- {source}" for source in sources)]
+
+
+def _with_std(value: float, std: float | None) -> str:
+    return f"{value:.1f} ({'one policy' if std is None else f'{std:.1f}'})"
+
+
+def _with_interval(estimate: protocol.Estimate, digits: int) -> str:
+    if estimate.low is None:
+        return f"{estimate.value:.{digits}f} [one run]"
+    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

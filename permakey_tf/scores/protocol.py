@@ -1,0 +1,359 @@
+"""The seed-separated test protocol (ICLR app. A.2.3), and the file that holds its outcome.
+
+P policies, the best checkpoints of P training runs, play E episodes on each of S test seeds that
+neither training nor validation has seen. `aggregate` turns the scores [P, S, E] into the paper's
+numbers and today's. evaluation.json holds every episode; docs/report.md describes the format.
+"""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
+
+import numpy as np
+
+from permakey_tf.configs.frames import GameConfig, canonical_game
+from permakey_tf.errors import UserError
+from permakey_tf.scores import statistics
+from permakey_tf.system import files, schema
+
+_FORMAT_VERSION = 1
+_KIND = "agent"  # keypoint runs have an evaluation.json too
+
+
+class MedianSeed(NamedTuple):
+    """The paper's numbers, both from one test seed.
+
+    seed: the test seed whose mean over policies is the median of all seeds'; with an even number
+      of seeds the lower of the middle two.
+    mean: mean over the policies of their mean score on that seed.
+    std: sample standard deviation (divided by P - 1) of the policies' means; None for one policy.
+    """
+
+    seed: int
+    mean: float
+    std: float | None
+
+
+class Estimate(NamedTuple):
+    """An aggregate over runs and its 95 % bootstrap interval; None for one run."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class Aggregates(NamedTuple):
+    """All aggregates of a score table.
+
+    median_seed: the paper's.
+    run_scores: per policy, the mean over all seeds and episodes.
+    mean, iqm: over `run_scores`.
+    """
+
+    median_seed: MedianSeed
+    run_scores: tuple[float, ...]
+    mean: Estimate
+    iqm: Estimate
+
+
+class Advantage(NamedTuple):
+    """What agents score above random play.
+
+    difference: of the mean scores. standard_error: of it, see `advantage`.
+    distinct: different scores among the agents' games. Without sticky actions greedy games repeat
+      each other; where there are few, the standard error is too small.
+    """
+
+    difference: float
+    standard_error: float
+    distinct: int
+
+    def __str__(self) -> str:
+        return (
+            f"the agent is better by {self.difference:.1f} (standard error "
+            f"{self.standard_error:.1f}, {self.distinct} different scores)"
+        )
+
+
+def find_median_seed(scores: np.ndarray, seeds) -> MedianSeed:
+    """The median seed's mean and standard deviation over policies.
+
+    The policies are a sample of what training yields, so the deviation is the sample's; that of
+    the few policies alone (divided by P) would be smaller. Episodes are averaged before: how much
+    they vary within a policy does not enter.
+
+    Args:
+      scores: float [P, S, E].
+      seeds: int [S], names of the test seeds.
+    """
+    means = np.asarray(scores, float).mean(2)  # [P, S]
+    ranking = np.argsort(means.mean(0), kind="stable")
+    column = ranking[(len(ranking) - 1) // 2]
+    at_median = means[:, column]
+    std = float(at_median.std(ddof=1)) if len(at_median) > 1 else None
+    return MedianSeed(int(seeds[column]), float(at_median.mean()), std)
+
+
+def estimate(scores: np.ndarray, statistic) -> Estimate:
+    """A statistic of scores [R, T] over runs and tasks, with its interval."""
+    value = float(statistic(scores))
+    low, high = (float(bound) for bound in statistics.bootstrap_interval(scores, statistic))
+    return Estimate(value, None, None) if np.isnan(low) else Estimate(value, low, high)
+
+
+def advantage(scores: np.ndarray, random_scores: np.ndarray) -> Advantage:
+    """Of these policies over random play, the games being the sample.
+
+    The standard error is sqrt(var(x) / n + var(y) / m) over all games x of the policies and y of
+    random play. It says nothing about what another training run would score.
+
+    Args:
+      scores: float [P, S, E].
+      random_scores: float [S, E].
+    """
+    samples = [np.ravel(games) for games in (scores, random_scores)]
+    variances = [games.var(ddof=1) / len(games) if len(games) > 1 else np.nan for games in samples]
+    difference = float(samples[0].mean() - samples[1].mean())
+    return Advantage(difference, float(np.sqrt(sum(variances))), len(np.unique(scores)))
+
+
+def aggregate(scores: np.ndarray, seeds) -> Aggregates:
+    """All aggregates of scores float [P, S, E] on seeds int [S].
+
+    Runs, not episodes or test seeds, are resampled for the intervals: another training run is
+    what a reader of the numbers would start.
+    """
+    run_scores = np.asarray(scores, float).mean((1, 2))  # [P]
+    return Aggregates(
+        find_median_seed(scores, seeds),
+        tuple(run_scores.tolist()),
+        estimate(run_scores[:, None], np.mean),
+        estimate(run_scores[:, None], statistics.interquartile_mean),
+    )
+
+
+# --------------------------------------------------------------------------------------- the file
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """How the games were played; the defaults are the paper's. Fields as in configs.GameConfig.
+
+    Where a Gymnasium environment was played, it has its own frame skip, no-ops and sticky actions,
+    and these fields say nothing.
+    """
+
+    frame_skip: int = GameConfig.frame_skip
+    noop_max: int = GameConfig.noop_max
+    sticky_actions: float = GameConfig.sticky_actions
+    max_episode_steps: int = GameConfig.max_episode_steps
+
+    def __post_init__(self):
+        _check_types(self)
+        _check(0 <= self.sticky_actions < 1, f"sticky_actions {self.sticky_actions}")
+        _check(self.max_episode_steps > 0, f"max_episode_steps {self.max_episode_steps}")
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentSpec:
+    """What kind of agent was tested.
+
+    keypoints: "permakey" or "transporter".      encoder: "cnn" or "gnn".
+    num_keypoints: K.                            noise: "none", "vertical", "horizontal" or "both".
+    num_steps: agent steps that its training was set to.
+    keypoint_steps: training steps that its keypoints were set to; None: until their loss stopped
+      falling, as the paper's.
+    """
+
+    keypoints: str
+    encoder: str
+    num_keypoints: int
+    noise: str
+    num_steps: int
+    keypoint_steps: int | None = None
+
+    def __post_init__(self):
+        _check_types(self)
+        _check(self.keypoints in ("permakey", "transporter"), f"keypoints {self.keypoints!r}")
+        _check(self.encoder in ("cnn", "gnn"), f"encoder {self.encoder!r}")
+        _check(self.noise in ("none", "vertical", "horizontal", "both"), f"noise {self.noise!r}")
+        _check(self.num_keypoints > 0, f"num_keypoints {self.num_keypoints}")
+        _check(self.num_steps > 0, f"num_steps {self.num_steps}")
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicySpec:
+    """Where a tested policy comes from.
+
+    run: its run folder.                         train_seed: the seed of that run.
+    num_steps: agent steps that the run has made.
+    checkpoint_step: agent steps that the tested checkpoint had made, at most num_steps.
+    """
+
+    run: str
+    train_seed: int
+    num_steps: int
+    checkpoint_step: int
+
+    def __post_init__(self):
+        _check_types(self)
+        known = 0 <= self.checkpoint_step <= self.num_steps
+        _check(known, f"checkpoint_step {self.checkpoint_step} of {self.num_steps} steps")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One test of P policies on S seeds, E episodes each.
+
+    game: canonical name.
+    env_id: Gymnasium's id of the environment; "" for an Atari game on the plain emulator.
+    rules: how the games were played.
+    agent, policies: who was tested; seeds: tuple of int, length S, none twice.
+    scores: float [P, S, E], true returns of full games.
+    lengths: int [P, S, E], agent steps of the episodes.
+    random_scores: float [S, E], true returns of uniformly random play in the same games.
+
+    Raises:
+      ValueError: parts that do not fit together, scores that are not finite.
+    """
+
+    game: str
+    env_id: str
+    rules: Rules
+    agent: AgentSpec
+    policies: tuple[PolicySpec, ...]
+    seeds: tuple[int, ...]
+    scores: np.ndarray
+    lengths: np.ndarray
+    random_scores: np.ndarray
+
+    def __post_init__(self):
+        _check_types(self)
+        _check(self.game and self.game == canonical_game(self.game), f"game {self.game!r}")
+        _check(all(type(seed) is int for seed in self.seeds), "seeds that are no whole numbers")
+        _check(len(set(self.seeds)) == len(self.seeds), "a test seed twice")
+        runs = [policy.run for policy in self.policies]
+        _check(len(set(runs)) == len(runs), "a policy twice")
+        shape = (len(self.policies), len(self.seeds), *self.scores.shape[2:])
+        _check(self.scores.ndim == 3 and self.scores.size > 0, "no scores[policy][seed][episode]")
+        _check(self.scores.shape == shape, f"scores {self.scores.shape}, expected {shape}")
+        _check(self.lengths.shape == shape, f"lengths {self.lengths.shape}, expected {shape}")
+        at_random = self.random_scores.shape
+        _check(at_random == shape[1:], f"random_scores {at_random}, expected {shape[1:]}")
+        for games in (self.scores, self.random_scores):
+            _check(np.isfinite(games).all(), "scores that are not finite")
+        whole = np.issubdtype(self.lengths.dtype, np.integer)
+        _check(whole and (self.lengths > 0).all(), "lengths that are no counts of steps")
+
+    @functools.cached_property
+    def aggregates(self) -> Aggregates:
+        """Of all scores."""
+        return aggregate(self.scores, self.seeds)
+
+    @property
+    def advantage(self) -> Advantage:
+        """Over random play."""
+        return advantage(self.scores, self.random_scores)
+
+
+def _check(condition, problem: str) -> None:
+    if not condition:
+        raise ValueError(problem)
+
+
+def _check_types(spec) -> None:
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if field.type in (str, int) and type(value) is not field.type:
+            raise ValueError(f"{field.name} {value!r} is no {field.type.__name__}")
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Writes evaluation.json, one line per top-level name."""
+    content = {
+        "format_version": _FORMAT_VERSION,
+        "kind": _KIND,
+        "game": evaluation.game,
+        "env_id": evaluation.env_id,
+        "rules": dataclasses.asdict(evaluation.rules),
+        "agent": dataclasses.asdict(evaluation.agent),
+        "policies": [dataclasses.asdict(policy) for policy in evaluation.policies],
+        "seeds": list(evaluation.seeds),
+        "scores": evaluation.scores.tolist(),
+        "lengths": evaluation.lengths.tolist(),
+        "random_scores": evaluation.random_scores.tolist(),
+        "aggregates": _plain(evaluation.aggregates),
+    }
+    lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items()]
+    files.write_text(Path(path), "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _plain(aggregates: Aggregates) -> dict:
+    return {
+        "median_seed": aggregates.median_seed._asdict(),
+        "run_scores": list(aggregates.run_scores),
+        "mean": aggregates.mean._asdict(),
+        "iqm": aggregates.iqm._asdict(),
+    }
+
+
+def read_evaluation(path: Path) -> Evaluation | None:
+    """Reads and checks evaluation.json; None where it is that of another kind of run.
+
+    Raises:
+      UserError: a damaged file, another format version, or aggregates that do not follow from the
+        scores.
+    """
+    content = schema.read_object(path)
+    if content.get("kind") != _KIND:
+        return None
+    schema.check_version(path, content, _FORMAT_VERSION)
+    try:
+        evaluation = _from_content(schema.parse(_Content, content))
+        stored = content["aggregates"]
+        if not np.allclose(
+            _numbers(stored), _numbers(_plain(evaluation.aggregates)), equal_nan=True
+        ):
+            raise ValueError("aggregates do not follow from scores")
+    except (UserError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UserError(f"{path} is damaged or of another program: {error}") from error
+    return evaluation
+
+
+class _Content(TypedDict):
+    """What the file holds beside its kind, its version and the aggregates."""
+
+    game: str
+    env_id: str
+    rules: Rules
+    agent: AgentSpec
+    policies: tuple[PolicySpec, ...]
+    seeds: tuple[int, ...]
+    scores: list[list[list[float]]]
+    lengths: list[list[list[int]]]
+    random_scores: list[list[float]]
+    aggregates: dict[str, Any]
+
+
+def _from_content(content: _Content) -> Evaluation:
+    return Evaluation(
+        game=canonical_game(content["game"]),
+        env_id=content["env_id"],
+        rules=content["rules"],
+        agent=content["agent"],
+        policies=content["policies"],
+        seeds=content["seeds"],
+        scores=np.array(content["scores"], float),
+        lengths=np.array(content["lengths"]),
+        random_scores=np.array(content["random_scores"], float),
+    )
+
+
+def _numbers(aggregates: dict) -> np.ndarray:
+    """The aggregates that involve no random draws, float [5 + P]."""
+    middle = aggregates["median_seed"]
+    points = [middle["seed"], middle["mean"], middle["std"]]
+    points += [aggregates["mean"]["value"], aggregates["iqm"]["value"], *aggregates["run_scores"]]
+    return np.array(points, float)

@@ -1,0 +1,197 @@
+"""Reports: the papers' tables and learning curves, from the folders of our runs to files."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from permakey_tf.errors import UserError
+from permakey_tf.evaluation.figure_files import write_figure
+from permakey_tf.scores import curves, markdown, protocol, published, tables
+from permakey_tf.scores.tables import Cell, Found
+from permakey_tf.system import files
+from permakey_tf.viz import charts
+
+_EVALUATION = "evaluation.json"
+_DPI = 150
+
+
+def find_files(folders: list[str], name: str) -> Iterator[Path]:
+    """All files of a name in and under the folders, each once, folder by folder.
+
+    Raises:
+      UserError: a folder that is none.
+    """
+    seen = set()
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+        for path in sorted(folder.rglob(name)):
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                yield path
+
+
+# ----------------------------------------------------------------------------------------- tables
+
+
+def find_evaluations(folders: list[str]) -> list[Found]:
+    """All tests of agents in and under the folders.
+
+    Raises:
+      UserError: a folder that is none, a damaged file, or no test of an agent anywhere.
+    """
+    read = [(path, protocol.read_evaluation(path)) for path in find_files(folders, _EVALUATION)]
+    found = [Found(path, evaluation) for path, evaluation in read if evaluation]
+    if not found:
+        raise UserError(
+            f"no {_EVALUATION} of an agent under {', '.join(folders)}: test trained agents with "
+            "`python -m run.rl --mode=evaluate --runs=...` first"
+        )
+    return found
+
+
+class Report(NamedTuple):
+    """What is to be written, after all that can be refused was read and computed.
+
+    text: for the terminal. notes: lines on what stands in no cell or is not wholly drawn.
+    names: of the files. write: writes them into a folder, which is there.
+    """
+
+    text: str
+    notes: list[str]
+    names: list[str]
+    write: Callable[[Path], None]
+
+
+def write(reports: list[Report], out: Path) -> list[Path]:
+    """Writes reports into a folder, made where it is missing. Returns the files."""
+    files.make_folder(out)
+    for report in reports:
+        report.write(out)
+    return [out / name for report in reports for name in report.names]
+
+
+def report_table(table: int, folders: list[str]) -> Report:
+    """Table 1, 2 or 3 as tableN.md, .csv, .json and .png; its text is Markdown.
+
+    Raises:
+      UserError: as `find_evaluations` and `tables.fill`.
+    """
+    filled, left_out = tables.fill(tables.cells(table), find_evaluations(folders))
+    text = markdown.page(table, filled)
+    records = [tables.row(table, cell) for cell in filled]
+    content = {
+        "table": table,
+        "title": tables.TITLES[table],
+        "rows": records,
+        "all_games": _all_games(filled) if table == 1 else None,
+        "left_out": left_out,
+    }
+    names = [f"table{table}{suffix}" for suffix in (".md", ".csv", ".json", ".png")]
+
+    def write(out: Path):
+        paths = [out / name for name in names]
+        files.write_text(paths[0], text)
+        files.write_text(paths[1], _to_csv(records))
+        files.write_text(paths[2], json.dumps(content, indent=2) + "\n")
+        title = f"Table {table}: {content['title']}"
+        write_figure(charts.bar_chart(_bar_panels(table, filled), title), [paths[3]], _DPI)
+
+    return Report(text, left_out, names, write)
+
+
+def _all_games(filled: list[Cell]) -> dict:
+    """IQM of the human-normalised scores by agent; None for "not run"."""
+    estimates = tables.across_games(filled).items()
+    return {agent: estimate and estimate._asdict() for agent, estimate in estimates}
+
+
+def _to_csv(records: list[dict]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, records[0], lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        scores = " ".join(map(str, record["run_scores"] or ()))
+        writer.writerow(record | {"run_scores": scores})
+    return text.getvalue()
+
+
+def _bar_panels(table: int, filled: list[Cell]) -> dict:
+    """{game: (bars, reference lines)} for the chart."""
+    panels = {}
+    for cell in filled:
+        game, place = cell.score.game, cell.place
+        bars, _ = panels.setdefault(game, ([], _levels(game)))
+        label = place.agent if table != 3 else f"{place.agent}\nK = {place.num_keypoints}"
+        paper = None if cell.score.value is None else (cell.score.value, cell.score.std)
+        ours, short = None, False
+        if cell.found:
+            middle = cell.found.evaluation.aggregates.median_seed
+            ours, short = (middle.mean, middle.std), bool(tables.shortfalls(cell.found.evaluation))
+        bars.append(charts.Bars(label, paper, ours, bool(cell.score.garbled), short))
+    return panels
+
+
+def _levels(game: str) -> list[charts.Level]:
+    """The published scores of a random policy and of a human, where known."""
+    known = (published.find(None, game, method) for method in ("random", "human"))
+    return [charts.Level(score.method, score.value) for score in known if score]
+
+
+# ----------------------------------------------------------------------------------------- curves
+
+
+def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
+    """Learning curves of all agent runs in and under the folders: curves.png, .pdf, .csv.
+
+    Args:
+      metric: a column of metrics.csv. statistic: "iqm" or "mean", over runs at each step.
+
+    Raises:
+      UserError: a folder that is none, a damaged file, no agent's run, runs that cannot be joined.
+    """
+    configs = find_files(folders, "config.json")
+    runs = [run for path in configs if (run := curves.read_run(path.parent, metric))]
+    notes = [f"{run.path}: no value of {metric} yet" for run in runs if not len(run.steps)]
+    groups = curves.group([run for run in runs if len(run.steps)])
+    if not groups:
+        raise UserError(f"no agent's run with a value of {metric} under {', '.join(folders)}")
+    for group in groups:
+        ends = [run.steps[-1] for run in group]
+        if min(ends) < max(ends):
+            shortest = group[ends.index(min(ends))].path
+            notes.append(f"{shortest}: ends at step {min(ends):,.0f}, and so does its curve")
+    drawn = [curves.curve(group, statistic) for group in groups]
+    labels = curves.labels(drawn)
+    panels = {}
+    for one, label in zip(drawn, labels, strict=True):
+        # The published scores are of full games of Atari; nothing else is on their scale.
+        atari = metric == curves.FULL_GAME_SCORE and not one.settings.get("environment.env_id")
+        levels = _levels(one.game) if atari else []
+        lines, _ = panels.setdefault(one.game, ([], levels))
+        runs_word = "run" if one.num_runs == 1 else "runs"
+        lines.append(charts.Line(label, f"{one.num_runs} {runs_word}", *one[3:]))
+    title = f"{'IQM' if statistic == 'iqm' else 'Mean'} over runs, 95 % bootstrap interval"
+    names = ["curves.png", "curves.pdf", "curves.csv"]
+
+    def write(out: Path):
+        chart = charts.learning_curves(panels, title, metric)
+        write_figure(chart, [out / name for name in names[:2]], _DPI)
+        files.write_text(out / names[2], _curves_csv(drawn, labels))
+
+    return Report("", notes, names, write)
+
+
+def _curves_csv(drawn: list[curves.Curve], labels: list[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["game", "label", "runs", "step", "value", "low", "high"])
+    for one, label in zip(drawn, labels, strict=True):
+        for point in zip(one.steps, one.value, one.low, one.high, strict=True):
+            step, *numbers = (float(number) for number in point)
+            shown = ["" if number != number else number for number in numbers]
+            writer.writerow([one.game, label, one.num_runs, round(step), *shown])
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""The machine: files, archives, signals, cores and devices."""

@@ -1,0 +1,36 @@
+"""What a finished keypoint run leaves behind: test losses and figures."""
+
+import json
+from pathlib import Path
+
+from permakey_tf.evaluation.figure_files import write_figure
+from permakey_tf.system.files import write_text
+from permakey_tf.training.keypoints import KeypointTrainer
+from permakey_tf.viz import figures
+
+_NUM_FIGURE_FRAMES = 6
+
+
+def evaluate_run(trainer: KeypointTrainer) -> dict[str, Path]:
+    """Evaluates the best weights on the test split; writes evaluation.json and figures/.
+
+    Returns:
+      {what: path} of the files written.
+    """
+    trainer.restore_best()
+    folder, progress = trainer.folder, trainer.progress
+    content = {
+        "split": "test",
+        "frames": len(trainer.store.split_range("test")),
+        "steps": progress.step,
+        "best_step": progress.best_step,
+        "best_validation_selection": progress.best_loss,
+        "losses": trainer.evaluate("test"),
+    }
+    figure = folder.path / "figures" / "test_frames.png"
+    title = f"{folder.frames.game}: {folder.config.method}, step {progress.best_step}"
+    view = trainer.model.view(trainer.examples("test", _NUM_FIGURE_FRAMES))
+    write_figure(figures.draw(figures.view_grid(view, title)), [figure], figures.DPI)
+    evaluation = folder.path / "evaluation.json"  # last: a run that has it is finished
+    write_text(evaluation, json.dumps(content, indent=2) + "\n")
+    return {"test losses": evaluation, "figure": figure}
