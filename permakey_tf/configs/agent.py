@@ -79,6 +79,7 @@ class EncoderConfig(Config):
         "the sum reaches --window_threshold, else 0 (code).",
         origin="paper",
         choices=("soft", "binary"),
+        only=("encoder", "cnn"),
     )
     cnn_filters: tuple[int, ...] = setting(
         (128, 128, 128, 128),
@@ -86,15 +87,27 @@ class EncoderConfig(Config):
         origin="paper",
         low=1,
         high=MAX_UNITS,
+        only=("encoder", "cnn"),
     )
     cnn_kernel_sizes: tuple[int, ...] = setting(
-        (3, 3, 3, 3), "cnn: kernel sizes.", origin="paper", unit="pixels", low=1, high=MAX_SIDE
+        (3, 3, 3, 3),
+        "cnn: kernel sizes.",
+        origin="paper",
+        unit="pixels",
+        low=1,
+        high=MAX_SIDE,
+        only=("encoder", "cnn"),
     )
     cnn_strides: tuple[int, ...] = setting(
-        (1, 1, 2, 1), "cnn: strides.", origin="paper", choices=(1, 2)
+        (1, 1, 2, 1), "cnn: strides.", origin="paper", choices=(1, 2), only=("encoder", "cnn")
     )
     cnn_units: int = setting(
-        128, "cnn: units of the dense layer.", origin="paper", low=1, high=MAX_UNITS
+        128,
+        "cnn: units of the dense layer.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
+        only=("encoder", "cnn"),
     )
     position_units: int = setting(
         64,
@@ -102,6 +115,7 @@ class EncoderConfig(Config):
         origin="paper",
         low=1,
         high=MAX_UNITS,
+        only=("encoder", "gnn"),
     )
     gnn_units: int = setting(
         64,
@@ -109,6 +123,7 @@ class EncoderConfig(Config):
         origin="paper",
         low=1,
         high=MAX_UNITS,
+        only=("encoder", "gnn"),
     )
     gnn_decode_units: int = setting(
         64,
@@ -116,6 +131,7 @@ class EncoderConfig(Config):
         origin="paper",
         low=1,
         high=MAX_UNITS,
+        only=("encoder", "gnn"),
     )
     message_passing_steps: int = setting(
         1,
@@ -123,9 +139,13 @@ class EncoderConfig(Config):
         origin="paper",
         low=1,
         high=32,
+        only=("encoder", "gnn"),
     )
     self_edges: bool = setting(
-        True, "gnn: whether a keypoint sends messages to itself.", origin="code"
+        True,
+        "gnn: whether a keypoint sends messages to itself.",
+        origin="code",
+        only=("encoder", "gnn"),
     )
     gnn_output_units: int = setting(
         128,
@@ -133,6 +153,7 @@ class EncoderConfig(Config):
         origin="paper",
         low=1,
         high=MAX_UNITS,
+        only=("encoder", "gnn"),
     )
 
     def __post_init__(self):

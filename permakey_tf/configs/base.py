@@ -8,6 +8,7 @@ released code where the paper is silent, "ours" a choice of this project (see do
 
 import dataclasses
 import json
+import typing
 from typing import Any
 
 from permakey_tf.errors import UserError
@@ -30,6 +31,7 @@ def setting(
     sources=None,
     is_path=False,
     added=False,
+    only=None,
 ):
     """Declares one hyper-parameter.
 
@@ -45,6 +47,7 @@ def setting(
         anywhere.
       is_path: names a file or folder; on the command line ~ is the home folder.
       added: whether run folders of earlier versions lack it; its default is what they did.
+      only: (name, value) of the setting without which it has no effect.
     """
     metadata = {
         "help": help,
@@ -58,6 +61,7 @@ def setting(
         "sources": sources,
         "is_path": is_path,
         "added": added,
+        "only": only,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -84,7 +88,13 @@ def _in_range(meta, value) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Base of all configs: checks types and ranges when made; converts to and from plain dicts."""
+    """Base of all configs: checks types and ranges when made; converts to and from plain dicts.
+
+    Attributes:
+      only: as in `setting`, for all settings of a class.
+    """
+
+    only: typing.ClassVar[tuple[str, Any] | None] = None
 
     def __post_init__(self):
         hints = schema.type_hints(type(self))
@@ -118,3 +128,15 @@ def flatten(config: Config) -> dict[str, Any]:
         value = getattr(config, field.name)
         flat.update(flatten(value) if isinstance(value, Config) else {field.name: value})
     return flat
+
+
+def conditions(config_class: type[Config]) -> dict[str, tuple[str, Any]]:
+    """{setting: (other setting, value)} of all settings that do something only with that value."""
+    found = {}
+    for field in dataclasses.fields(config_class):
+        kind = typing.get_type_hints(config_class)[field.name]
+        if isinstance(kind, type) and issubclass(kind, Config):
+            found |= conditions(kind)
+        elif only := field.metadata["only"] or config_class.only:
+            found[field.name] = only
+    return found

@@ -39,6 +39,8 @@ class Stack(NamedTuple):
 class VAEConfig(Config):
     """The variational auto-encoder whose features feed the LSPN (ICLR eq. 1, app. A.2.1)."""
 
+    only = ("method", "permakey")
+
     vae_filters: tuple[int, ...] = setting(
         (32, 64, 64, 128),
         "Filters of the encoder's convolutions.",
@@ -93,6 +95,8 @@ class VAEConfig(Config):
 @dataclasses.dataclass(frozen=True)
 class LSPNConfig(Config):
     """The local spatial prediction networks, one per chosen encoder layer (ICLR eq. 2)."""
+
+    only = ("method", "permakey")
 
     lsp_layers: tuple[int, ...] = setting(
         (0, 1),
@@ -164,6 +168,7 @@ class PointNetConfig(Config):
         origin="paper",
         low=1,
         high=MAX_UNITS,
+        only=("method", "permakey"),
     )
     pointnet_kernel_sizes: tuple[int, ...] = setting(
         (4, 3, 3, 3),
@@ -172,9 +177,14 @@ class PointNetConfig(Config):
         unit="pixels",
         low=1,
         high=MAX_SIDE,
+        only=("method", "permakey"),
     )
     pointnet_strides: tuple[int, ...] = setting(
-        (1, 2, 2, 1), "Strides of PointNet's convolutions.", origin="paper", choices=(1, 2)
+        (1, 2, 2, 1),
+        "Strides of PointNet's convolutions.",
+        origin="paper",
+        choices=(1, 2),
+        only=("method", "permakey"),
     )
     pointnet_coordinates: bool = setting(
         False,
@@ -198,12 +208,14 @@ class PointNetConfig(Config):
         "1 - prod(1 - w_k).",
         origin="paper",
         choices=("sum", "union"),
+        only=("method", "permakey"),
     )
     overlap_weight: float = setting(
         0.0,
         "Weight of the penalty mean(sum of windows - union), which keeps keypoints apart.",
         origin="ours",
         low=0,
+        only=("method", "permakey"),
     )
     window_margin: float = setting(
         0.0,
@@ -214,12 +226,14 @@ class PointNetConfig(Config):
         unit="half frame sides",
         low=0,
         high=1,
+        only=("method", "permakey"),
     )
     pointnet_learning_rate: float | None = setting(
         None,
         "Adam's learning rate for PointNet; unset: --learning_rate.",
         origin="ours",
         above=0,
+        only=("method", "permakey"),
     )
 
     def __post_init__(self):
@@ -234,6 +248,8 @@ class PointNetConfig(Config):
 @dataclasses.dataclass(frozen=True)
 class TransporterConfig(Config):
     """The baseline: Transporter (Kulkarni et al. 2019; ICLR app. A.2.2)."""
+
+    only = ("method", "transporter")
 
     transporter_filters: tuple[int, ...] = setting(
         (16, 16, 32, 32),

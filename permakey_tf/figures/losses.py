@@ -3,8 +3,9 @@
 import numpy as np
 
 from permakey_tf.errors import UserError
-from permakey_tf.figures.runs import ShownRun, game_name, labels, method_name
-from permakey_tf.system.files import read_rows
+from permakey_tf.figures.runs import ShownRun
+from permakey_tf.runs import families
+from permakey_tf.runs.readers import Table, read_metrics
 from permakey_tf.viz.figures import MAX_LOOKS, Charts, Curve, looks
 
 _TITLES = {
@@ -22,13 +23,13 @@ def build(runs: list[ShownRun]) -> Charts:
     Raises:
       UserError: a run that has reported nothing yet, or more groups than lines can be told apart.
     """
-    groups = group_by_settings(runs)
+    groups = families.group(runs)
     if len(groups) > MAX_LOOKS:
         raise UserError(f"{len(groups)} lines cannot be told apart: name fewer runs ({MAX_LOOKS})")
     group_looks = looks(len(groups))
     charts = {}
     for group, look in zip(groups, group_looks, strict=True):
-        tables = [read_metrics(run) for run in group]
+        tables = [_losses(run) for run in group]
         for column in tables[0]:
             stage, _, name = column.partition("/")
             if stage not in _STAGES or not name.startswith("loss_"):
@@ -39,40 +40,14 @@ def build(runs: list[ShownRun]) -> Charts:
                 charts.setdefault(_TITLES.get(module, module), []).append(curve)
     if not charts:
         raise UserError(f"{runs[0]} has reported no losses yet")
-    names = labels([group[0] for group in groups], but=("seed",))
+    names = families.labels([group[0].settings for group in groups], but=("seed",))
     entries = [_legend_entry(name, group) for name, group in zip(names, groups, strict=True)]
     return Charts("Training curves", charts, dict(zip(entries, group_looks, strict=True)))
 
 
-def group_by_settings(runs: list[ShownRun]) -> list[list[ShownRun]]:
-    """Runs with equal settings but for the seed, in the order of their first ones."""
-    groups = {}
-    for run in runs:
-        key = tuple((name, value) for name, value in run.settings.items() if name != "seed")
-        groups.setdefault(key, []).append(run)
-    return list(groups.values())
-
-
-def read_metrics(run: ShownRun) -> dict[str, dict[int, float]]:
-    """{column: {step: value}} of metrics.csv.
-
-    Raises:
-      UserError: the file is missing or damaged, or has no row yet.
-    """
-    path = run.folder.path / "metrics.csv"
-    try:
-        names, rows = read_rows(path)
-        table = {name: {} for name in names} if rows else {}
-        for row in rows:
-            step = int(row.pop("step"))
-            for name, value in row.items():
-                if value:
-                    table[name][step] = float(value)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: the run has not begun") from error
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{path} is damaged: {error!r}") from error
-    if not table:
+def _losses(run: ShownRun) -> Table:
+    table = read_metrics(run.folder.path)
+    if not any(table.values()):
         raise UserError(f"{run} has reported no losses yet: leave it out, or draw them later")
     return table
 
@@ -88,5 +63,5 @@ def _curve(columns, look, validation) -> Curve | None:
 
 
 def _legend_entry(label, group) -> str:
-    label = label or f"{game_name(group[0].game)}, {method_name(group[0].method)}"
+    label = label or group[0].title
     return label if len(group) == 1 else f"{label} ({len(group)} seeds: mean and range)"

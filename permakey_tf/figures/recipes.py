@@ -17,14 +17,12 @@ from permakey_tf.figures import losses as loss_curves
 from permakey_tf.figures.runs import (
     FrameChoice,
     ShownRun,
-    game_name,
-    labels,
-    method_name,
     require_alike,
     require_distinct,
     require_method,
-    show,
 )
+from permakey_tf.runs import families
+from permakey_tf.runs.families import METHOD_NAMES, game_name, show
 from permakey_tf.system import files
 from permakey_tf.viz import figures, overlay, video
 from permakey_tf.viz.figures import Charts, Grid, Panel, image_panels, keypoint_panels
@@ -149,7 +147,7 @@ def highlight(runs, choice, columns, *, with_keypoints: bool) -> Grid:
     if with_keypoints:
         rows["keypoints"] = keypoint_panels(frames, run.detector.detect(frames))
     rows["windows"] = image_panels(dimmed)
-    title = f"{game_name(run.game)}: regions highlighted by {method_name(run.method)}"
+    title = f"{game_name(run.game)}: regions highlighted by {METHOD_NAMES[run.method]}"
     return Grid(title, rows, caption=_caption(run, positions))
 
 
@@ -173,7 +171,7 @@ def seeds(runs, choice, columns, *, side_by_side: bool) -> Grid:
         rows = {"frame": plain, "keypoints": marked}
     first = runs[0]
     title = (
-        f"{game_name(first.game)}: {method_name(first.method)} keypoints of {len(runs)} training "
+        f"{game_name(first.game)}: {METHOD_NAMES[first.method]} keypoints of {len(runs)} training "
         "seeds"
     )
     legend = {f"seed {run.config.training.seed}": c for run, c in zip(runs, per_run, strict=True)}
@@ -192,7 +190,7 @@ def numbers_of_keypoints(runs, choice, columns) -> Grid:
     for run in runs:
         label = f"K = {run.detector.num_keypoints}"
         rows[label] = keypoint_panels(frames, run.detector.detect(frames))
-    title = f"{game_name(runs[0].game)}: {method_name(runs[0].method)} by number of keypoints"
+    title = f"{game_name(runs[0].game)}: {METHOD_NAMES[runs[0].method]} by number of keypoints"
     return Grid(title, rows, caption=_caption(runs[0], positions))
 
 
@@ -260,8 +258,12 @@ def episode(runs, choice, columns) -> Film:
 def _names_apart(runs) -> list[str]:
     """A name for each run: what it differs in, or where two have equal settings, its folder."""
     if len(runs) == 1:
-        return [f"{game_name(runs[0].game)}, {method_name(runs[0].method)}"]
-    choices = (labels(runs), [run.folder.path.name for run in runs], list(map(str, runs)))
+        return [runs[0].title]
+    choices = (
+        families.labels([run.settings for run in runs]),
+        [run.folder.path.name for run in runs],
+        list(map(str, runs)),
+    )
     return next(names for names in choices if len(set(names)) == len(runs))
 
 

@@ -8,19 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from permakey_tf.configs.base import flatten
 from permakey_tf.data.noise import draw_bars
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
+from permakey_tf.runs.families import METHOD_NAMES, game_name, show
 from permakey_tf.runs.keypoints import RunFolder
 
-_METHODS = {"permakey": "PermaKey", "transporter": "Transporter"}
-_GAMES = {
-    "battlezone": "Battlezone",
-    "montezumarevenge": "Montezuma's Revenge",
-    "mspacman": "MsPacman",
-    "spaceinvaders": "Space Invaders",
-}
 _PAIRS_SEED = 0
 
 
@@ -74,8 +67,8 @@ class ShownRun:
       store: frames of its game; None for figures without frames.
 
     Attributes:
-      game: one spelling per game, see `configs.canonical_game`.
-      settings: {name: value}, all settings of the run and what it says of its frames.
+      game: one spelling per game, see `configs.frames.canonical_game`.
+      settings: see `RunFolder.settings`.
     """
 
     def __init__(self, folder: RunFolder, store: FrameStore | None):
@@ -83,14 +76,15 @@ class ShownRun:
         self.config = folder.config
         self.game = folder.frames.game
         self.method = folder.config.method
-        self.settings = {
-            "game": self.game,
-            **flatten(folder.config),
-            "frames": f"store {folder.frames.content_hash[:8]}",
-        }
+        self.settings = folder.settings
 
     def __str__(self):
         return str(self.folder.path)
+
+    @property
+    def title(self) -> str:
+        """Game and method in the papers' spelling."""
+        return f"{game_name(self.game)}, {METHOD_NAMES[self.method]}"
 
     @property
     def store(self) -> FrameStore:
@@ -213,11 +207,6 @@ def _check_fits(folder, store):
 # ------------------------------------------------------------------------------- what may differ
 
 
-def show(value) -> str:
-    """A setting's value as it is given on the command line."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
 def require_alike(runs: list[ShownRun], but: tuple[str, ...] = (), only: tuple[str, ...] = ()):
     """Raises UserError naming the settings that differ among the runs.
 
@@ -262,34 +251,3 @@ def require_method(runs: list[ShownRun], method: str) -> None:
     for run in runs:
         if run.method != method:
             raise UserError(f"{run} is a {run.method} run; this figure shows {method} runs")
-
-
-def game_name(game: str) -> str:
-    """The papers' spelling of a canonical game."""
-    return _GAMES.get(game, game.capitalize())
-
-
-def method_name(method: str) -> str:
-    """The papers' spelling of a method."""
-    return _METHODS[method]
-
-
-def labels(runs: list[ShownRun], but: tuple[str, ...] = ()) -> list[str]:
-    """What tells each run from the others: game, method, settings but some; "" where nothing does.
-
-    Settings count among runs of one game and method: those that come with the method go without
-    saying.
-    """
-    several_games = len({run.game for run in runs}) > 1
-    several_methods = len({run.method for run in runs}) > 1
-    texts = []
-    for run in runs:
-        peers = [other for other in runs if (other.game, other.method) == (run.game, run.method)]
-        parts = [game_name(run.game)] * several_games + [method_name(run.method)] * several_methods
-        parts += [
-            f"{name}={show(value)}"
-            for name, value in run.settings.items()
-            if name not in but and any(other.settings[name] != value for other in peers)
-        ]
-        texts.append(", ".join(parts))
-    return texts

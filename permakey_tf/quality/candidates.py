@@ -13,6 +13,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.quality import baselines
 from permakey_tf.quality.footage import Footage
 from permakey_tf.quality.scoring import check_centers, groups_of, select_boxes
+from permakey_tf.runs.families import family_key
 from permakey_tf.system.npz import NpzFile
 from permakey_tf.system.seeds import Stream, stream
 
@@ -62,12 +63,6 @@ class Candidate(NamedTuple):
 def _spec(folder) -> InputSpec:
     frames = folder.frames
     return InputSpec(frames.image_size, frames.channels, folder.config.training.noise)
-
-
-def _family(folder) -> str:
-    settings = folder.config.to_dict()
-    without_seed = settings | {"training": settings["training"] | {"seed": None}}
-    return repr((without_seed, _spec(folder), folder.frames.content_hash))
 
 
 class CandidateMaker:
@@ -132,7 +127,7 @@ class CandidateMaker:
             raise UserError(f"{folder.best_checkpoint}: no such checkpoint; train first")
         seed = folder.config.training.seed
         # A copy is no second seed: it would agree with the first perfectly.
-        if (first := self._trained.setdefault((_family(folder), seed), path)) != path:
+        if (first := self._trained.setdefault((family_key(folder.settings), seed), path)) != path:
             raise UserError(f"{first} and {path} are the same training (seed {seed})")
         return folder
 
@@ -150,7 +145,7 @@ class CandidateMaker:
         progress = read_progress(folder)
         detector = KeypointDetector.load(path)
         score, fit = self._frames(spec, self.score), self._frames(spec, self.fit)
-        shared = {"name": name, "family": _family(folder), "spec": spec}
+        shared = {"name": name, "family": family_key(folder.settings), "spec": spec}
         run = Candidate(
             **shared,
             kind="run",

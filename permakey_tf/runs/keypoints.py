@@ -93,6 +93,15 @@ class RunFolder(Folder):
         super().__init__(path, {"settings": config.to_dict(), "frames": dataclasses.asdict(frames)})
         self.config, self.frames = config, frames
 
+    @property
+    def settings(self) -> dict:
+        """{name: value}: the game, all settings, and which frames the run was trained on."""
+        return {
+            "game": canonical_game(self.frames.game),
+            **flatten(self.config),
+            "frames": f"store {self.frames.content_hash[:8]}",
+        }
+
     @classmethod
     def open(cls, path) -> "RunFolder":
         """Opens an existing run folder. Raises UserError where `path` is none."""

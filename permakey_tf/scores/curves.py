@@ -4,7 +4,7 @@ Runs that differ in nothing but the seed make one curve: an aggregate over the r
 and its bootstrap interval. `read_run` alone knows what an agent's run folder looks like.
 """
 
-import json
+import itertools
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -12,28 +12,26 @@ import numpy as np
 
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
+from permakey_tf.runs import families
+from permakey_tf.runs.readers import read_metrics
 from permakey_tf.scores import statistics
 from permakey_tf.system import schema
-from permakey_tf.system.files import read_rows
 
 FULL_GAME_SCORE = "validation/score"
-_KEYPOINTS = "keypoints."  # in front of the names of the keypoint run's settings
-_METHOD = _KEYPOINTS + "method"
 STATISTICS = {"iqm": statistics.interquartile_mean, "mean": np.mean}
 
 
 class Run(NamedTuple):
     """One metric of one training run.
 
-    game: canonical name. seeds: {dotted name: value} of the settings called "seed".
-    settings: {dotted name: value} of all others, the keypoint run's under "keypoints.".
+    game: canonical name.
+    settings: {dotted name: value}, the keypoint run's under "keypoints.".
     steps: float [N], ascending, agent steps of the reports; N is 0 before the first.
     values: float [N].
     """
 
     path: Path
     game: str
-    seeds: dict
     settings: dict
     steps: np.ndarray
     values: np.ndarray
@@ -68,17 +66,22 @@ def read_run(folder: Path, metric: str) -> Run | None:
     schema.check_version(file, content, 1)
     try:
         content = schema.parse(_Content, content)
-        flat = _flat(content["settings"]) | _flat(content["keypoints"]["settings"], _KEYPOINTS)
-        games = [value for name, value in flat.items() if _leaf(name) == "game"]
-        if not games:
+        flat = _flat(content["settings"]) | _flat(
+            content["keypoints"]["settings"], families.KEYPOINTS
+        )
+        name = next((name for name in flat if families.leaf(name) == "game"), None)
+        if name is None:
             raise UserError("no setting is called game")
-        game = canonical_game(schema.parse(str, games[0], "game"))
+        flat[name] = game = canonical_game(schema.parse(str, flat[name], "game"))
     except (UserError, RecursionError) as error:
         raise UserError(f"{file} is damaged or of another program: {error}") from error
-    seeds = {name: value for name, value in flat.items() if _leaf(name) == "seed"}
-    settings = {name: value for name, value in flat.items() if name not in seeds}
-    steps, values = _read_column(Path(folder) / "metrics.csv", metric)
-    return Run(Path(folder), game, seeds, settings, steps, values)
+    table = read_metrics(Path(folder))
+    if metric not in table:
+        raise UserError(
+            f"{folder}/metrics.csv has no column {metric!r}; it has {', '.join(table) or 'none'}"
+        )
+    points = np.array(list(table[metric].items()), float).reshape(-1, 2)
+    return Run(Path(folder), game, flat, *points.T)
 
 
 class _Vision(TypedDict):
@@ -92,10 +95,6 @@ class _Content(TypedDict):
     keypoints: _Vision
 
 
-def _leaf(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
 def _flat(settings: dict, prefix: str = "") -> dict:
     flat = {}
     for name, value in settings.items():
@@ -104,37 +103,18 @@ def _flat(settings: dict, prefix: str = "") -> dict:
     return flat
 
 
-def _read_column(path: Path, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values, float [N], of the rows that have a value."""
-    if not path.is_file():
-        raise UserError(f"{path.parent} has no {path.name}")
-    try:
-        names, rows = read_rows(path)
-        if metric not in names:
-            raise UserError(f"{path} has no column {metric!r}; it has {', '.join(names[1:])}")
-        points = [(row["step"], row[metric]) for row in rows if row[metric]]
-        steps, values = np.array(points, float).reshape(-1, 2).T
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    if not (np.isfinite(steps).all() and (np.diff(steps) > 0).all()):
-        raise UserError(f"{path} is damaged: steps do not ascend")
-    return steps, values
-
-
 def group(runs: list[Run]) -> list[list[Run]]:
-    """Runs that agree in game and all settings but the seed, together.
+    """Runs that differ in their seeds only, together.
 
     Raises:
-      UserError: two runs of one group have the same seed: they are one run twice.
+      UserError: two runs of one group have the same seeds: they are one run twice.
     """
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        others = groups.setdefault(json.dumps([run.game, run.settings], sort_keys=True), [])
-        for other in others:
-            if other.seeds == run.seeds:
-                raise UserError(f"{other.path} and {run.path} have the same settings and seed")
-        others.append(run)
-    return list(groups.values())
+    groups = families.group(runs)
+    for runs_of_one in groups:
+        for run, other in itertools.combinations(runs_of_one, 2):
+            if families.seeds_of(run.settings) == families.seeds_of(other.settings):
+                raise UserError(f"{run.path} and {other.path} have the same settings and seed")
+    return groups
 
 
 def curve(runs: list[Run], statistic: str = "iqm") -> Curve:
@@ -166,22 +146,6 @@ def curve(runs: list[Run], statistic: str = "iqm") -> Curve:
 
 
 def labels(drawn: list[Curve]) -> list[str]:
-    """A name for each curve: the settings in which the curves of one game differ.
-
-    Between keypoints of two methods that is the method; its own settings follow from it.
-    """
-
-    def tells_apart(name: str, one: Curve, other: Curve) -> bool:
-        here, there = one.settings, other.settings
-        if one.game != other.game or here.get(name) == there.get(name):
-            return False
-        follows = name.startswith(_KEYPOINTS) and here.get(_METHOD) != there.get(_METHOD)
-        return name == _METHOD or not follows
-
-    differing = [
-        name
-        for name in dict.fromkeys(name for one in drawn for name in one.settings)
-        if any(tells_apart(name, one, other) for one in drawn for other in drawn)
-    ]
-    parts = [[f"{_leaf(name)} {one.settings.get(name)}" for name in differing] for one in drawn]
-    return [", ".join(part) or "agent" for part in parts]
+    """A name for each curve: what tells those of one game apart; a game is a panel's title."""
+    names = families.labels([one.settings for one in drawn], but=("seed", "game"))
+    return [name or "agent" for name in names]

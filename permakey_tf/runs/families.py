@@ -1,0 +1,131 @@
+"""Families of runs: equal settings, different seeds; and what tells one family from another.
+
+A run is anything with `settings`, {name: value}. Names may be dotted: what follows the last dot is
+the setting's own name. An agent's settings hold those of its keypoint run under "keypoints.".
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.configs.base import conditions
+from permakey_tf.configs.keypoints import KeypointConfig
+
+Settings = dict[str, Any]
+
+KEYPOINTS = "keypoints."  # in front of the names of a keypoint run's settings among an agent's
+METHOD_NAMES = {"permakey": "PermaKey", "transporter": "Transporter"}  # the papers' spelling
+GAME_NAMES = {
+    "battlezone": "Battlezone",
+    "montezumarevenge": "Montezuma's Revenge",
+    "mspacman": "MsPacman",
+    "spaceinvaders": "Space Invaders",
+}
+_CONDITIONS = conditions(KeypointConfig) | conditions(AgentConfig)
+
+
+def leaf(name: str) -> str:
+    """The setting's own name."""
+    return name.rpartition(".")[2]
+
+
+def without_seeds(settings: Settings) -> Settings:
+    """All settings but the seeds."""
+    return {name: value for name, value in settings.items() if leaf(name) != "seed"}
+
+
+def seeds_of(settings: Settings) -> Settings:
+    """The seeds alone."""
+    return {name: value for name, value in settings.items() if leaf(name) == "seed"}
+
+
+def family_key(settings: Settings) -> str:
+    """The same for runs that differ in their seeds only."""
+    return json.dumps(without_seeds(settings), sort_keys=True)
+
+
+def group(runs: Iterable) -> list[list]:
+    """Runs of one family together, in the order of their first ones."""
+    families: dict[str, list] = {}
+    for run in runs:
+        families.setdefault(family_key(run.settings), []).append(run)
+    return list(families.values())
+
+
+def game_name(game: str) -> str:
+    """The papers' spelling of a canonical game."""
+    return GAME_NAMES.get(game, game.capitalize())
+
+
+def show(value) -> str:
+    """A setting's value as it is given on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def applies(name: str, settings: Settings) -> bool:
+    """Whether a setting does anything beside the others: cnn_filters does not where encoder=gnn."""
+    if leaf(name) not in _CONDITIONS:
+        return True
+    other, value = _CONDITIONS[leaf(name)]
+    return _beside(name, other, settings) in (value, None)
+
+
+def _beside(name: str, other: str, settings: Settings):
+    """The value of another setting of the same run as setting `name`; None where it has none."""
+    of_keypoints = name.startswith(KEYPOINTS)
+    return next(
+        (
+            value
+            for candidate, value in settings.items()
+            if leaf(candidate) == other and candidate.startswith(KEYPOINTS) == of_keypoints
+        ),
+        None,
+    )
+
+
+def labels(all_settings: Sequence[Settings], but: Iterable[str] = ()) -> list[str]:
+    """What tells each run or family from the others; "" where nothing does.
+
+    The game and the method come first, in the papers' spelling. Other settings count among runs of
+    one game and method, since a method brings settings of its own, and only where they do anything.
+
+    Args:
+      all_settings: of each run.
+      but: settings that are not told.
+    """
+    parts = [[] for _ in all_settings]
+    for name in dict.fromkeys(name for settings in all_settings for name in settings):
+        own = leaf(name)
+        if own in but or not any(
+            _differ(name, one, other) for one in all_settings for other in all_settings
+        ):
+            continue
+        for words, settings in zip(parts, all_settings, strict=True):
+            if name in settings and applies(name, settings):
+                words.append((_RANK.get(own, len(_RANK)), _word(own, settings[name])))
+    ranked = [sorted(words, key=lambda pair: pair[0]) for words in parts]
+    return [", ".join(word for _, word in words) for words in ranked]
+
+
+_RANK = {"game": 0, "method": 1}
+
+
+def _word(own: str, value) -> str:
+    if own == "game":
+        return game_name(value)
+    return METHOD_NAMES[value] if own == "method" else f"{own}={show(value)}"
+
+
+def _differ(name: str, one: Settings, other: Settings) -> bool:
+    """Whether a setting tells two runs apart."""
+    if one.get(name) == other.get(name):
+        return False
+    if leaf(name) == "game":
+        return True
+    if any(leaf(n) == "game" and other.get(n) != value for n, value in one.items()):
+        return False
+    own_method = (_beside(name, "method", settings) for settings in (one, other))
+    if leaf(name) != "method" and len(set(own_method)) > 1:
+        return False
+    return applies(name, one) and applies(name, other)

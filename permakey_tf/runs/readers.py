@@ -1,0 +1,33 @@
+"""metrics.csv of a run, read without TensorFlow."""
+
+import itertools
+from pathlib import Path
+
+from permakey_tf.errors import UserError
+from permakey_tf.system.files import read_rows
+
+Table = dict[str, dict[int, float]]
+
+
+def read_metrics(folder: Path) -> Table:
+    """{column: {step: value}} of a run folder's metrics.csv; a column without a value yet is empty.
+
+    Raises:
+      UserError: the file is missing or damaged.
+    """
+    path = Path(folder) / "metrics.csv"
+    try:
+        names, rows = read_rows(path)
+        table: Table = {name: {} for name in names if name != "step"}
+        steps = [int(row.pop("step")) for row in rows]
+        for step, row in zip(steps, rows, strict=True):
+            for name, value in row.items():
+                if value:
+                    table[name][step] = float(value)  # training and validation have rows of a step
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: the run has not begun") from error
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path} is damaged: {error!r}") from error
+    if any(later < earlier for earlier, later in itertools.pairwise(steps)):
+        raise UserError(f"{path} is damaged: steps do not ascend")
+    return table
