@@ -4,8 +4,9 @@ Colours are Okabe and Ito's, told apart with any colour vision; lines and bars a
 and hatch.
 """
 
-from typing import NamedTuple
+from typing import textwrap
 
+import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -19,6 +20,7 @@ _STYLES = {
 _LINES = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
 _PANELS_A_ROW = 2
+_LEGEND_WIDTH = 60  # characters
 _CELL, _MIN_WIDTH = (5.2, 3.4), 7.2  # inches
 
 
@@ -95,13 +97,13 @@ def learning_curves(
         for line in lines:
             number = labels.index(line.label)
             color, dash = _LINES[number % len(_LINES)], _DASHES[number % len(_DASHES)]
-            name = f"{line.label} ({line.remark})"
+            name = textwrap.fill(f"{line.label} ({line.remark})", _LEGEND_WIDTH)
             axis.plot(line.steps, line.value, dash, color=color, label=name, marker=".")
             axis.fill_between(line.steps, line.low, line.high, color=color, alpha=0.2, lw=0)
         axis.set(xlabel="agent steps", ylabel=ylabel)
         axis.xaxis.set_major_formatter("{x:,.0f}")
         _name(axis, game, levels)
-        axis.legend(fontsize=8, frameon=False)
+        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.2), fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=11)
     return figure
 
@@ -120,7 +122,8 @@ def _panels(number: int):
 
 def _bar(axis, x, score, words, style, mark=""):
     if score is None:
-        axis.text(x, 0, f" {words}", rotation=90, ha="center", va="bottom", fontsize=8)
+        style = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # over a level's line
+        axis.text(x, 0, f" {words}", rotation=90, ha="center", va="bottom", fontsize=8, bbox=style)
         return
     value, std = score
     axis.bar(
