@@ -7,11 +7,11 @@ from conftest import small_files
 from matplotlib.figure import Figure
 
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation.figure_files import write_figure
 from permakey_tf.figures import recipes as paper_figures
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.system import files
+from permakey_tf.viz.files import write_figure
 from permakey_tf.viz.video import FORMATS, Film
 
 LIMIT = 2000  # bytes of a file

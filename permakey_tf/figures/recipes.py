@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation.figure_files import write_figure
 from permakey_tf.figures import losses as loss_curves
 from permakey_tf.figures.runs import (
     FrameChoice,
@@ -26,6 +25,7 @@ from permakey_tf.runs.families import METHOD_NAMES, game_name, show
 from permakey_tf.system import files
 from permakey_tf.viz import figures, overlay, video
 from permakey_tf.viz.figures import Charts, Grid, Panel, image_panels, keypoint_panels
+from permakey_tf.viz.files import write_figure
 from permakey_tf.viz.video import Film
 
 _OUTSIDE = 0.2  # brightness that is left outside the windows

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from permakey_tf.evaluation.figure_files import write_figure
 from permakey_tf.quality import plots, tables
 from permakey_tf.quality.benchmark import Result, Row
 from permakey_tf.system.files import make_folder, write_text
+from permakey_tf.viz.files import write_figure
 
 _DPI = 150
 # All that `write_report` writes.

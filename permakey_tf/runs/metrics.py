@@ -10,8 +10,8 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 
 from permakey_tf.errors import UserError
+from permakey_tf.runs.events import EventFile, image_summary, keep_events
 from permakey_tf.system import files
-from permakey_tf.training.events import EventFile, image_summary, keep_events
 
 _SETTINGS_STEP = 0  # the first report is of step 1 or later
 

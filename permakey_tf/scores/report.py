@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from permakey_tf.errors import UserError
-from permakey_tf.evaluation.figure_files import write_figure
 from permakey_tf.scores import curves, markdown, protocol, published, tables
 from permakey_tf.scores.tables import Cell, Found
 from permakey_tf.system import files
 from permakey_tf.viz import charts
+from permakey_tf.viz.files import write_figure
 
 _EVALUATION = "evaluation.json"
 _DPI = 150

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from permakey_tf.evaluation.figure_files import write_figure
 from permakey_tf.system.files import write_text
 from permakey_tf.training.keypoints import KeypointTrainer
 from permakey_tf.viz import figures
+from permakey_tf.viz.files import write_figure
 
 _NUM_FIGURE_FRAMES = 6
 
