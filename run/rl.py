@@ -36,6 +36,7 @@ def evaluate(command):
     print(f"median seed {median.seed}: mean score {median.mean:.1f}, std over runs {median.std}")
     print(f"mean over all seeds: {result.aggregates.mean.value:.1f}")
     print(f"random play in the same games: {result.random_scores.mean():.1f}; {result.advantage}")
+    print(f"repeats: {result.repeats.describe(result.random_scores.size)}")
     print(f"evaluation: {command.path}")
 
 

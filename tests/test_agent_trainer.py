@@ -221,7 +221,8 @@ class TestABestThatIsNotFinite:
         return make_trainer(monkeypatch, tmp_path, clean, Black)
 
     def scored(self, monkeypatch, score):
-        episodes = Episodes(np.array([score]), np.array([3]), Film(np.zeros([1, 20, 20, 3]), []))
+        hashes, film = np.array([1]), Film(np.zeros([1, 20, 20, 3]), [])
+        episodes = Episodes(np.array([score]), np.array([3]), hashes, hashes, film)
         monkeypatch.setattr(agent, "play_episodes", lambda *_, **__: episodes)
         monkeypatch.setattr(agent.overlay, "film_strip", lambda *_: np.zeros([4, 4, 3], np.uint8))
 
@@ -417,3 +418,22 @@ def test_games_side_by_side_end_as_they_do_alone(monkeypatch):
     rng = np.random.default_rng(3)
     assert actions == [int(n) % 3 for n in np.cumsum([rng.integers(2) for _ in range(9)])]
     assert len(set(actions)) == 3
+
+
+def test_equal_games_are_known_by_their_screens(monkeypatch):
+    """Game e of Seeded ends after 2 + 3 e steps: what is not the same game differs by then."""
+    monkeypatch.setattr(acting, "make_game", Seeded)
+    monkeypatch.setattr(acting, "episode_seed", lambda role, seed, e: seed + e % 3)
+    environment = EnvironmentConfig(game="mspacman", max_episode_steps=10)
+
+    def play(seed, number):
+        return play_episodes(Counting(), environment, lambda f, _: f, "test", seed, number)
+
+    first, second = play(0, 6), play(1, 2)
+    assert first.courses[:3].tolist() == first.courses[3:].tolist()
+    assert len(set(first.courses.tolist())) == 3
+    assert second.courses.tolist() == first.courses[1:3].tolist()
+    starts = [Seeded().reset(seed)[0, 0, 0] for seed in range(3)]  # two brightnesses
+    assert len(set(first.openings.tolist())) == len(set(starts)) == 2
+    screens = acting.first_screens(environment, "train", 0, 3)
+    assert screens.tolist() == first.openings[:3].tolist()

@@ -18,6 +18,7 @@ from permakey_tf.scores.protocol import (
     read_evaluation,
     write_evaluation,
 )
+from permakey_tf.scores.repeats import GameRepeats
 
 # Three policies on five seeds, two episodes each. Policies' means by seed:
 #   seed      11   12   13   14   15
@@ -28,6 +29,7 @@ from permakey_tf.scores.protocol import (
 MEANS = np.array([[10, 40, 20, 90, 0], [20, 10, 30, 60, 30], [30, 70, 25, 30, 0]], float)
 SEEDS = (11, 12, 13, 14, 15)
 SPREAD = 100.0  # between the two episodes of a seed, the same everywhere
+REPEATS = GameRepeats(4, (10, 9, 8), (1, 2, 3), (10, 10, 9), (0, 0, 1))
 SCORES = np.stack([MEANS - SPREAD / 2, MEANS + SPREAD / 2], axis=-1)  # [3, 5, 2]
 
 
@@ -105,6 +107,7 @@ def evaluation(**changes) -> Evaluation:
         "scores": SCORES,
         "lengths": np.arange(SCORES.size).reshape(SCORES.shape) + 1,
         "random_scores": SCORES[0] / 2,
+        "repeats": REPEATS,
     }
     return Evaluation(**values | changes)
 
@@ -128,6 +131,16 @@ def test_the_file_gives_back_what_was_written(tmp_path):
     assert content["aggregates"]["iqm"]["value"] == pytest.approx(31 / 3)
 
 
+def test_a_file_of_before_repeats_were_counted_is_read(tmp_path):
+    path = tmp_path / "evaluation.json"
+    write_evaluation(path, evaluation())
+    assert read_evaluation(path).repeats == REPEATS
+    content = json.loads(path.read_text())
+    del content["repeats"]
+    path.write_text(json.dumps(content))
+    assert read_evaluation(path).repeats is None
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -144,6 +157,7 @@ def test_the_file_gives_back_what_was_written(tmp_path):
         ({"seeds": (11, 12, 13, 14, "15")}, "whole numbers"),
         ({"policies": (PolicySpec("a", 0, 10, 10),) * 3}, "twice"),
         ({"game": "MsPacman"}, "game 'MsPacman'"),
+        ({"repeats": GameRepeats(1, (1,), (1,), (1,), (1,))}, "repeats"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes, problem):
@@ -166,6 +180,10 @@ def test_parts_that_do_not_fit_are_refused(changes, problem):
         (lambda c: c["scores"][0][0].__setitem__(0, None), "damaged.*a finite number"),
         (lambda c: c["scores"][0][0].__setitem__(0, 1e4), "aggregates do not follow"),
         (lambda c: c["aggregates"]["median_seed"].update(mean=99), "aggregates do not follow"),
+        (lambda c: c["repeats"].update(different=[1, 2]), "damaged.*repeats"),
+        (lambda c: c["repeats"].update(validated=[1, 2, -1]), "damaged.*repeats"),
+        (lambda c: c["repeats"].update(first_screens="4"), "damaged.*repeats"),
+        (lambda c: c["repeats"].pop("validated"), "damaged.*validated"),
         (lambda c: c["aggregates"]["iqm"].update(value=99), "aggregates do not follow"),
     ],
 )

@@ -9,6 +9,7 @@ from permakey_tf.data.repeats import RepeatCounter, is_blank, repeat_notes, with
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
+from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.types import Step
 
 # Frames by letter; "_" is black, "#" white. Episodes are words.
@@ -29,7 +30,7 @@ def write(path, train=TRAIN, validation=VALIDATION, test=TEST) -> FrameStore:
             for word in words:
                 for i, letter in enumerate(word):
                     writer.append(Step(picture(letter), first=i == 0), split)
-        return writer.finish({})
+        return writer.finish({"game": "letters"})
 
 
 def test_counts_by_hand(tmp_path):
@@ -113,3 +114,32 @@ def test_a_blank_last_frame_is_left_out_where_the_one_before_is_not(word, kept, 
     result = list(without_blank_end(iter(steps), origin))
     assert [step is other for step, other in zip(result, steps[: len(kept)], strict=True)]
     assert origin["blank_ends_left_out"] == left_out
+
+
+# ------------------------------------------------------------------------------------- of agents
+
+
+def test_games_in_common_by_hand():
+    """Two policies on four games with openings 1, 1, 2, 3."""
+    openings = np.array([1, 1, 2, 3])
+    test = [
+        Games(openings, np.array([10, 10, 20, 30])),
+        Games(openings, np.array([10, 11, 20, 31])),
+    ]
+    training = [np.array([1, 1, 5]), np.array([2, 3])]
+    validation = [
+        Games(np.array([2, 4]), np.array([21, 40])),
+        Games(np.array([1, 2, 3]), np.array([11, 20, 30])),
+    ]
+    repeats = GameRepeats.count(test, training, validation)
+    assert repeats == GameRepeats(
+        first_screens=3,
+        in_training=(2, 2),
+        in_validation=(1, 4),
+        different=(3, 4),
+        validated=(0, 2),
+    )
+    assert repeats.describe(4) == (
+        "of 4 games a policy, 3 first screens differ; 2, 2 begin like a training game, 1, 4 like "
+        "a validation game; 3, 4 differ in some screen, 0, 2 equal a validation game throughout"
+    )

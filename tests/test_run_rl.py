@@ -17,6 +17,7 @@ from conftest import TINY_FLAGS, refused, tiny_config, train_keypoints
 
 from flags import rl as rl_flags
 from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
+from permakey_tf.envs.atari import AtariGame
 from permakey_tf.errors import UserError
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.checkpoint import load, save
@@ -151,6 +152,16 @@ class TestFinishedRun:
         assert (
             f"random play in the same games: {evaluation.random_scores.mean():.1f}" in result.stdout
         )
+        assert f"repeats: {evaluation.repeats.describe(4)}" in result.stdout
+
+        def screens(role, *games):
+            game = AtariGame("mspacman")
+            return [game.reset(episode_seed(role, *names)).tobytes() for names in games]
+
+        test = screens("test", (3, 0), (3, 1), (1, 0), (1, 1))
+        training = screens("train", (0, 0), (0, 1), (0, 2))
+        assert evaluation.repeats.first_screens == len(set(test))
+        assert evaluation.repeats.in_training == (sum(one in training for one in test),)
 
 
 @pytest.mark.parametrize(

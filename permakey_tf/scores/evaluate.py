@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -13,10 +14,11 @@ from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.scores.protocol import AgentSpec, Evaluation, PolicySpec, Rules, write_evaluation
+from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.system import disk, schema
 from permakey_tf.system.files import make_folder
-from permakey_tf.training.acting import play_episodes, random_scores
-from permakey_tf.training.agent import build_player
+from permakey_tf.training.acting import Episodes, first_screens, play_episodes, random_scores
+from permakey_tf.training.agent import Player, build_player
 
 # What may differ between the policies of one evaluation: the training seeds, nothing else.
 _FREE = ("seed", "the keypoints' seed")
@@ -43,20 +45,20 @@ def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Pa
     disk.check_place(path.parent, path.name)
     _refuse_another_kinds(path)
     tested = [load_policy(folder) for folder in folders]
-    shape = (len(folders), len(seeds), episodes)
-    scores, lengths = np.zeros(shape), np.zeros(shape, int)
     environment = folders[0].config.environment
     at_random = [random_scores(environment, "test", seed, episodes) for seed in seeds]
-    with tqdm(total=len(folders) * len(seeds), desc="test", unit="seed") as bar:
-        for i, (player, _) in enumerate(tested):
-            for j, seed in enumerate(seeds):
-                played = play_episodes(
-                    player.actor, environment, player.prepare, "test", seed, episodes
-                )
-                scores[i, j], lengths[i, j] = played.scores, played.lengths
-                bar.update()
-    policies = [policy for _, policy in tested]
-    evaluation = _describe(folders[0], policies, seeds, scores, lengths, np.stack(at_random))
+    with tqdm(total=len(folders) * (len(seeds) + 1), desc="test", unit="seed") as bar:
+        played = [_play_test(policy, environment, seeds, episodes, bar) for policy in tested]
+        validated = [_play_validation(*pair, bar) for pair in zip(tested, folders, strict=True)]
+    opened = [
+        first_screens(environment, "train", policy.spec.train_seed, policy.num_games)
+        for policy in tested
+    ]
+    games = [_games(of_seeds) for of_seeds in played]
+    repeats = GameRepeats.count(games, opened, [_games([games]) for games in validated])
+    evaluation = _describe(
+        folders[0], [policy.spec for policy in tested], seeds, played, at_random, repeats
+    )
     make_folder(path.parent)
     write_evaluation(path, evaluation)
     return evaluation
@@ -68,20 +70,61 @@ def _refuse_another_kinds(path: Path):
         raise UserError(f"{path} has the test losses of a keypoint run: choose another --out")
 
 
-def load_policy(folder: AgentFolder):
-    """The player with the weights of the best validation, and where they come from."""
+class Policy(NamedTuple):
+    """A tested policy.
+
+    player: with the weights of the best validation. spec: where they come from.
+    num_games: games that its run has begun in training.
+    """
+
+    player: Player
+    spec: PolicySpec
+    num_games: int
+
+
+def _play_test(policy: Policy, environment, seeds, episodes, bar) -> list[Episodes]:
+    """The games of each seed."""
+    actor, prepare = policy.player.actor, policy.player.prepare
+    played = []
+    for seed in seeds:
+        played.append(play_episodes(actor, environment, prepare, "test", seed, episodes))
+        bar.update()
+    return played
+
+
+def _play_validation(policy: Policy, folder: AgentFolder, bar) -> Episodes:
+    """The games that the policy was chosen by: what is tested should be others."""
+    config, player = folder.config, policy.player
+    played = play_episodes(
+        player.actor,
+        config.environment,
+        player.prepare,
+        "validation",
+        config.learning.seed,
+        config.validation.validation_episodes,
+    )
+    bar.update()
+    return played
+
+
+def _games(played: list[Episodes]) -> Games:
+    return Games(*(np.concatenate([getattr(p, name) for p in played]) for name in Games._fields))
+
+
+def load_policy(folder: AgentFolder) -> Policy:
+    """The policy of the best validation."""
     weights = checkpoint.load(folder.best_checkpoint)
     player = build_player(folder)
     variables = checkpoint.named_variables({"online": player.actor.network.weights})
     checkpoint.assign(variables, weights, folder.best_checkpoint)
     progress = checkpoint.load(folder.latest_checkpoint)
-    policy = PolicySpec(
+    spec = PolicySpec(
         run=str(folder.path),
         train_seed=folder.config.learning.seed,
         num_steps=int(progress["progress/step"]),
         checkpoint_step=int(progress["progress/best_step"]),
     )
-    return player, policy
+    return Policy(player, spec, int(progress["progress/game"]) + 1)
 
 
 def _settings(folder: AgentFolder) -> dict:
@@ -113,7 +156,7 @@ def _refuse_the_same(first: AgentFolder, other: AgentFolder):
         )
 
 
-def _describe(folder: AgentFolder, policies, seeds, scores, lengths, at_random) -> Evaluation:
+def _describe(folder: AgentFolder, policies, seeds, played, at_random, repeats) -> Evaluation:
     config: AgentConfig = folder.config
     keypoints = folder.keypoints.config
     return Evaluation(
@@ -130,7 +173,8 @@ def _describe(folder: AgentFolder, policies, seeds, scores, lengths, at_random) 
         ),
         policies=tuple(policies),
         seeds=tuple(seeds),
-        scores=scores,
-        lengths=lengths,
-        random_scores=at_random,
+        scores=np.array([[games.scores for games in of_seeds] for of_seeds in played]),
+        lengths=np.array([[games.lengths for games in of_seeds] for of_seeds in played]),
+        random_scores=np.stack(at_random),
+        repeats=repeats,
     )

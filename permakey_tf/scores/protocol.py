@@ -9,13 +9,14 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
 from permakey_tf.configs.frames import GameConfig, canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.scores import statistics
+from permakey_tf.scores.repeats import GameRepeats
 from permakey_tf.system import files, schema
 
 _FORMAT_VERSION = 1
@@ -214,6 +215,7 @@ class Evaluation:
     scores: float [P, S, E], true returns of full games.
     lengths: int [P, S, E], agent steps of the episodes.
     random_scores: float [S, E], true returns of uniformly random play in the same games.
+    repeats: what the games have in common; None in files of earlier versions.
 
     Raises:
       ValueError: parts that do not fit together, scores that are not finite.
@@ -228,6 +230,7 @@ class Evaluation:
     scores: np.ndarray
     lengths: np.ndarray
     random_scores: np.ndarray
+    repeats: GameRepeats | None = None
 
     def __post_init__(self):
         _check_types(self)
@@ -244,6 +247,8 @@ class Evaluation:
         _check(at_random == shape[1:], f"random_scores {at_random}, expected {shape[1:]}")
         for games in (self.scores, self.random_scores):
             _check(np.isfinite(games).all(), "scores that are not finite")
+        if self.repeats:
+            _check(len(self.repeats.different) == shape[0], "repeats of other policies")
         whole = np.issubdtype(self.lengths.dtype, np.integer)
         _check(whole and (self.lengths > 0).all(), "lengths that are no counts of steps")
 
@@ -284,6 +289,7 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
         "scores": evaluation.scores.tolist(),
         "lengths": evaluation.lengths.tolist(),
         "random_scores": evaluation.random_scores.tolist(),
+        "repeats": evaluation.repeats and dataclasses.asdict(evaluation.repeats),
         "aggregates": _plain(evaluation.aggregates),
     }
     lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items()]
@@ -334,6 +340,7 @@ class _Content(TypedDict):
     scores: list[list[list[float]]]
     lengths: list[list[list[int]]]
     random_scores: list[list[float]]
+    repeats: NotRequired[GameRepeats | None]
     aggregates: dict[str, Any]
 
 
@@ -348,6 +355,7 @@ def _from_content(content: _Content) -> Evaluation:
         scores=np.array(content["scores"], float),
         lengths=np.array(content["lengths"]),
         random_scores=np.array(content["random_scores"], float),
+        repeats=content.get("repeats"),
     )
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from permakey_tf.configs.agent import EnvironmentConfig
 from permakey_tf.data.noise import draw_bars
 from permakey_tf.data.preparation import prepare_frame
+from permakey_tf.data.repeats import follow, frame_hash
 from permakey_tf.envs.games import Game, make_game
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
 from permakey_tf.system.seeds import Stream, episode_seed, stream
@@ -74,10 +75,18 @@ class FramePreparation(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """scores: float [E], true returns. lengths: int [E], agent steps. film: Film or None."""
+    """What was played.
+
+    scores: float [E], true returns. lengths: int [E], agent steps.
+    openings, courses: int64 [E], hashes of each game's first screen and of all its screens, see
+      data/repeats.py; screens before resizing and noise.
+    film: Film or None.
+    """
 
     scores: np.ndarray
     lengths: np.ndarray
+    openings: np.ndarray
+    courses: np.ndarray
     film: "Film | None"
 
 
@@ -119,6 +128,8 @@ def play_episodes(
     seeds = [episode_seed(role, seed, episode) for episode in range(number)]
     frames = [game.reset(s) for game, s in zip(games, seeds, strict=True)]
     noise = [stream(seed, _GAME_STREAMS[role], e) for e in range(number)]
+    openings = np.array([frame_hash(frame) for frame in frames])
+    courses = np.array([follow(0, opening) for opening in openings.tolist()])
     scores, lengths = np.zeros(number), np.zeros(number, int)
     playing, shots = np.arange(number), []
     state = actor.network.initial_state(number)
@@ -134,15 +145,22 @@ def play_episodes(
         for position, (i, action) in enumerate(zip(playing, acted.actions.numpy(), strict=True)):
             step = games[i].step(int(action))
             frames[i] = step.frame
+            courses[i] = follow(int(courses[i]), frame_hash(step.frame))
             scores[i] += step.reward
             lengths[i] += 1
             cut = lengths[i] >= environment.max_episode_steps
             over[position] = step.terminal or step.truncated or cut
         playing = playing[~over]
         state = LSTMState(*(tf.boolean_mask(part, ~over) for part in acted.state))
-    return Episodes(
-        scores, lengths, Film(*map(np.stack, zip(*shots, strict=True))) if film else None
-    )
+    shown = Film(*map(np.stack, zip(*shots, strict=True))) if film else None
+    return Episodes(scores, lengths, openings, courses, shown)
+
+
+def first_screens(environment: EnvironmentConfig, role: str, seed: int, number: int) -> np.ndarray:
+    """int64 [number]: hashes of the first screens of games 0, 1, ..., as `Episodes.openings`."""
+    game: Game = make_game(environment)
+    screens = (game.reset(episode_seed(role, seed, episode)) for episode in range(number))
+    return np.array([frame_hash(screen) for screen in screens])
 
 
 def random_scores(environment: EnvironmentConfig, role: str, seed: int, number: int) -> np.ndarray:
