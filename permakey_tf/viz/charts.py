@@ -4,9 +4,9 @@ Colours are Okabe and Ito's, told apart with any colour vision; lines and bars a
 and hatch.
 """
 
-from typing import textwrap
+import textwrap
+from typing import NamedTuple
 
-import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
