@@ -2,8 +2,8 @@
 
   python -m run.data --game=mspacman --objects --num_frames=6000 --split=1,1,1 --seed=1000 \
     --out=data/truth
-  python -m run.quality --runs=RUN,RUN,... --data=data/truth --out=quality
-  python -m run.quality --keypoints_npz=FILE --data=MsPacman.npz --out=quality
+  python -m run.quality --runs=RUN,RUN,... --data=data/truth --out=runs/quality
+  python -m run.quality --keypoints_npz=FILE --data=MsPacman.npz --out=runs/quality
 
 See docs/quality.md for every measure.
 """

@@ -162,6 +162,7 @@ class EncoderConfig(Config):
 
     @property
     def stack(self) -> Stack:
+        """The encoder's convolutions."""
         return Stack(self.cnn_filters, self.cnn_kernel_sizes, self.cnn_strides)
 
 
@@ -304,8 +305,6 @@ class AgentLoggingConfig(Config):
 @dataclasses.dataclass(frozen=True)
 class AgentConfig(Config):
     """A training run of the agent. What belongs to the keypoints is in their run's config."""
-
-    _preset_prefix = "rl_"
 
     environment: EnvironmentConfig = dataclasses.field(default_factory=EnvironmentConfig)
     encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)

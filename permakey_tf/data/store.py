@@ -61,10 +61,12 @@ class FrameStore(NamedTuple):
 
     @property
     def image_size(self) -> int:
+        """Side of the frames in pixels."""
         return self.frames.shape[1]
 
     @property
     def channels(self) -> int:
+        """3, or 1 where frames are grey."""
         return self.frames.shape[3]
 
     @property

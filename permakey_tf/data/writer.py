@@ -124,6 +124,7 @@ class FrameStoreWriter:
 
     @property
     def num_episodes(self) -> int:
+        """Episodes begun so far."""
         return self._episode + 1
 
     def append(self, step: Step, split: str) -> None:

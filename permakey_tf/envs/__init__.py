@@ -1,1 +1,1 @@
-
+"""Games: the Atari emulator, Gymnasium environments, and policies that play them."""

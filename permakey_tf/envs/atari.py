@@ -89,10 +89,12 @@ class AtariGame:
 
     @property
     def num_actions(self) -> int:
+        """Size of the minimal action set."""
         return len(self._actions)
 
     @property
     def lives(self) -> int:
+        """Lives left, as the emulator counts them."""
         return self._ale.lives()
 
     @property

@@ -191,7 +191,7 @@ def _distributions(modules: set[str]) -> dict[str, str]:
     return {package: importlib.metadata.version(package) for package in packages}
 
 
-class GymnasiumGame:
+class GymnasiumGame(Game):
     """Any Gymnasium environment that renders RGB and has discrete actions.
 
     Args:

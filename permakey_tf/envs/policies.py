@@ -65,7 +65,7 @@ def play_episode(
             return
 
 
-class RandomPolicy:
+class RandomPolicy(Policy):
     """Uniformly random actions, each held for 1 to `max_hold` agent steps."""
 
     def __init__(self, num_actions: int, max_hold: int = 8):
@@ -82,7 +82,7 @@ class RandomPolicy:
         return self._queue.pop()
 
 
-class LookaheadPolicy:
+class LookaheadPolicy(Policy):
     """Tries random action sequences from the emulator's save state and plays the best one's start.
 
     At each decision K sequences of H actions, each held for 1 to `max_hold` steps, are scored by

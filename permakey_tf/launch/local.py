@@ -256,7 +256,7 @@ def describe_exit(code: int) -> str:
     return f"exit code {code}" if code else ""
 
 
-class LocalLauncher:
+class LocalLauncher(Launcher):
     """Runs `slots` jobs at a time on this machine, which share its cores evenly.
 
     Several processes that each use all cores would get in each other's way, so with more than one
@@ -280,7 +280,7 @@ class LocalLauncher:
         return LocalProcess(start_process(job, self.environment, process_group=0))
 
 
-class LocalProcess:
+class LocalProcess(Process):
     """A job that runs on this machine."""
 
     def __init__(self, process: subprocess.Popen):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from permakey_tf.errors import UserError
-from permakey_tf.launch.local import Job, describe_exit, start_process
+from permakey_tf.launch.local import Job, Launcher, Process, describe_exit, start_process
 from permakey_tf.system.files import write_text
 
 _PROGRAMS = ("sbatch", "srun", "sacct", "squeue", "scancel", "scontrol")
@@ -40,7 +40,7 @@ class SlurmRequest(NamedTuple):
     qos: str = ""
 
 
-class SlurmLauncher:
+class SlurmLauncher(Launcher):
     """Submits every job at once; Slurm decides when each runs.
 
     Jobs outlive the program that submitted them. Their numbers are kept in `folder`, so that the
@@ -114,7 +114,7 @@ class SlurmLauncher:
         return self._folder / f"{name}.job"
 
 
-class SlurmProcess:
+class SlurmProcess(Process):
     """A job in Slurm's queue, waiting, running or requeued."""
 
     def __init__(self, job, id_file: Path, how: str):

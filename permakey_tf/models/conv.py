@@ -22,6 +22,8 @@ class BatchNorm(keras.layers.Layer):
         self.momentum, self.epsilon = momentum, epsilon
 
     def build(self, input_shape):
+        """Makes scale, offset and moving statistics for the last axis."""
+
         def weight(name, initializer, trainable):
             # Statistics and scale stay in float32 whatever the layer computes in.
             return self.add_weight(
@@ -105,6 +107,7 @@ class ConvBlock(keras.layers.Layer):
         self.norm = BatchNorm(momentum, dtype=dtype, name="norm")
 
     def call(self, inputs, training=False):
+        """[B, h, w, C] -> [B, h', w', filters]."""
         return tf.nn.relu(self.norm(self.conv(inputs), training=training))
 
 

@@ -31,6 +31,7 @@ class MLP(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, name="norm")
 
     def call(self, inputs):
+        """[..., C] -> [..., units of the last layer]."""
         for dense in self.denses:
             inputs = dense(inputs)
         return self.norm(inputs)

@@ -19,12 +19,14 @@ class NeighbourhoodDense(keras.layers.Layer):
         self.units, self.patch_size = units, patch_size
 
     def build(self, input_shape):
+        """Makes one weight for the eight neighbouring patches."""
         num_inputs = 8 * self.patch_size**2 * input_shape[-1]
         self.kernel = self.add_weight(
             shape=(num_inputs, self.units), initializer="glorot_uniform", name="kernel"
         )
 
     def call(self, features):
+        """[B, H, W, C] -> [B, ceil(H/p), ceil(W/p), units]."""
         weights = tf.cast(tf.convert_to_tensor(self.kernel), self.compute_dtype)
         return spatial.neighbourhood_dense(features, weights, self.patch_size)
 

@@ -50,6 +50,7 @@ class Transporter(KeypointModel):
 
     @property
     def modules(self) -> dict[str, keras.Model]:
+        """One module: all parts share a loss."""
         return {"transporter": self}
 
     def learning_rate(self, module: str) -> float:

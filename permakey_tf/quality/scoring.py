@@ -107,6 +107,7 @@ class GroundTruth:
 
     @property
     def num_frames(self) -> int:
+        """N."""
         return len(self._episodes)
 
     def scores(self, centers: np.ndarray, probing: Probing | None = None) -> Scores:

@@ -45,6 +45,7 @@ class EventFile:
             self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:
+        """Writes what is left, and closes the file."""
         with files.writing(self.path):
             self._file.close()
 

@@ -84,10 +84,10 @@ class Policy(NamedTuple):
 
 def _play_test(policy: Policy, environment, seeds, episodes, bar) -> list[Episodes]:
     """The games of each seed."""
-    actor, frame_format = policy.player.actor, policy.player.frame_format
+    actor, prepare = policy.player.actor, policy.player.prepare
     played = []
     for seed in seeds:
-        played.append(play_episodes(actor, environment, frame_format, "test", seed, episodes))
+        played.append(play_episodes(actor, environment, prepare, "test", seed, episodes))
         bar.update()
     return played
 
@@ -98,7 +98,7 @@ def _play_validation(policy: Policy, folder: AgentFolder, bar) -> Episodes:
     played = play_episodes(
         player.actor,
         config.environment,
-        player.frame_format,
+        player.prepare,
         "validation",
         config.learning.seed,
         config.validation.validation_episodes,

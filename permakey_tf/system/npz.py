@@ -108,6 +108,7 @@ class NpzFile:
         return info
 
     def close(self) -> None:
+        """Closes the archive."""
         self._zip.close()
 
     def read(self, name: str) -> np.ndarray:

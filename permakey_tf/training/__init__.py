@@ -1,1 +1,1 @@
-
+"""Trainings of keypoints and of agents."""

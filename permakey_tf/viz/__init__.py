@@ -1,1 +1,1 @@
-
+"""Drawings: pictures, charts and videos; nothing here opens a run."""
