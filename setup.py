@@ -15,7 +15,11 @@ setup(
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["permakey_tf", "permakey_tf.*"]),
-    package_data={"permakey_tf.evaluation": ["published.json"]},
+    package_data={
+        "permakey_tf": ["py.typed"],
+        "permakey_tf.configs": ["presets/*.cfg"],
+        "permakey_tf.scores": ["published.json"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.21,<2.22",

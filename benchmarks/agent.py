@@ -67,7 +67,7 @@ def make_trainer(encoder: str, folder: Path):
 
 def parts_of(trainer) -> dict:
     """{part: function}: the parts of a step and of an update."""
-    frame, prepare = trainer.game.step(0).frame, trainer.player.prepare
+    frame, prepare = trainer.game.step(0).frame, trainer.player.frame_format.with_bars
     prepared = prepare(frame, np.random.default_rng(0))
     forced = np.array([-1], np.int32)
     ten = np.repeat(prepared[None], 10, axis=0)

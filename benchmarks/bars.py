@@ -13,6 +13,7 @@ from absl import flags
 
 from flags import common
 from permakey_tf.data.noise import BAR_WIDTH, Bars, bar_positions, draw_bars_at
+from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.errors import UserError
 from permakey_tf.quality.footage import open_footage
 from permakey_tf.quality.scoring import groups_of
@@ -88,7 +89,7 @@ def main():
     objects = footage.boxes(scored)
     characters = on_characters(objects, footage.game, len(scored), shape, size)[rows]
     bars = bar_positions(len(rows), size, size, "both", np.random.default_rng(_SEED.value))
-    clean = footage.prepared(scored, size, detector.channels)[rows]
+    clean = footage.prepared(scored, FrameFormat(size, detector.channels))[rows]
     frames = draw_bars_at(clean, bars)
     maps, centers = detector.error_maps(frames), detector.detect(frames)
     masks = places(bars, characters)

@@ -7,13 +7,12 @@ import math
 import os
 import signal
 import sys
-import types
 import typing
 from pathlib import Path
 
 from absl import app, flags
 
-from permakey_tf.configs.base import Config, value_range
+from permakey_tf.configs.base import Config, plain_type, value_range
 from permakey_tf.configs.frames import canonical_game, plain_name
 from permakey_tf.errors import UserError
 
@@ -92,13 +91,6 @@ def fill_in(name: str, template: str, game: str, **others: str) -> str:
     return path
 
 
-def _plain_type(hint):
-    """`int | None` -> int, `tuple[int, ...]` -> tuple, others unchanged."""
-    if isinstance(hint, types.UnionType):
-        hint = next(a for a in typing.get_args(hint) if a is not type(None))
-    return typing.get_origin(hint) or hint
-
-
 class _FiniteParser(flags.FloatParser):
     """Refuses NaN, which lies inside of any bounds by absl's comparisons, and infinity."""
 
@@ -134,7 +126,7 @@ def define(
     rename = rename or {}
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
-        kind = _plain_type(hints[field.name])
+        kind = plain_type(hints[field.name])
         if isinstance(kind, type) and issubclass(kind, Config):
             define(kind, rename, flag_values)
             continue
@@ -152,7 +144,7 @@ def build(config_class: type[Config], values=flags.FLAGS, rename: dict[str, str]
     hints = typing.get_type_hints(config_class)
     arguments = {}
     for field in dataclasses.fields(config_class):
-        kind = _plain_type(hints[field.name])
+        kind = plain_type(hints[field.name])
         if isinstance(kind, type) and issubclass(kind, Config):
             arguments[field.name] = build(kind, values, rename)
             continue

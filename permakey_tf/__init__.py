@@ -1,14 +1,53 @@
-"""Unsupervised object keypoints from local spatial predictability (PermaKey) in TensorFlow."""
+"""Unsupervised object keypoints from local spatial predictability (PermaKey) in TensorFlow.
 
-__version__ = "0.1.0"
-__all__ = ["KeypointDetector", "__version__"]
+What most users need, by name; docs/python.md shows it at work:
+
+  import permakey_tf as pk
+
+  detector = pk.KeypointDetector.load("runs/mspacman_permakey_quick_seed0")
+  centers = detector.detect(frames)  # uint8 [B, H, W, 3] -> float32 [B, K, 2], (y, x) in [-1, 1]
+
+Names are loaded on first use: settings, frame stores and scores need no TensorFlow, which takes
+seconds to load, and a detector needs no emulator.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from permakey_tf.configs.frames import CollectionConfig as CollectionConfig
+    from permakey_tf.configs.keypoints import KeypointConfig as KeypointConfig
+    from permakey_tf.data.store import FrameStore as FrameStore
+    from permakey_tf.detector import KeypointDetector as KeypointDetector
+    from permakey_tf.errors import UserError as UserError
+    from permakey_tf.objects.boxes import Objects as Objects
+    from permakey_tf.quality.footage import open_footage as open_footage
+    from permakey_tf.quality.scoring import evaluate_keypoints as evaluate_keypoints
+    from permakey_tf.wrappers import KeypointObservation as KeypointObservation
+
+__version__ = "0.2.0"
+
+_HOMES = {
+    "CollectionConfig": "permakey_tf.configs.frames",
+    "FrameStore": "permakey_tf.data.store",
+    "KeypointConfig": "permakey_tf.configs.keypoints",
+    "KeypointDetector": "permakey_tf.detector",
+    "KeypointObservation": "permakey_tf.wrappers",
+    "Objects": "permakey_tf.objects.boxes",
+    "UserError": "permakey_tf.errors",
+    "evaluate_keypoints": "permakey_tf.quality.scoring",
+    "open_footage": "permakey_tf.quality.footage",
+}
+__all__ = [*_HOMES, "__version__"]
 
 
-def __getattr__(name):
-    # Imported on first use: settings, frame stores and flags need no TensorFlow, which takes
-    # seconds to load, and `--help` should not wait for it.
-    if name == "KeypointDetector":
-        from permakey_tf.detector import KeypointDetector
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value  # from now on without this function
+    return value
 
-        return KeypointDetector
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

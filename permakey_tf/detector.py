@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig
-from permakey_tf.data.preparation import prepare_frame
+from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.errors import UserError
 from permakey_tf.ops.images import to_images
 from permakey_tf.runs.keypoints import RunFolder
@@ -26,7 +26,7 @@ class KeypointDetector:
 
     Args:
       model: a models.base.KeypointModel with trained weights.
-      keep_aspect: whether it was trained on padded frames, see data.frames.prepare_frame.
+      keep_aspect: whether it was trained on padded frames, see data.preparation.FrameFormat.
     """
 
     def __init__(self, model, keep_aspect: bool = False):
@@ -131,11 +131,8 @@ class KeypointDetector:
             )
         if frames.ndim == 3:
             return self._map(function, frames[None], shape)[0]
+        seen_as = FrameFormat(self.image_size, self.channels, keep_aspect=self._keep_aspect)
         outputs = [np.zeros([0, *shape], np.float32)]
         for start in range(0, len(frames), _CHUNK):
-            outputs.append(function(self._prepare(frames[start : start + _CHUNK])).numpy())
+            outputs.append(function(seen_as.prepare(frames[start : start + _CHUNK])).numpy())
         return np.concatenate(outputs)
-
-    def _prepare(self, frames):
-        size, channels = self.image_size, self.channels
-        return np.stack([prepare_frame(f, size, channels, self._keep_aspect) for f in frames])

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import types
 import unittest.mock
 from typing import ClassVar
 
@@ -46,6 +47,8 @@ ROWS = [
     (24, -1, True, 3, True),
     (30, 1, False, 4, True),
 ]
+
+AS_THEY_ARE = types.SimpleNamespace(with_bars=lambda frame, rng: frame)  # no resizing, no bars
 
 
 class Scripted:
@@ -371,8 +374,8 @@ class TestNoise:
         monkeypatch.setattr(acting, "make_game", Black)
         played = [
             play_episodes(
-                trainer.actor, trainer.config.environment, trainer.player.prepare, "test", seed, 1,
-                film=True,
+                trainer.actor, trainer.config.environment, trainer.player.frame_format,
+                "test", seed, 1, film=True,
             ).film.frames
             for seed in (0, 0, 1)
         ]  # fmt: skip
@@ -408,7 +411,7 @@ def test_games_side_by_side_end_as_they_do_alone(monkeypatch):
     def play(first, number):
         monkeypatch.setattr(acting, "episode_seed", lambda role, seed, e: first + e)
         environment = EnvironmentConfig(max_episode_steps=9)
-        return play_episodes(Counting(), environment, lambda f, _: f, "test", 0, number)
+        return play_episodes(Counting(), environment, AS_THEY_ARE, "test", 0, number)
 
     together, alone = play(0, 4), [play(e, 1) for e in range(4)]
     assert together.lengths.tolist() == [2, 5, 8, 9]  # the last one is cut
@@ -427,7 +430,7 @@ def test_equal_games_are_known_by_their_screens(monkeypatch):
     environment = EnvironmentConfig(game="mspacman", max_episode_steps=10)
 
     def play(seed, number):
-        return play_episodes(Counting(), environment, lambda f, _: f, "test", seed, number)
+        return play_episodes(Counting(), environment, AS_THEY_ARE, "test", seed, number)
 
     first, second = play(0, 6), play(1, 2)
     assert first.courses[:3].tolist() == first.courses[3:].tolist()

@@ -14,6 +14,7 @@ from conftest import tiny_config, write_store
 from flags import common
 from flags import keypoints as keypoint_flags
 from permakey_tf.configs import agent as agent_configs
+from permakey_tf.configs import preset_files
 from permakey_tf.configs import quality as quality_config
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.frames import CollectionConfig, canonical_game
@@ -31,6 +32,12 @@ from permakey_tf.configs.keypoints import (
 from permakey_tf.errors import UserError
 from permakey_tf.runs.keypoints import FrameSpec
 from permakey_tf.system import schema
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch):
+    monkeypatch.chdir(FLAG_FOLDER.parent)  # flag files name others from there
+
 
 CLASSES = [
     CollectionConfig,
@@ -51,8 +58,8 @@ AGENT_CLASSES = [
 ]
 ALL_CLASSES = [*CLASSES[:-1], *AGENT_CLASSES, quality_config.QualityConfig]
 FLAG_FOLDER = Path(__file__).parents[1] / "flags"
-FLAG_FILES = sorted(FLAG_FOLDER.rglob("*.cfg"))
-PRESET_FOLDER = FLAG_FOLDER / "presets"
+PRESET_FOLDER = FLAG_FOLDER / "presets"  # a link into the package
+FLAG_FILES = sorted([*FLAG_FOLDER.rglob("*.cfg"), *PRESET_FOLDER.glob("*.cfg")])
 AGENT_PRESETS = [
     path for path in FLAG_FILES if path.name.startswith("rl_") or path.parent.name == "games"
 ]
@@ -371,8 +378,7 @@ def test_flag_files_of_the_agent_are_valid(path):
 
 
 def preset(name):
-    path = PRESET_FOLDER / f"{name}.cfg"
-    return common.build(KeypointConfig, parsed(f"--flagfile={path}"))
+    return common.build(KeypointConfig, parsed(f"--flagfile=flags/presets/{name}.cfg"))
 
 
 def test_the_papers_presets_are_the_defaults():
@@ -417,56 +423,68 @@ AUTHORS_CODE = {
                                       "decay_rate": 0.9, "decay_steps": 30_000}),
     ],
 )  # fmt: skip
-def test_the_authors_code_has_its_own_settings_for_each_method(name, of_the_method, monkeypatch):
-    monkeypatch.chdir(FLAG_FOLDER.parent)  # a flag file names another one from there
+def test_the_authors_code_has_its_own_settings_for_each_method(name, of_the_method):
     expected = AUTHORS_CODE | of_the_method
     settings = flatten(resolve(preset(name), "seaquest"))
     assert {setting: settings[setting] for setting in expected} == expected
 
 
-# Given beside a preset, or different for the two methods, or unset for a reason that its file says.
-BESIDE = {"game", "method", "num_keypoints", "npz"}
-OF_THE_METHOD = {"batch_size", "decay_rate", "decay_steps", "patience"}
+KEYPOINT_PRESETS = (
+    *("paper", "workshop", "authors_code", "authors_code_transporter"),
+    *("quick", "quick_transporter"),
+)
 
 
-def sourced(*classes):
-    """Names of the settings whose values are the paper's or the authors' code's."""
-    names = set()
-    for config_class in classes:
-        for field in dataclasses.fields(config_class):
-            if not field.metadata:
-                names |= sourced(field.default_factory)
-            elif field.metadata["origin"] in ("paper", "code"):
-                names.add(field.name)
-    return names
+@pytest.mark.parametrize("name", KEYPOINT_PRESETS)
+def test_a_preset_is_the_same_from_python_and_on_the_command_line(name):
+    values = parsed(f"--flagfile=flags/presets/{name}.cfg")
+    for config_class in (KeypointConfig, CollectionConfig, LoggingConfig):
+        assert config_class.make(name) == common.build(config_class, values)
+    assert KeypointConfig.make(name) != KeypointConfig() or name == "paper"
+    for game in ("seaquest", "Ms_Pacman"):
+        by_flags = resolve(common.build(KeypointConfig, values), game)
+        assert KeypointConfig.make(name, game) == by_flags
 
 
-def given(values):
-    return {name for name in values if values[name].present and name != "flagfile"}
+@pytest.mark.parametrize("name", ["paper", "authors_code", "quick"])
+def test_a_preset_of_the_agent_is_the_same_both_ways(name):
+    values = agent_flags(f"flags/presets/rl_{name}.cfg")
+    built = common.build(agent_configs.AgentConfig, values)
+    assert agent_configs.AgentConfig.make(name) == built
+
+
+def test_every_preset_is_compared():
+    agents = {f"rl_{name}" for name in preset_files.names("rl_")}
+    assert set(preset_files.names()) == set(KEYPOINT_PRESETS)
+    assert {path.stem for path in PRESET_FOLDER.iterdir()} == {*KEYPOINT_PRESETS, *agents}
+
+
+def test_flat_names_reach_their_settings_and_win_over_the_preset():
+    config = KeypointConfig.make("quick", "pong", num_keypoints=5, latent_dim=6, lsp_layers=[2])
+    expected = KeypointConfig.make("quick", "pong", num_keypoints=5)
+    assert (config.pointnet.num_keypoints, config.pointnet.soft_argmax) == (5, "joint")
+    assert (config.vae.latent_dim, config.lspn.lsp_layers) == (6, (2,))
+    changed = {n for n, v in flatten(config).items() if v != flatten(expected)[n]}
+    assert changed == {"latent_dim", "lsp_layers"}
+    assert KeypointConfig.make().training.schedule == "cosine"  # of the quick preset
+    assert KeypointConfig.make(None) == KeypointConfig()
+    assert CollectionConfig.make("quick", game="pong").num_frames == 12_000
 
 
 @pytest.mark.parametrize(
-    ("name", "left_out"),
+    ("arguments", "settings", "words"),
     [
-        ("paper", OF_THE_METHOD),
-        ("workshop", OF_THE_METHOD),
-        ("authors_code", OF_THE_METHOD - {"patience"}),
+        ((), {"num_keypoint": 5}, "'num_keypoint'; did you mean num_keypoints?"),
+        ((), {"zzzzz": 5}, "'zzzzz'"),
+        (("quikc",), {}, "did you mean quick?"),
+        (("rl_paper",), {}, "no such preset"),
+        (("../quick",), {}, "no such preset"),
+        ((), {"num_keypoints": 0}, "num_keypoints=0"),
+        ((), {"num_keypoints": "5"}, "num_keypoints must be a whole number"),
+        (("quick", "pong"), {}, "num_keypoints is needed"),
     ],
 )
-def test_presets_of_a_source_spell_out_all_its_settings(name, left_out):
-    present = given(parsed(f"--flagfile={PRESET_FOLDER / name}.cfg"))
-    wanted = sourced(KeypointConfig, CollectionConfig)
-    assert wanted - present == BESIDE | left_out | {"validate_every"}
-    assert present - wanted <= {
-        "pointnet_coordinates", "overlap_weight", "window_margin", "transporter_learning_rate",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("name", "left_out"), [("rl_paper", {"gauss_std"}), ("rl_authors_code", set())]
-)
-def test_presets_of_the_agent_spell_out_all_its_settings(name, left_out):
-    present = given(agent_flags(PRESET_FOLDER / f"{name}.cfg"))
-    wanted = sourced(agent_configs.AgentConfig)
-    assert wanted - present == {"game", "encoder", "epsilon_steps"} | left_out
-    assert present - wanted == {"learn_start"}
+def test_what_make_refuses_is_named(arguments, settings, words):
+    with pytest.raises(UserError) as caught:
+        KeypointConfig.make(*arguments, **settings)
+    assert words in str(caught.value)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import tiny_config
 
+import permakey_tf
 from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
@@ -64,6 +65,23 @@ def test_nothing_is_written_where_another_process_works(path):
         assert {name: (path / name).stat().st_mtime_ns for name in names(path)} == before
     with RunFolder.held(path, tiny_config(seed=2), FRAMES):  # the lock ends with the block
         pass
+
+
+def test_a_run_keeps_the_version_that_made_it_and_another_resumes_it(path):
+    """Runs of 0.1.0 name no version."""
+    folder = RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+    file = path / "config.json"
+    content = json.loads(file.read_text())
+    assert content["version"] == permakey_tf.__version__
+    checkpoint.save(folder.latest_checkpoint, {})
+    for version in ("9.9", None):
+        content["version"] = version
+        if version is None:
+            del content["version"]
+        file.write_text(json.dumps(content))
+        RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+        assert json.loads(file.read_text()) == content
+        assert RunFolder.open(path).config == tiny_config()
 
 
 def test_what_killed_processes_left_is_removed_by_the_next(path):

@@ -15,7 +15,7 @@ import pytest
 
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data import sources
-from permakey_tf.data.preparation import prepare_frame
+from permakey_tf.data.preparation import FrameFormat, prepare_frame
 from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
 from permakey_tf.data.sources import build_store, squeeze_notes
 from permakey_tf.data.splits import plan_recording, share
@@ -23,7 +23,6 @@ from permakey_tf.data.store import SPLITS, FrameStore
 from permakey_tf.envs.games import GymnasiumGame
 from permakey_tf.errors import UserError
 from permakey_tf.runs.keypoints import FrameSpec
-from permakey_tf.training.acting import FramePreparation
 from permakey_tf.types import Step
 
 
@@ -715,8 +714,8 @@ def test_padded_frames_are_recorded_and_the_agent_sees_them_alike(tmp_path):
     assert (spec.keep_aspect, FrameSpec.of(squeezed).keep_aspect) == (True, False)
     game = GymnasiumGame("permakey-tests/Counting-v0", {"shape": [16, 32, 3]})
     frame = game.environment.reset(5)
-    prepare = FramePreparation(spec.image_size, spec.channels, "none", spec.keep_aspect)
-    seen = prepare(frame, np.random.default_rng(0))
+    seen_as = FrameFormat(spec.image_size, spec.channels, "none", spec.keep_aspect)
+    seen = seen_as.with_bars(frame, np.random.default_rng(0))
     assert not seen[:4].any() and not seen[-4:].any() and seen[4:-4].all(axis=(0, 1))[2]
     with pytest.raises(UserError, match="keep_aspect is not for --objects"):
         CollectionConfig(keep_aspect=True, objects=True)

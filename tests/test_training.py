@@ -264,5 +264,5 @@ class TestMetricsLog:
 
     def test_another_programs_table_is_refused(self, tmp_path):
         (tmp_path / "metrics.csv").write_text("epoch,loss\n1,2\n")
-        with pytest.raises(UserError, match="other columns"):
+        with pytest.raises(UserError, match=r"^\S+ has other columns"):
             MetricsLog(tmp_path, ["a"], first_step=0)

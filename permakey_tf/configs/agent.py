@@ -306,6 +306,8 @@ class AgentLoggingConfig(Config):
 class AgentConfig(Config):
     """A training run of the agent. What belongs to the keypoints is in their run's config."""
 
+    _preset_prefix = "rl_"
+
     environment: EnvironmentConfig = dataclasses.field(default_factory=EnvironmentConfig)
     encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
     learning: LearningConfig = dataclasses.field(default_factory=LearningConfig)

@@ -7,10 +7,13 @@ released code where the paper is silent, "ours" a choice of this project (see do
 """
 
 import dataclasses
+import difflib
 import json
+import types
 import typing
 from typing import Any
 
+from permakey_tf.configs import preset_files
 from permakey_tf.errors import UserError
 from permakey_tf.system import schema
 
@@ -95,6 +98,7 @@ class Config:
     """
 
     only: typing.ClassVar[tuple[str, Any] | None] = None
+    _preset_prefix: typing.ClassVar[str] = ""  # of the files of its presets
 
     def __post_init__(self):
         hints = schema.type_hints(type(self))
@@ -121,6 +125,33 @@ class Config:
         """Inverse of `to_dict`. Raises UserError that names a missing, unknown or wrong one."""
         return schema.parse(cls, values, complete=True)
 
+    @classmethod
+    def make(cls, preset: str | None = None, **settings: Any) -> typing.Self:
+        """A config from flat names over all its parts, e.g. `num_keypoints=5, learning_rate=1e-3`.
+
+        Args:
+          preset: name of a preset (configs/presets) whose values hold where `settings` says
+            nothing; None: the defaults hold. Settings of a preset that are not of this class are
+            passed over, as a store's size is by keypoints.
+          settings: values by name, as in `flatten`.
+
+        Raises:
+          UserError: an unknown preset or setting (the nearest is named), or a wrong value.
+        """
+        kinds = _kinds(cls)
+        for name in settings:
+            if name not in kinds:
+                near = difflib.get_close_matches(name, kinds, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise UserError(f"{cls.__name__} has no setting {name!r}{hint}")
+        values = {}
+        for name, text in preset_files.read(preset, cls._preset_prefix) if preset else ():
+            if text is None and name not in kinds:
+                name, text = name.removeprefix("no"), "false"
+            if name in kinds:
+                values[name] = from_text(kinds[name], "true" if text is None else text)
+        return _nested(cls, values | settings)
+
 
 def flatten(config: Config) -> dict[str, Any]:
     """{setting name: value} over all nested parts; names are unique across parts."""
@@ -129,6 +160,52 @@ def flatten(config: Config) -> dict[str, Any]:
         value = getattr(config, field.name)
         flat.update(flatten(value) if isinstance(value, Config) else {field.name: value})
     return flat
+
+
+def plain_type(hint):
+    """`int | None` -> int, `tuple[int, ...]` -> tuple, others unchanged."""
+    if isinstance(hint, types.UnionType):
+        hint = next(a for a in typing.get_args(hint) if a is not type(None))
+    return typing.get_origin(hint) or hint
+
+
+def from_text(hint, text: str):
+    """The value of a setting of type `hint` as a flag file spells it.
+
+    Raises:
+      ValueError: the text is no such value.
+    """
+    kind = plain_type(hint)
+    if kind is tuple:
+        element = typing.get_args(hint)[0]
+        return tuple(element(word) for word in text.split(","))
+    if kind is bool:
+        return {"true": True, "false": False}[text]
+    return kind(text)
+
+
+def _kinds(config_class: type[Config]) -> dict[str, Any]:
+    """{setting name: type hint} over all nested parts."""
+    found = {}
+    for name, hint in schema.type_hints(config_class).items():
+        if isinstance(hint, type) and issubclass(hint, Config):
+            found |= _kinds(hint)
+        elif typing.get_origin(hint) is not typing.ClassVar:
+            found[name] = hint
+    return found
+
+
+def _nested(config_class: type[Config], values: dict[str, Any]) -> Config:
+    """The config whose settings are `values`, flat; defaults for the others."""
+    hints = schema.type_hints(config_class)
+    arguments = {}
+    for field in dataclasses.fields(config_class):
+        kind = hints[field.name]
+        if isinstance(kind, type) and issubclass(kind, Config):
+            arguments[field.name] = _nested(kind, values)
+        elif field.name in values:
+            arguments[field.name] = values[field.name]
+    return config_class(**arguments)
 
 
 def conditions(config_class: type[Config]) -> dict[str, tuple[str, Any]]:

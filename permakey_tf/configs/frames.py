@@ -39,9 +39,12 @@ def plain_name(name: str) -> str:
 
 @functools.cache
 def atari_games() -> frozenset[str]:
-    """ale-py's games, as `canonical_game` spells them."""
-    from ale_py import roms  # late: few names need the list, and the emulator takes time to load
-
+    """ale-py's games, as `canonical_game` spells them; none where it is not installed."""
+    try:
+        # Late: few names need the list, and the emulator takes time to load.
+        from ale_py import roms
+    except ImportError:
+        return frozenset()
     return frozenset(map(plain_name, roms.get_all_rom_ids()))
 
 

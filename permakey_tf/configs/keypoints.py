@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import types
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from permakey_tf.configs.base import MAX_SEED, Config, setting
 from permakey_tf.configs.frames import (
@@ -454,6 +454,26 @@ class KeypointConfig(Config):
     pointnet: PointNetConfig = dataclasses.field(default_factory=PointNetConfig)
     transporter: TransporterConfig = dataclasses.field(default_factory=TransporterConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+
+    @classmethod
+    def make(
+        cls, preset: str | None = "quick", game: str | None = None, **settings: Any
+    ) -> "KeypointConfig":
+        """Settings by flat names, on top of a preset; the README's ten lines have an example.
+
+        Args:
+          preset: "quick" trains in minutes; "paper", "workshop", "authors_code" and others in days
+            (flags/presets). None: the defaults, which are the paper's.
+          game: fills in what depends on it, such as the paper's number of keypoints. Without one
+            it stays unset, and `train` fills it in for the game of the frames.
+          settings: as in `flatten(config)`, such as `num_keypoints=5, learning_rate=1e-3`.
+
+        Raises:
+          UserError: an unknown preset or setting (the nearest is named), a wrong value, or a game
+            without a number of keypoints.
+        """
+        config = super().make(preset, **settings)
+        return config if game is None else resolve(config, game)
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,8 +1,12 @@
 """Frames as a model sees them."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
+from permakey_tf.data.noise import draw_bars
 from permakey_tf.errors import UserError
 
 
@@ -47,3 +51,33 @@ def prepare_frame(
             frame = np.ascontiguousarray(frame)
             frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
     return frame.reshape(image_size, image_size, channels)
+
+
+class FrameFormat(NamedTuple):
+    """How a model sees frames.
+
+    size: side S, pixels. channels: 3, or 1 for grey. noise: bars on every frame, see data/noise.py.
+    keep_aspect: padded to a square instead of squeezed, see `prepare_frame`.
+    """
+
+    size: int = 84
+    channels: int = 3
+    noise: str = "none"
+    keep_aspect: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(S, S, C)."""
+        return self.size, self.size, self.channels
+
+    def prepare(self, frames: Sequence[np.ndarray]) -> np.ndarray:
+        """uint8 [N, H, W, 3] -> uint8 [N, S, S, C], without bars. Errors as `prepare_frame`'s."""
+        if isinstance(frames, np.ndarray) and frames.shape[1:] == self.shape:
+            return frames
+        settings = self.size, self.channels, self.keep_aspect
+        prepared = [prepare_frame(np.asarray(frame), *settings) for frame in frames]
+        return np.stack(prepared) if prepared else np.zeros((0, *self.shape), np.uint8)
+
+    def with_bars(self, frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """uint8 [H, W, 3] -> uint8 [S, S, C], with new bars where the format has noise."""
+        return draw_bars(self.prepare([frame]), self.noise, rng)[0]

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from permakey_tf.data.noise import draw_bars
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.runs.families import METHOD_NAMES, game_name, show
@@ -122,14 +121,12 @@ class ShownRun:
           uint8 [*rows.shape, S, S, C].
         """
         noisy = [
-            draw_bars(
-                self.store.frames[row : row + 1],
-                self.config.training.noise,
-                np.random.default_rng([choice.seed or 0, row]),
+            self.folder.format.with_bars(
+                self.store.frames[row], np.random.default_rng([choice.seed or 0, row])
             )
             for row in np.ravel(rows)
         ]
-        return np.concatenate(noisy).reshape(*np.shape(rows), *self.store.frames.shape[1:])
+        return np.stack(noisy).reshape(*np.shape(rows), *self.store.frames.shape[1:])
 
     def test_frames(self, positions: np.ndarray, choice: FrameChoice) -> np.ndarray:
         """`frames` of the test split: uint8 [N, S, S, C]."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.data.noise import Bars, bar_positions, draw_bars_at
+from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.errors import UserError
 from permakey_tf.quality import baselines
 from permakey_tf.quality.footage import Footage
@@ -21,14 +22,6 @@ from permakey_tf.system.seeds import Stream, stream
 BASELINES = ("random", "grid", "best constants", "frame difference")
 _CHUNK = 256  # frames whose maps are in memory together
 _COLOURS = {1: "grey", 3: "colour"}  # by number of channels
-
-
-class InputSpec(NamedTuple):
-    """How a model sees the frames: side in pixels, channels, noise (see data/noise.py)."""
-
-    size: int = 84
-    channels: int = 3
-    noise: str = "none"
 
 
 class Candidate(NamedTuple):
@@ -49,7 +42,7 @@ class Candidate(NamedTuple):
     variant: str
     kind: str
     family: str
-    spec: InputSpec
+    spec: FrameFormat
     score: np.ndarray
     fit: np.ndarray | None
     about: dict[str, Any]
@@ -58,11 +51,6 @@ class Candidate(NamedTuple):
     def num_keypoints(self) -> int:
         """K."""
         return self.score.shape[1]
-
-
-def _spec(folder) -> InputSpec:
-    frames = folder.frames
-    return InputSpec(frames.image_size, frames.channels, folder.config.training.noise)
 
 
 class CandidateMaker:
@@ -106,10 +94,10 @@ class CandidateMaker:
         spec = self._spec_of_anyone()
         return Candidate(name, "", "keypoints", "", spec, score, fit, {"file": str(path)})
 
-    def _spec_of_anyone(self) -> InputSpec:
+    def _spec_of_anyone(self) -> FrameFormat:
         """For the baselines beside centres from a file: the store's frames, or 84x84 in colour."""
         height, width, channels = self._footage.frames.shape[1:]
-        return InputSpec(height, channels) if height == width else InputSpec()
+        return FrameFormat(height, channels) if height == width else FrameFormat()
 
     def open_run(self, path: Path):
         """A run's `training.runs.RunFolder`, with all checks that need no model.
@@ -141,7 +129,7 @@ class CandidateMaker:
         from permakey_tf.detector import KeypointDetector  # loads TensorFlow, which takes seconds
         from permakey_tf.runs.progress import read_progress
 
-        path, config, spec = folder.path, folder.config, _spec(folder)
+        path, config, spec = folder.path, folder.config, folder.format
         progress = read_progress(folder)
         detector = KeypointDetector.load(path)
         score, fit = self._frames(spec, self.score), self._frames(spec, self.fit)
@@ -234,7 +222,7 @@ class CandidateMaker:
             for name, score, fit in self._points(number, spec):
                 yield Candidate(name + suffix, "", "baseline", "", spec, score, fit, {})
 
-    def _points(self, number: int, spec: InputSpec):
+    def _points(self, number: int, spec: FrameFormat):
         """Yields (name, centres in the scored frames, centres in the probe's frames)."""
         lengths = len(self.score), len(self.fit)
         rng = self._rng(Stream.RANDOM_POINTS)
@@ -257,21 +245,21 @@ class CandidateMaker:
         chosen = select_boxes(boxes, first_set)
         return baselines.best_constants(number, chosen, self._config.epsilon)
 
-    def _difference_peaks(self, number: int, spec: InputSpec, rows: range) -> np.ndarray:
+    def _difference_peaks(self, number: int, spec: FrameFormat, rows: range) -> np.ndarray:
         episodes = self._footage.episodes[rows.start : rows.stop]
         differences = baselines.frame_differences(self._frames(spec, rows), episodes)
         return self._peaks(lambda start: differences[start : start + _CHUNK], len(rows), number)
 
     # ----------------------------------------------------------------------------------- frames
 
-    def _frames(self, spec: InputSpec, rows: range) -> np.ndarray:
+    def _frames(self, spec: FrameFormat, rows: range) -> np.ndarray:
         """uint8 [len(rows), S, S, C], with bars where the spec has noise."""
-        key = (rows, spec.size, spec.channels)
+        key = (rows, spec.shape)
         if key not in self._prepared:
-            self._prepared[key] = self._footage.prepared(*key)
+            self._prepared[key] = self._footage.prepared(rows, spec)
         return draw_bars_at(self._prepared[key], self.bars(spec, rows))
 
-    def bars(self, spec: InputSpec, rows: range) -> Bars:
+    def bars(self, spec: FrameFormat, rows: range) -> Bars:
         """The same for all runs that see the frames like this, so that seeds can be compared."""
         rng = self._rng(Stream.SCORED_BARS if rows == self.score else Stream.FITTED_BARS)
         return bar_positions(len(rows), spec.size, spec.size, spec.noise, rng)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from permakey_tf.configs.frames import canonical_game
-from permakey_tf.data.preparation import prepare_frame
+from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.objects.boxes import Objects
@@ -46,12 +46,9 @@ class Footage(NamedTuple):
         """The boxes of some rows, whose first is frame 0 in the result."""
         return select_frames(self.objects, rows)
 
-    def prepared(self, rows: range, size: int, channels: int) -> np.ndarray:
-        """uint8 [len(rows), size, size, channels]: the frames as a model sees them."""
-        frames = self.frames[rows.start : rows.stop]
-        if frames.shape[1:] == (size, size, channels):
-            return np.asarray(frames)
-        return np.stack([prepare_frame(np.asarray(f), size, channels) for f in frames])
+    def prepared(self, rows: range, frame_format: FrameFormat) -> np.ndarray:
+        """uint8 [len(rows), S, S, C]: the frames as a model sees them, without bars."""
+        return np.asarray(frame_format.prepare(self.frames[rows.start : rows.stop]))
 
 
 def open_footage(path: str | Path, game: str | None = None, visible_only: bool = True) -> Footage:

@@ -10,12 +10,13 @@ import contextlib
 import json
 from pathlib import Path
 
+import permakey_tf
 from permakey_tf.errors import UserError
 from permakey_tf.system import disk, schema
 from permakey_tf.system.files import write_text
 
 _FORMAT_VERSION = 1
-_HEADER = ("format_version", "kind")
+_HEADER = ("format_version", "kind", "version")  # runs of 0.1.0 have no version
 # What killed processes leave of files that are replaced; only the lock's holder may remove it.
 _LEFTOVERS = (
     *("config.json", "metrics.csv", "checkpoints/*", "keypoints/*", "keypoints/*/*"),
@@ -147,7 +148,8 @@ class Folder:
         return self.latest_checkpoint.exists() or self.best_checkpoint.exists()
 
     def _write_config(self):
-        content = {"format_version": _FORMAT_VERSION, "kind": self.kind, **self.content}
+        header = {"format_version": _FORMAT_VERSION, "kind": self.kind}
+        content = {**header, "version": permakey_tf.__version__, **self.content}
         with self._explained():
             write_text(self.path / "config.json", json.dumps(content, indent=2) + "\n")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.frames import MAX_SIDE, canonical_game
 from permakey_tf.configs.keypoints import KeypointConfig
+from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
@@ -92,6 +93,12 @@ class RunFolder(Folder):
     def __init__(self, path: Path, config: KeypointConfig, frames: FrameSpec):
         super().__init__(path, {"settings": config.to_dict(), "frames": dataclasses.asdict(frames)})
         self.config, self.frames = config, frames
+
+    @property
+    def format(self) -> FrameFormat:
+        """How the run's model sees frames."""
+        frames, noise = self.frames, self.config.training.noise
+        return FrameFormat(frames.image_size, frames.channels, noise, frames.keep_aspect)
 
     @property
     def settings(self) -> dict:

@@ -77,11 +77,13 @@ def _rows_up_to(path: Path, columns: list[str], step: int) -> list[dict]:
         return []
     try:
         names, rows = files.read_rows(path)
-        if names and names != columns:
-            raise UserError(f"{path} has other columns than this run writes; choose a new --logdir")
-        return [row for row in rows if int(row["step"]) <= step]
+        of_another_run = bool(names) and names != columns
+        kept = [] if of_another_run else [row for row in rows if int(row["step"]) <= step]
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}; delete it, the run goes on") from error
+    if of_another_run:
+        raise UserError(f"{path} has other columns than this run writes; choose a new --logdir")
+    return kept
 
 
 def _replace(path: Path, columns: list[str], rows: list[dict]) -> None:

@@ -84,10 +84,10 @@ class Policy(NamedTuple):
 
 def _play_test(policy: Policy, environment, seeds, episodes, bar) -> list[Episodes]:
     """The games of each seed."""
-    actor, prepare = policy.player.actor, policy.player.prepare
+    actor, frame_format = policy.player.actor, policy.player.frame_format
     played = []
     for seed in seeds:
-        played.append(play_episodes(actor, environment, prepare, "test", seed, episodes))
+        played.append(play_episodes(actor, environment, frame_format, "test", seed, episodes))
         bar.update()
     return played
 
@@ -98,7 +98,7 @@ def _play_validation(policy: Policy, folder: AgentFolder, bar) -> Episodes:
     played = play_episodes(
         player.actor,
         config.environment,
-        player.prepare,
+        player.frame_format,
         "validation",
         config.learning.seed,
         config.validation.validation_episodes,

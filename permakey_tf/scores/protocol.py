@@ -323,7 +323,7 @@ def read_evaluation(path: Path) -> Evaluation | None:
             _numbers(stored), _numbers(_plain(evaluation.aggregates)), equal_nan=True
         ):
             raise ValueError("aggregates do not follow from scores")
-    except (UserError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise UserError(f"{path} is damaged or of another program: {error}") from error
     return evaluation
 

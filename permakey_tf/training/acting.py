@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.agent import EnvironmentConfig
-from permakey_tf.data.noise import draw_bars
-from permakey_tf.data.preparation import prepare_frame
+from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.data.repeats import follow, frame_hash
 from permakey_tf.envs.games import Game, make_game
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
@@ -60,20 +59,6 @@ class Actor:
         return Acted(tf.where(forced == GREEDY, best, forced), output.state, stored)
 
 
-class FramePreparation(NamedTuple):
-    """What the keypoint model was trained on: size, channels, noise, padded or squeezed."""
-
-    image_size: int
-    channels: int
-    noise: str
-    keep_aspect: bool = False
-
-    def __call__(self, frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """uint8 [H, W, 3] -> uint8 [S, S, C], with new bars where the game is noisy."""
-        small = prepare_frame(frame, self.image_size, self.channels, self.keep_aspect)
-        return draw_bars(small[None], self.noise, rng)[0]
-
-
 class Episodes(NamedTuple):
     """What was played.
 
@@ -100,7 +85,7 @@ class Film(NamedTuple):
 def play_episodes(
     actor: Actor,
     environment: EnvironmentConfig,
-    prepare: FramePreparation,
+    frame_format: FrameFormat,
     role: str,
     seed: int,
     number: int,
@@ -114,7 +99,7 @@ def play_episodes(
     Args:
       actor: who plays.
       environment: the game.
-      prepare: from the game's frame to the model's.
+      frame_format: how the model sees frames.
       role: "validation" or "test".
       seed: of the games.
       number: E.
@@ -136,7 +121,7 @@ def play_episodes(
     while len(playing):
         if stop():
             return None
-        prepared = np.stack([prepare(frames[i], noise[i]) for i in playing])
+        prepared = np.stack([frame_format.with_bars(frames[i], noise[i]) for i in playing])
         acted = actor.step(prepared, np.full(len(playing), GREEDY, np.int32), state)
         if film and playing[0] == 0:
             # A copy: the view would keep the frames of all games in memory.

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from permakey_tf.configs.agent import AgentLoggingConfig, LearningConfig
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.keypoints import check_kernels
+from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.data.replay import SequenceReplay
 from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
@@ -28,7 +29,7 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.system.interruption import Interruption, deferred
 from permakey_tf.system.seeds import Stream, episode_seed, stream
-from permakey_tf.training.acting import GREEDY, Actor, FramePreparation, play_episodes
+from permakey_tf.training.acting import GREEDY, Actor, play_episodes
 from permakey_tf.training.learner import Learner
 from permakey_tf.viz import overlay
 
@@ -71,23 +72,21 @@ class Player(NamedTuple):
     """What is needed to play with an agent's run: see `build_player`."""
 
     actor: Actor
-    prepare: FramePreparation
+    frame_format: FrameFormat
     num_actions: int
 
 
 def build_player(folder: AgentFolder) -> Player:
-    """Vision, an untrained network with its variables made, and the frames' preparation."""
-    config, frames = folder.config, folder.keypoints.frames
-    trained = folder.keypoints.config.training
+    """Vision, an untrained network with its variables made, and how it sees frames."""
+    config = folder.config
     model = folder.keypoints.load_model(config.learning.precision)
     vision = build_vision(model, config.encoder)
     num_actions = make_game(config.environment).num_actions
     network = build_network(folder, vision, num_actions)
     noise = config.environment.noise
-    noise = trained.noise if noise == "as-trained" else noise
-    prepare = FramePreparation(frames.image_size, frames.channels, noise, frames.keep_aspect)
-    shape = (frames.image_size, frames.image_size, frames.channels)
-    return Player(Actor(network, vision, shape), prepare, num_actions)
+    noise = folder.keypoints.format.noise if noise == "as-trained" else noise
+    frame_format = folder.keypoints.format._replace(noise=noise)
+    return Player(Actor(network, vision, frame_format.shape), frame_format, num_actions)
 
 
 def build_network(folder: AgentFolder, vision, num_actions: int) -> RecurrentQNetwork:
@@ -170,7 +169,9 @@ class AgentTrainer:
         return GREEDY
 
     def _act(self, frame, noise_stream, forced):
-        prepared = self.player.prepare(frame, self._rng(noise_stream, self.progress.step))
+        prepared = self.player.frame_format.with_bars(
+            frame, self._rng(noise_stream, self.progress.step)
+        )
         return self.actor.step(prepared[None], np.array([forced], np.int32), self.state)
 
     def play_step(self) -> tuple[float, int] | None:
@@ -293,7 +294,7 @@ class AgentTrainer:
         episodes = play_episodes(
             self.actor,
             self.config.environment,
-            self.player.prepare,
+            self.player.frame_format,
             "validation",
             self.learning.seed,
             self.config.validation.validation_episodes,
