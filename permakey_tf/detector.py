@@ -8,8 +8,10 @@ import tensorflow as tf
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.errors import UserError
-from permakey_tf.ops.images import to_images
+from permakey_tf.models.base import KeypointModel
+from permakey_tf.ops.images import prepare_frames, to_images
 from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.system import files
 
 _CHUNK = 32  # frames in one call of the model: bounds memory for any batch size
 
@@ -51,6 +53,11 @@ class KeypointDetector:
         """
         folder = RunFolder.open(run_folder)
         return cls(folder.load_model(), folder.frames.keep_aspect)
+
+    @property
+    def model(self) -> KeypointModel:
+        """The Keras model: images float32 [B, S, S, C] in [0, 1] to `types.Keypoints`."""
+        return self._model
 
     @property
     def config(self) -> KeypointConfig:
@@ -117,6 +124,43 @@ class KeypointDetector:
         single = centers.ndim == 2
         windows = self._model.windows(centers[None] if single else centers, self.image_size)
         return windows.numpy()[0] if single else windows.numpy()
+
+    def export(self, path: str | Path) -> None:
+        """Writes a TensorFlow SavedModel that is used without this package.
+
+        Its signature `serving_default` takes `frames`, uint8 [B, H, W, 3] of any size, brings them
+        to the model's size as `detect` does, and gives `centers` (float32 [B, K, 2], as of
+        `detect`) and, where the method has them, `error_maps` (float32 [B, S, S, M]).
+
+        Args:
+          path: of the folder to make.
+
+        Raises:
+          UserError: `path` exists, or cannot be written.
+        """
+        module = tf.Module()
+        serve = tf.function(
+            self._serve, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "frames")]
+        )
+        # Only what the graph reads: decoders and losses stay behind.
+        module.variables_read = serve.get_concrete_function().variables
+        with files.new_folder(Path(path)) as folder:
+            try:
+                tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
+            except tf.errors.OpError as error:
+                raise UserError(f"cannot write {path}: {error.message}") from error
+
+    def _serve(self, frames) -> dict[str, tf.Tensor]:
+        """`detect` and `error_maps` as one graph."""
+        prepared = prepare_frames(frames, self.image_size, self.channels, self._keep_aspect)
+        images = to_images(prepared)
+        centers = self._model(images).centers_yx
+        if self._keep_aspect:
+            sides = tf.cast(tf.shape(frames)[1:3], tf.float32)
+            centers *= tf.reduce_max(sides) / sides
+        if self._error_maps is None:
+            return {"centers": centers}
+        return {"centers": centers, "error_maps": self._model.error_maps(images)}
 
     def _centers(self, frames) -> np.ndarray:
         """Centres in the frame as the model sees it."""

@@ -4,6 +4,7 @@ whenever the process dies; reading one that a dying process has appended to."""
 import contextlib
 import csv
 import secrets
+import shutil
 from pathlib import Path
 
 from permakey_tf.errors import UserError
@@ -67,6 +68,27 @@ def replaced(path: Path):
     """As `replaced_by_name`, but yields a binary file that is open for writing."""
     with replaced_by_name(path) as partial, partial.open("wb") as file:
         yield file
+
+
+@contextlib.contextmanager
+def new_folder(path: Path):
+    """Yields an empty folder beside `path`, which is renamed to `path` at the end.
+
+    Whatever ends the block before, nothing is left.
+
+    Raises:
+      UserError: `path` exists, or cannot be written.
+    """
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path}: exists already; delete it or choose another folder")
+    partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
+    try:
+        with writing(path):
+            partial.mkdir(parents=True)
+            yield partial
+            partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
