@@ -32,8 +32,7 @@ def evaluate(command):
     from permakey_tf.scores.evaluate import evaluate_policies
 
     result = evaluate_policies(command.runs, command.seeds, command.episodes, command.path)
-    median = result.aggregates.median_seed
-    print(f"median seed {median.seed}: mean score {median.mean:.1f}, std over runs {median.std}")
+    print(result.aggregates.median_seed)
     print(f"mean over all seeds: {result.aggregates.mean.value:.1f}")
     print(f"random play in the same games: {result.random_scores.mean():.1f}; {result.advantage}")
     print(f"repeats: {result.repeats.describe(result.random_scores.size)}")

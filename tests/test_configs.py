@@ -123,7 +123,7 @@ def test_dicts_with_missing_or_unknown_settings_are_refused(odd):
         (PointNetConfig, {"num_keypoints": 0}, "num_keypoints=0"),
         (VAEConfig, {"vae_strides": (1, 3, 2, 1)}, "vae_strides=1,3,2,1"),
         (VAEConfig, {"vae_strides": (2, 2, 2, 1)}, "at most two strides"),
-        (VAEConfig, {"vae_filters": (4, 4)}, "equally long"),
+        (VAEConfig, {"vae_filters": (4, 4)}, "equally long.*2, 4, 4"),
         (LSPNConfig, {"lsp_layers": (1, 1)}, "twice"),
         (LSPNConfig, {"lsp_layers": ()}, "must be not empty"),
         (CollectionConfig, {"split": (1, 1)}, "three proportions"),

@@ -68,6 +68,7 @@ def test_seeds_are_ranked_by_the_mean_over_policies():
 def test_one_policy_has_no_deviation_and_no_interval():
     result = aggregate(SCORES[:1], SEEDS)
     assert result.median_seed == (13, 20.0, None)
+    assert "None" not in str(result.median_seed)
     assert result.mean == result.iqm == (32.0, None, None)  # mean of 10, 40, 20, 90, 0
 
 
@@ -90,7 +91,9 @@ def test_the_advantage_over_random_play_by_hand():
     better = advantage(np.array([[[1.0, 3], [5, 7]]]), np.array([[0.0], [2]]))
     assert (better.difference, better.distinct) == (3.0, 4)
     assert better.standard_error == pytest.approx(np.sqrt(20 / 3 / 4 + 2 / 2))
-    assert np.isnan(advantage(np.ones([1, 1, 1]), np.ones([1, 1])).standard_error)
+    of_one_game = advantage(np.ones([1, 1, 1]), np.ones([1, 1]))
+    assert np.isnan(of_one_game.standard_error)
+    assert "nan" not in str(of_one_game)
 
 
 # --------------------------------------------------------------------------------------- the file

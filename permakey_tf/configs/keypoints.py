@@ -490,7 +490,8 @@ def check_stack(config, prefix):
     parts = [getattr(config, f"{prefix}_{part}") for part in ("filters", "kernel_sizes", "strides")]
     if len({len(part) for part in parts}) != 1:
         raise UserError(
-            f"{prefix}_filters, {prefix}_kernel_sizes and {prefix}_strides must be equally long"
+            f"{prefix}_filters, {prefix}_kernel_sizes and {prefix}_strides must be equally long, "
+            f"one value a layer: they have {', '.join(str(len(part)) for part in parts)}"
         )
     if sum(stride == 2 for stride in parts[2]) > 2:
         raise UserError(f"{prefix}_strides: at most two strides of 2, frames are divisible by 4")

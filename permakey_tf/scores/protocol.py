@@ -36,6 +36,10 @@ class MedianSeed(NamedTuple):
     mean: float
     std: float | None
 
+    def __str__(self) -> str:
+        spread = "one run has no spread" if self.std is None else f"std over runs {self.std:.1f}"
+        return f"median seed {self.seed}: mean score {self.mean:.1f}, {spread}"
+
 
 class Estimate(NamedTuple):
     """An aggregate over runs and its 95 % bootstrap interval; None for one run."""
@@ -72,9 +76,12 @@ class Advantage(NamedTuple):
     distinct: int
 
     def __str__(self) -> str:
+        # Not a number where one game is all that one side has played.
+        unknown = np.isnan(self.standard_error)
+        error = "unknown from one game" if unknown else f"{self.standard_error:.1f}"
         return (
-            f"the agent is better by {self.difference:.1f} (standard error "
-            f"{self.standard_error:.1f}, {self.distinct} different scores)"
+            f"the agent is better by {self.difference:.1f} (standard error {error}, "
+            f"{self.distinct} different scores)"
         )
 
 
