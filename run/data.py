@@ -12,8 +12,8 @@ from absl import flags
 
 from flags import common
 from flags import data as data_flags
+from permakey_tf.data.format import SPLITS
 from permakey_tf.data.sources import build_store
-from permakey_tf.data.store import SPLITS
 
 
 def main():

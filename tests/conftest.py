@@ -53,7 +53,8 @@ def write_store(path, num_frames=60, size=20, channels=3, seed=0, game="toy") ->
         for row, frame in enumerate(frames):
             split = max(bounds, key=lambda name: (bounds[name] <= row, bounds[name]))
             writer.append(Step(frame, first=row in bounds.values()), split)
-        return writer.finish({"game": game, "source": "test"})
+        writer.finish({"game": game, "source": "test"})
+    return FrameStore.open(path)
 
 
 @pytest.fixture

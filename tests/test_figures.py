@@ -20,6 +20,7 @@ from test_training import make_trainer
 
 from flags import figures as figure_flags
 from permakey_tf.data.noise import BAR_COLOR
+from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
 from permakey_tf.figures import recipes as paper_figures
@@ -551,7 +552,8 @@ class TestVideo:
                     for i in range(length):
                         frame = rng.integers(0, 256, [20, 20, 3], np.uint8)
                         writer.append(Step(frame, first=i == 0), split)
-            frames = writer.finish({"game": "toy", "source": "test"}).frames
+            writer.finish({"game": "toy", "source": "test"})
+        frames = FrameStore.open(tmp_path / "store").frames
         runs = open_runs([str(folder / name) for name in ("pk0", "tr0")], [str(tmp_path / "store")])
         film = paper_figures.make("video", runs, FrameChoice(episode=1))
         np.testing.assert_array_equal(film.frames, frames[10:17])

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from permakey_tf.data import writer as frames_module
+from permakey_tf.data.format import SPLITS, content_hash
 from permakey_tf.data.preparation import prepare_frame
-from permakey_tf.data.store import SPLITS, FrameStore, content_hash
+from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter, MadeMeanwhileError, _remove_stale
 from permakey_tf.errors import UserError
 from permakey_tf.types import Step
@@ -51,7 +52,8 @@ def write_store(path, steps=None, columns=COLUMNS):
     with FrameStoreWriter(path, SIZE, 3, columns) as writer:
         for step, (split, _) in zip(steps or make_steps(), ROWS, strict=True):
             writer.append(step, split)
-        return writer.finish({"game": "made-up"})
+        writer.finish({"game": "made-up"})
+    return FrameStore.open(path)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import pytest
 from conftest import moving_square, tiny_config, write_store
 
 from permakey_tf.data import pipeline
+from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
 from permakey_tf.types import Step
@@ -83,7 +84,8 @@ class TestPairs:
                         frame = np.full([20, 20, 3], row, np.uint8)
                         writer.append(Step(frame, first=i == 0), split)
                         row += 1
-            return writer.finish({"game": "toy", "source": "test"})
+            writer.finish({"game": "toy", "source": "test"})
+        return FrameStore.open(tmp_path / "store")
 
     def pairs(self, store, steps=200, **changes):
         config = tiny_config(method="transporter", **changes)
@@ -140,6 +142,7 @@ class TestPairs:
             for i, frame in enumerate(frames):
                 split = ("train", "validation", "test")[min(i // 4, 2)]
                 writer.append(Step(frame, first=True), split)
-            store = writer.finish({"game": "toy", "source": "test"})
+            writer.finish({"game": "toy", "source": "test"})
+        store = FrameStore.open(tmp_path / "singles")
         with pytest.raises(UserError, match="no episode of the train split has two frames"):
             pipeline.make_sampler(store, tiny_config(method="transporter"), 2)

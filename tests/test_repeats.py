@@ -30,7 +30,8 @@ def write(path, train=TRAIN, validation=VALIDATION, test=TEST) -> FrameStore:
             for word in words:
                 for i, letter in enumerate(word):
                     writer.append(Step(picture(letter), first=i == 0), split)
-        return writer.finish({"game": "letters"})
+        writer.finish({"game": "letters"})
+    return FrameStore.open(path)
 
 
 def test_counts_by_hand(tmp_path):

@@ -16,6 +16,7 @@ from conftest import moving_square, tiny_config, write_store
 
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.data.noise import draw_bars_at
+from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import UserError
@@ -55,7 +56,8 @@ def make_store(path, boxes=True, visible=True, game="mspacman", channels=3, seed
                 step = step._replace(boxes=[("Player", *square_box(frame)), ghost])
                 step = step._replace(visible=np.array([True, False]) if visible else None)
             writer.append(step, split)
-        return writer.finish({"game": game, "source": "test"})
+        writer.finish({"game": game, "source": "test"})
+    return FrameStore.open(path)
 
 
 def make_run(path, store, seed, **changes):

@@ -15,11 +15,13 @@ import pytest
 
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data import sources
+from permakey_tf.data.filling import squeeze_notes
+from permakey_tf.data.format import SPLITS
 from permakey_tf.data.preparation import FrameFormat, prepare_frame
 from permakey_tf.data.recordings import Group, Recording, read_images, read_minari, read_npz
-from permakey_tf.data.sources import build_store, squeeze_notes
+from permakey_tf.data.sources import build_store
 from permakey_tf.data.splits import plan_recording, share
-from permakey_tf.data.store import SPLITS, FrameStore
+from permakey_tf.data.store import FrameStore
 from permakey_tf.envs.games import GymnasiumGame
 from permakey_tf.errors import UserError
 from permakey_tf.runs.keypoints import FrameSpec

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from permakey_tf.configs.frames import atari_games, canonical_game, did_you_mean
-from permakey_tf.data.store import SPLITS
+from permakey_tf.data.format import SPLITS
 from permakey_tf.errors import UserError
 
 # What folders of splits are called, whatever their case.

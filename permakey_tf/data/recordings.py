@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from permakey_tf.data.folders import Part, find_files, named, sort_into_splits
-from permakey_tf.data.store import SPLITS
+from permakey_tf.data.format import SPLITS
 from permakey_tf.errors import UserError
 from permakey_tf.system.npz import ArrayInfo, DamagedError, NpzFile
 from permakey_tf.types import Step
@@ -168,16 +168,20 @@ def _scan_npz(path: Path) -> _NpzEpisodes:
 
 
 def _check_frames(path: Path, info: ArrayInfo) -> int:
-    """The number of frames. Of [N, H, W] the last may not be channels: that is one frame."""
-    shape = info.shape
-    grey = len(shape) == 3 and shape[2] > 4
-    colour = len(shape) == 4 and shape[3] in (1, 3)
-    if info.dtype != np.uint8 or not (grey or colour) or 0 in shape:
+    """The number of frames."""
+    if not are_frames(info.shape, info.dtype):
         raise UserError(
             f"{path}: 'frames' must be uint8 [N, H, W, 3], or grey [N, H, W], is {info.dtype} "
-            f"{list(shape)}"
+            f"{list(info.shape)}"
         )
-    return shape[0]
+    return info.shape[0]
+
+
+def are_frames(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Of [N, H, W] the last may not be channels: that is one frame."""
+    grey = len(shape) == 3 and shape[2] > 4
+    colour = len(shape) == 4 and shape[3] in (1, 3)
+    return dtype == np.uint8 and (grey or colour) and 0 not in shape
 
 
 def _check_column(path: Path, name: str, info: ArrayInfo, length: int, kinds: str) -> None:
@@ -202,6 +206,48 @@ def _npz_steps(file: _NpzEpisodes, columns: frozenset[str]) -> Iterator[Step]:
             for frame in block:
                 yield Step(frame, row in firsts, int(actions[row]), float(rewards[row]))
                 row += 1
+
+
+# ------------------------------------------------------------------------------------------ arrays
+
+
+def read_arrays(frames: np.ndarray, episodes: np.ndarray | None) -> Recording:
+    """Frames in memory.
+
+    Args:
+      frames: uint8 [N, H, W, 3], or grey [N, H, W], of any size.
+      episodes: int [N], number of each frame's episode; frames of an episode follow one another.
+        None: all are one.
+
+    Raises:
+      UserError: other arrays.
+    """
+    frames = np.asarray(frames)
+    if not are_frames(frames.shape, frames.dtype):
+        hint = "; (frames * 255).astype(np.uint8) makes it of [0, 1]" * (frames.dtype.kind == "f")
+        raise UserError(
+            f"frames must be uint8 [N, H, W, 3], or grey [N, H, W], not {frames.dtype} "
+            f"{list(frames.shape)}{hint}"
+        )
+    numbers = np.zeros(len(frames), int) if episodes is None else np.asarray(episodes)
+    if numbers.dtype.kind not in "iu" or numbers.shape != (len(frames),):
+        hint = "; np.cumsum makes them of marks of starts" * (numbers.dtype == bool)
+        raise UserError(
+            f"episodes must be whole numbers [{len(frames)}], one for each frame, not "
+            f"{numbers.dtype} {list(numbers.shape)}{hint}"
+        )
+    starts = np.flatnonzero(np.append(True, np.diff(numbers) != 0))
+    known, counts = np.unique(numbers[starts], return_counts=True)
+    if counts.max() > 1:
+        raise UserError(
+            f"episodes: frames of episode {known[counts.argmax()]} do not follow one another; sort "
+            "frames by episodes first, or number them anew"
+        )
+    lengths = tuple(np.diff(starts, append=len(frames)).tolist())
+    firsts = set(starts.tolist())
+    steps = (Step(frame, row in firsts) for row, frame in enumerate(frames))
+    origin = {"shape": list(frames.shape)}
+    return Recording((Group(SPLITS, lengths),), steps, frozenset(), origin)
 
 
 # ------------------------------------------------------------------------------- images and videos

@@ -3,17 +3,12 @@
 import contextlib
 import importlib.metadata
 import itertools
-import platform
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
-import permakey_tf
 from permakey_tf.configs.frames import (
     CollectionConfig,
     atari_games,
@@ -21,15 +16,16 @@ from permakey_tf.configs.frames import (
     did_you_mean,
     parse_env_kwargs,
 )
+from permakey_tf.data.filling import Filling, fill, of_recording, own_versions
+from permakey_tf.data.format import SPLITS
 from permakey_tf.data.recordings import Recording, read_images, read_minari, read_npz
-from permakey_tf.data.repeats import frame_hash, repeat_notes, without_blank_end
-from permakey_tf.data.splits import Block, plan_recording, share
-from permakey_tf.data.store import SPLITS, FrameStore
-from permakey_tf.data.writer import FrameStoreWriter, check_new
+from permakey_tf.data.repeats import frame_hash, without_blank_end
+from permakey_tf.data.splits import share
+from permakey_tf.data.store import FrameStore
+from permakey_tf.data.writer import check_new
 from permakey_tf.errors import UserError
 from permakey_tf.types import EnvironmentRecord, Step
 
-_NOTED_SQUEEZE = 1.5
 _PROBED_FRAMES = 20  # of an episode that is played twice; slow environments play few a second
 PLAYED_FRAMES = 95_000  # 85,000 + 5,000 + 5,000 (ICLR app. A)
 
@@ -70,37 +66,12 @@ def build_store(config: CollectionConfig, path: str | Path, progress: bool = Tru
     source = open_source(config)
     if isinstance(source, Play):
         counts = played_counts(config)
-        frames, notes = _played(source.episodes, counts), list(source.notes)
+        frames = _played(source.episodes, counts)
+        filling = Filling(frames, counts, source.columns, source.notes)
     else:
-        blocks, notes = plan_recording(source, config)
-        counts = {name: sum(b.stop - b.start for b in blocks if b.split == name) for name in SPLITS}
-        frames = _recorded(source.steps, blocks)
-    total = sum(counts.values())
-    size, channels = config.image_size, config.channels
-    writer = FrameStoreWriter(path, size, channels, source.columns, total, config.keep_aspect)
-    shapes = set()
-    with writer, contextlib.closing(frames), _bar(config, total, progress) as bar:
-        for step, split in frames:
-            writer.append(step, split)
-            shapes.add(step.frame.shape[:2])
-            bar.update()
-        if len(writer) < total:
-            raise UserError(f"{path}: the source ended after {len(writer)} of {total} frames")
-        notes += [*_name_notes(config), *repeat_notes(writer.repeats.counts())]
-        notes += [] if config.keep_aspect else squeeze_notes(shapes)
-        return writer.finish(_about(config, source, notes))
-
-
-def squeeze_notes(shapes: set[tuple[int, int]]) -> list[str]:
-    """A note where a frame of one of these sizes, (H, W), does not look like itself as a square."""
-    height, width = max(shapes, key=lambda shape: max(shape) / min(shape))
-    factor = max(height, width) / min(height, width)
-    if factor <= _NOTED_SQUEEZE:
-        return []
-    return [
-        f"frames of {height}x{width} pixels are squeezed by {factor:.1f} into a square; "
-        "--keep_aspect pads them instead"
-    ]
+        filling = of_recording(source, config)
+    fill(path, filling, config, _about(config, source, _name_notes(config)), progress)
+    return FrameStore.open(path)
 
 
 def open_source(config: CollectionConfig) -> Play | Recording:
@@ -121,14 +92,6 @@ def played_counts(config: CollectionConfig) -> dict[str, int] | None:
         return None
     weights = dict(zip(SPLITS, config.split, strict=True))
     return share(config.num_frames or PLAYED_FRAMES, weights)
-
-
-def _recorded(steps: Iterable[Step], blocks: list[Block]) -> Iterator[tuple[Step, str]]:
-    row, steps = 0, iter(steps)
-    for block in blocks:
-        for step in itertools.islice(steps, block.start - row, block.stop - row):
-            yield step, block.split
-        row = block.stop
 
 
 def _played(
@@ -235,7 +198,7 @@ def _gymnasium_episode(env, config, discrete: bool, episode: int) -> Iterator[St
             return
 
 
-# ------------------------------------------------------------------------------- manifest and bar
+# ------------------------------------------------------------------------------- manifest -----
 
 
 def _about(config: CollectionConfig, source: Play | Recording, notes: list[str]) -> dict[str, Any]:
@@ -261,17 +224,9 @@ def _about_play(source: Play | Recording) -> dict[str, Any]:
 def _versions(source: Play | Recording, config: CollectionConfig) -> dict[str, str]:
     """Versions of all that the frames depend on."""
     if isinstance(source, Play):
-        others = source.versions
-    else:
-        names = ["minari"] if config.source == "minari" else []
-        others = {name: importlib.metadata.version(name) for name in names}
-    return {
-        "permakey-tf": permakey_tf.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        **others,
-    }
+        return own_versions() | source.versions
+    names = ["minari"] if config.source == "minari" else []
+    return own_versions() | {name: importlib.metadata.version(name) for name in names}
 
 
 def _name_notes(config: CollectionConfig) -> list[str]:
@@ -281,14 +236,3 @@ def _name_notes(config: CollectionConfig) -> list[str]:
         return []
     near = did_you_mean(name, atari_games(), cutoff=0.85)
     return [f"game {config.game!r} is none of ale-py's: {near}"] if near else []
-
-
-def _bar(config: CollectionConfig, total: int, progress: bool) -> tqdm:
-    interval = 0.2 if sys.stderr.isatty() else 30.0  # a log file should not fill up with bars
-    return tqdm(
-        total=total,
-        desc=f"{canonical_game(config.game)} frames",
-        unit=" frames",
-        mininterval=interval,
-        disable=not progress,
-    )

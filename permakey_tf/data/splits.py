@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from permakey_tf.configs.frames import CollectionConfig
+from permakey_tf.data.format import SPLITS
 from permakey_tf.data.recordings import Group, Recording
-from permakey_tf.data.store import SPLITS
 from permakey_tf.errors import UserError
 
 

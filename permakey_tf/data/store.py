@@ -15,24 +15,30 @@ TensorFlow.
 """
 
 import hashlib
-import json
 import os
+import tempfile
+import weakref
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
-from permakey_tf.configs.frames import canonical_game
+from permakey_tf.configs.frames import CollectionConfig, canonical_game
+from permakey_tf.data import filling
+from permakey_tf.data.format import (
+    COLUMNS,
+    FORMAT,
+    FORMAT_VERSION,
+    OBJECTS,
+    SPLITS,
+    content_hash,
+    hash_objects,
+)
+from permakey_tf.data.recordings import read_arrays
 from permakey_tf.errors import UserError
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.system import schema
 from permakey_tf.system.npz import NpzFile, map_npy
-
-SPLITS = ("train", "validation", "test")
-FORMAT = "permakey-frames"
-FORMAT_VERSION = 1
-_COLUMNS = {"episodes": np.int32, "actions": np.int16, "rewards": np.float32}
-_OBJECTS = {"frame": np.int32, "category": np.uint8, "xywh": np.int16, "visible": np.bool_}
 
 
 class FrameStore(NamedTuple):
@@ -91,7 +97,7 @@ class FrameStore(NamedTuple):
         if "objects" not in self.manifest["sha256"]:
             return None
         objects = _read_objects(self.path / "objects.npz", len(self.frames))
-        if _hash_objects(objects) != self.manifest["sha256"]["objects"]:
+        if hash_objects(objects) != self.manifest["sha256"]["objects"]:
             raise UserError(f"{self.path / 'objects.npz'}: changed since the store was made")
         return objects
 
@@ -122,7 +128,7 @@ class FrameStore(NamedTuple):
             )
         columns = {
             name: _read_column(path, name, len(frames), manifest["sha256"][name])
-            for name in _COLUMNS
+            for name in COLUMNS
             if name in manifest["sha256"]
         }
         if "objects" in manifest["sha256"]:
@@ -139,6 +145,58 @@ class FrameStore(NamedTuple):
         if verify_hash and _hash_frames(frames) != manifest["sha256"]["frames"]:
             raise UserError(f"{path / 'frames.npy'}: pixels differ from the manifest's SHA-256")
         return store
+
+    @classmethod
+    def from_arrays(
+        cls,
+        frames: np.ndarray,
+        episodes: np.ndarray | None = None,
+        path: str | os.PathLike | None = None,
+        game: str = "mine",
+        split: tuple[int, int, int] = (85, 5, 5),
+        image_size: int = 84,
+        channels: int = 3,
+        keep_aspect: bool = False,
+    ) -> "FrameStore":
+        """Makes a store of frames in memory, and opens it.
+
+        Splits are made of whole episodes, in their order; fewer than three episodes are cut into
+        runs of consecutive frames (`manifest["notes"]` says what a user should know). The same
+        frames give the same hash, by which a run knows them again.
+
+        Args:
+          frames: uint8 [N, H, W, 3], or grey [N, H, W], of any size.
+          episodes: int [N], number of each frame's episode; None: all frames are one episode.
+          path: folder to make; must not exist. None: a temporary one, which lasts as long as
+            `store.frames` is used somewhere, and ends with the process.
+          game: a name for the frames; of an Atari game, its ground truth is known by it.
+          split: proportions of training, validation and test.
+          image_size: side of the square frames that are stored, in pixels; a multiple of 4.
+          channels: 3 keeps colour, 1 stores greyscale.
+          keep_aspect: pad frames to a square with black instead of squeezing them into one.
+
+        Raises:
+          UserError: other arrays, too few frames, a wrong setting, no room, or `path` exists.
+        """
+        wanted = {"game": game, "split": tuple(split), "image_size": image_size}
+        wanted |= {"channels": channels, "keep_aspect": keep_aspect}
+        config, recording = CollectionConfig(**wanted), read_arrays(frames, episodes)
+        if path is None:
+            temporary = tempfile.TemporaryDirectory(prefix="permakey-frames-")
+            store = cls.from_arrays(frames, episodes, Path(temporary.name) / "store", **wanted)
+            weakref.finalize(store.frames, temporary.cleanup)
+            return store
+        about = {
+            "game": canonical_game(game),
+            "source": "arrays",
+            "origin": recording.origin,
+            "config": wanted,
+            "notes": [],
+            "versions": filling.own_versions(),
+        }
+        contents = filling.of_recording(recording, config)
+        filling.fill(path, contents, config, about, progress=False)
+        return cls.open(path)
 
 
 # ---------------------------------------------------------------------------- reading and checking
@@ -190,7 +248,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _read_column(path: Path, name: str, length: int, sha256: str) -> np.ndarray:
-    file, dtype = path / f"{name}.npy", np.dtype(_COLUMNS[name])
+    file, dtype = path / f"{name}.npy", np.dtype(COLUMNS[name])
     column = np.array(map_npy(file))
     if column.dtype != dtype or column.shape != (length,):
         raise UserError(
@@ -213,12 +271,12 @@ def _check_episodes(store: FrameStore) -> None:
 def _read_objects(file: Path, num_frames: int) -> Objects:
     with NpzFile(file) as npz:
         # Stores of earlier versions do not say which objects are drawn.
-        names = [name for name in _OBJECTS if name != "visible" or name in npz.arrays]
+        names = [name for name in OBJECTS if name != "visible" or name in npz.arrays]
         arrays = {name: npz.read(name) for name in (*names, "categories")}
     length = len(arrays["frame"])
     shapes = dict.fromkeys(names, (length,)) | {"xywh": (length, 4)}
     for name in names:
-        array, dtype = arrays[name], _OBJECTS[name]
+        array, dtype = arrays[name], OBJECTS[name]
         if array.dtype != dtype or array.shape != shapes[name]:
             raise UserError(
                 f"{file}: array {name!r} should be {np.dtype(dtype)} {list(shapes[name])}, "
@@ -240,16 +298,3 @@ def _hash_frames(frames: np.ndarray) -> str:
     for start in range(0, len(frames), 256):
         digest.update(np.ascontiguousarray(frames[start : start + 256]))
     return digest.hexdigest()
-
-
-def _hash_objects(objects: Objects) -> str:
-    digest = hashlib.sha256(json.dumps(list(objects.categories)).encode())
-    for column in (objects.frame, objects.category, objects.xywh, objects.visible):
-        if column is not None:
-            digest.update(np.ascontiguousarray(column))
-    return digest.hexdigest()
-
-
-def content_hash(splits: dict[str, int], hashes: dict[str, str]) -> str:
-    """SHA-256 (hex) over the counts per split and the hashes of the stored arrays."""
-    return hashlib.sha256(json.dumps([splits, hashes], sort_keys=True).encode()).hexdigest()

@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from permakey_tf.data.preparation import prepare_frame
-from permakey_tf.data.repeats import RepeatCounter, check_distinct
-from permakey_tf.data.store import (
-    _COLUMNS,
+from permakey_tf.data.format import (
+    COLUMNS,
     FORMAT,
     FORMAT_VERSION,
     SPLITS,
-    FrameStore,
-    _hash_objects,
     content_hash,
+    hash_objects,
 )
+from permakey_tf.data.preparation import prepare_frame
+from permakey_tf.data.repeats import RepeatCounter, check_distinct
 from permakey_tf.errors import UserError
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.system import disk
@@ -155,8 +154,8 @@ class FrameStoreWriter:
         with self._explained():
             _write_all(self._file, data)
 
-    def finish(self, about: dict[str, Any]) -> FrameStore:
-        """Completes the store, gives it its name, and opens it.
+    def finish(self, about: dict[str, Any]) -> None:
+        """Completes the store and gives it its name.
 
         Args:
           about: JSON-compatible entries for the manifest, beside those that are made here
@@ -194,11 +193,10 @@ class FrameStoreWriter:
                 file.write(json.dumps(manifest, indent=2) + "\n")
                 disk.sync(file)
             self._rename()
-        return FrameStore.open(self.path)
 
     def _write_columns(self) -> dict[str, str]:
         hashes = {}
-        for name, dtype in _COLUMNS.items():
+        for name, dtype in COLUMNS.items():
             if name != "episodes" and name not in self._columns:
                 continue
             column = np.array(self._values[name], dtype)
@@ -213,7 +211,7 @@ class FrameStoreWriter:
                 arrays = {name: array for name, array in arrays.items() if array is not None}
                 np.savez_compressed(file, allow_pickle=False, **arrays)
                 disk.sync(file)
-            hashes["objects"] = _hash_objects(objects)
+            hashes["objects"] = hash_objects(objects)
         return hashes
 
     def _rename(self) -> None:
