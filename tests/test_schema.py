@@ -88,19 +88,19 @@ def make_agent_run(path):
 
 def test_config_of_a_keypoint_run(tmp_path):
     folder = make_keypoint_run(tmp_path / "run")
-    fuzz(folder.path / "config.json", lambda: RunFolder.open(folder.path))
+    fuzz(folder.path / "config.json", lambda: RunFolder.open(folder.path), ["version"])
 
 
 def test_config_of_an_agents_run(tmp_path):
     folder = make_agent_run(tmp_path)
-    free = ["seeds", "keypoints"]
+    free = ["version", "seeds", "keypoints"]
     fuzz(folder.path / "config.json", lambda: AgentFolder.open(folder.path), free)
 
 
 def test_config_of_an_agents_run_as_a_curve(tmp_path):
     folder = make_agent_run(tmp_path)
     (folder.path / "metrics.csv").write_text("step,validation/score\n1,2.0\n")
-    free = ["kind", "settings", "keypoints", "seeds"]
+    free = ["version", "kind", "settings", "keypoints", "seeds"]
     fuzz(
         folder.path / "config.json",
         lambda: curves.read_run(folder.path, "validation/score"),
