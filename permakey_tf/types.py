@@ -4,6 +4,8 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
+Box = tuple[str, int, int, int, int]  # category, left, top, width, height, pixels
+
 
 class Step(NamedTuple):
     """One frame of a rollout as a frame source yields it.
@@ -12,7 +14,7 @@ class Step(NamedTuple):
     first: True on the first frame of an episode.
     action: int, index of the action that led to the frame; -1 where there is none.
     reward: float, true reward of the step.
-    boxes: list of (category name, x, y, w, h), or None where ground truth is not asked for.
+    boxes: pixels of the 210x160 frame; None where ground truth is not asked for.
     visible: bool [number of boxes], whether each is drawn; None where that is not known.
     """
 
@@ -20,7 +22,7 @@ class Step(NamedTuple):
     first: bool
     action: int = -1
     reward: float = 0.0
-    boxes: list[tuple[str, int, int, int, int]] | None = None
+    boxes: list[Box] | None = None
     visible: np.ndarray | None = None
 
 

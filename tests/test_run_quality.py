@@ -409,7 +409,7 @@ class TestRefusals:
     def test_frames_in_which_nothing_is_drawn(self, folder):
         footage = open_footage(folder / "store")
         nothing = np.zeros(len(footage.objects.frame), bool)
-        hidden = footage._replace(objects=footage.objects._replace(visible=nothing))
+        hidden = footage._replace(objects=footage.objects.replace(visible=nothing))
         with pytest.raises(UserError, match="no object that counts is drawn"):
             run_benchmark(hidden, [], [folder / "perfect.npz"], CONFIG)
 
@@ -535,11 +535,11 @@ def test_categories_that_a_game_does_not_know_are_told(tmp_path):
         ({"frames": np.zeros((40, 84, 84, 3), np.uint8)}, "210x160 pixels, not 84x84"),
         ({"frames": np.zeros((40, 210, 160), np.uint8)}, "'frames' must be uint8"),
         ({"categories": None}, "no array 'categories'"),
-        ({"box_xywh": np.zeros((40, 3), np.int16)}, "'box_xywh' has type int16"),
-        ({"box_frame": np.arange(40, dtype=np.int32)[::-1]}, "not ascending"),
-        ({"box_frame": np.arange(1, 41, dtype=np.int32)}, "out of range"),
-        ({"box_cat": np.ones(40, np.uint8)}, "out of range"),
-        ({"box_xywh": np.full((40, 4), 70_000)}, "box_xywh is out of range"),
+        ({"box_xywh": np.zeros((40, 3), np.int16)}, r"xywh must be whole numbers \[40, 4\]"),
+        ({"box_frame": np.arange(40, dtype=np.int32)[::-1]}, "frame must be ascending"),
+        ({"box_frame": np.arange(1, 41, dtype=np.int32)}, "from 0 to 39, not 40"),
+        ({"box_cat": np.ones(40, np.uint8)}, "category must be below 1"),
+        ({"box_xywh": np.full((40, 4), 70_000)}, "xywh is out of range"),
         ({"episode_start": np.zeros(3, bool)}, "'episode_start' must be bool"),
     ],
 )

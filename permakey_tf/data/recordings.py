@@ -59,13 +59,33 @@ class Recording(NamedTuple):
 # --------------------------------------------------------------------------------------------- npz
 
 
-class _NpzEpisodes(NamedTuple):
+class Rollout(NamedTuple):
+    """What a rollout file holds, beside its pixels.
+
+    path: the file.
+    starts: int64 [E], first frame of each episode.
+    length: frames N.
+    columns: what there is beside frames, of "actions" and "rewards".
+    unused: names of other arrays.
+    marked: whether the file says where episodes start; otherwise it counts as one.
+    """
+
     path: Path
-    starts: np.ndarray  # int64, first frame of each episode
+    starts: np.ndarray
     length: int
     columns: frozenset[str]
-    unused: frozenset[str]  # names of other arrays
-    marked: bool  # whether the file says where episodes start
+    unused: frozenset[str]
+    marked: bool
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [E]: frames of each episode."""
+        return np.diff(self.starts, append=self.length)
+
+    @property
+    def episodes(self) -> np.ndarray:
+        """int64 [N]: number of the episode of every frame."""
+        return np.repeat(np.arange(len(self.starts)), self.lengths)
 
 
 def read_npz(location: str, game: str) -> Recording:
@@ -92,13 +112,14 @@ def read_npz(location: str, game: str) -> Recording:
         notes += more
         scanned = [(part.splits, _scan_all(part, _scan_whole_npz, damaged)) for part in parts]
     elif path.is_file():
-        scanned = [(SPLITS, [_scan_npz(path)])]
+        with NpzFile(path) as npz:
+            scanned = [(SPLITS, [scan_rollout(npz)])]
     else:
         raise UserError(f"--npz={location}: no such file or folder")
     episodes = [file for _, files in scanned for file in files]
     columns = frozenset.intersection(*(file.columns for file in episodes))
     groups = tuple(
-        Group(splits, tuple(int(n) for file in files for n in _lengths(file)))
+        Group(splits, tuple(int(n) for file in files for n in file.lengths))
         for splits, files in scanned
     )
     steps = (step for file in episodes for step in _npz_steps(file, columns))
@@ -126,7 +147,7 @@ def _damage_notes(damaged: list[Path]) -> list[str]:
     return [f"damaged, passed over: {named(damaged)}"] if damaged else []
 
 
-def _npz_notes(files: list[_NpzEpisodes], columns: frozenset[str]) -> list[str]:
+def _npz_notes(files: list[Rollout], columns: frozenset[str]) -> list[str]:
     notes = []
     unmarked = sum(not file.marked for file in files)
     if unmarked:
@@ -143,28 +164,35 @@ def _npz_notes(files: list[_NpzEpisodes], columns: frozenset[str]) -> list[str]:
     return notes
 
 
-def _scan_whole_npz(path: Path) -> _NpzEpisodes:
-    """As `_scan_npz`; also reads the frames once, since their checksum shows damage."""
-    scanned = _scan_npz(path)
+def _scan_whole_npz(path: Path) -> Rollout:
+    """As `scan_rollout`; also reads the frames once, since their checksum shows damage."""
     with NpzFile(path) as npz:
+        scanned = scan_rollout(npz)
         for name in ("frames", *scanned.columns):
             collections.deque(npz.blocks(name), maxlen=0)
     return scanned
 
 
-def _scan_npz(path: Path) -> _NpzEpisodes:
-    with NpzFile(path) as npz:
-        length = _check_frames(path, npz.info("frames"))
-        columns = frozenset(_COLUMNS) & set(npz.arrays)
-        for name in columns:
-            _check_column(path, name, npz.info(name), length, _COLUMNS[name])
-        starts = np.zeros(1, np.int64)
-        marked = "episode_start" in npz.arrays
-        if marked:
-            _check_column(path, "episode_start", npz.info("episode_start"), length, "b")
-            starts = np.union1d(starts, np.flatnonzero(npz.read("episode_start")))
-        unused = frozenset(npz.arrays) - {"frames", "episode_start"} - columns
-    return _NpzEpisodes(path, starts, length, columns, unused, marked)
+def scan_rollout(file: NpzFile, wanted: frozenset[str] = frozenset(_COLUMNS)) -> Rollout:
+    """What a rollout file holds: the headers of its arrays are checked, no frame is read.
+
+    Args:
+      wanted: which arrays, of "actions" and "rewards", are of use where the file has them.
+
+    Raises:
+      UserError: `frames`, `episode_start` or one that is wanted is no such array.
+    """
+    length = _check_frames(file.path, file.info("frames"))
+    columns = wanted & set(file.arrays)
+    for name in columns:
+        _check_column(file.path, name, file.info(name), length, _COLUMNS[name])
+    starts = np.zeros(1, np.int64)
+    marked = "episode_start" in file.arrays
+    if marked:
+        _check_column(file.path, "episode_start", file.info("episode_start"), length, "b")
+        starts = np.union1d(starts, np.flatnonzero(file.read("episode_start")))
+    unused = frozenset(file.arrays) - {"frames", "episode_start"} - columns
+    return Rollout(file.path, starts, length, columns, unused, marked)
 
 
 def _check_frames(path: Path, info: ArrayInfo) -> int:
@@ -192,11 +220,7 @@ def _check_column(path: Path, name: str, info: ArrayInfo, length: int, kinds: st
         )
 
 
-def _lengths(file: _NpzEpisodes) -> np.ndarray:
-    return np.diff(file.starts, append=file.length)
-
-
-def _npz_steps(file: _NpzEpisodes, columns: frozenset[str]) -> Iterator[Step]:
+def _npz_steps(file: Rollout, columns: frozenset[str]) -> Iterator[Step]:
     firsts = set(file.starts.tolist())
     with NpzFile(file.path) as npz:
         actions = npz.read("actions") if "actions" in columns else np.full(file.length, -1)

@@ -6,7 +6,7 @@ Files (docs/data.md has the format in full):
   actions.npy   int16 [N], index of the action that led to the frame, -1 at an episode's first
                 frame. Optional.
   rewards.npy   float32 [N], true reward of the step that led to the frame. Optional.
-  objects.npz   ground-truth boxes, see `types.Objects`. Optional.
+  objects.npz   ground-truth boxes, see `objects.boxes.Objects`. Optional.
   manifest.json what the frames are, how they were made, counts per split, hashes.
 
 Rows are in play order: the training split first, then validation, then test; no episode is shared
@@ -29,10 +29,8 @@ from permakey_tf.data.format import (
     COLUMNS,
     FORMAT,
     FORMAT_VERSION,
-    OBJECTS,
     SPLITS,
     content_hash,
-    hash_objects,
 )
 from permakey_tf.data.recordings import read_arrays
 from permakey_tf.errors import UserError
@@ -96,8 +94,9 @@ class FrameStore(NamedTuple):
         """The ground-truth boxes; None where they were not stored. Raises UserError if damaged."""
         if "objects" not in self.manifest["sha256"]:
             return None
-        objects = _read_objects(self.path / "objects.npz", len(self.frames))
-        if hash_objects(objects) != self.manifest["sha256"]["objects"]:
+        with NpzFile(self.path / "objects.npz") as file:
+            objects = Objects.read(file, len(self.frames))
+        if objects.sha256() != self.manifest["sha256"]["objects"]:
             raise UserError(f"{self.path / 'objects.npz'}: changed since the store was made")
         return objects
 
@@ -266,31 +265,6 @@ def _check_episodes(store: FrameStore) -> None:
         raise UserError(f"{file}: episodes must be numbered 0, 1, 2, ... in the order of frames")
     if not all(jumps[store.split_range(split).start - 1] for split in SPLITS[1:]):
         raise UserError(f"{file}: an episode reaches from one split into the next")
-
-
-def _read_objects(file: Path, num_frames: int) -> Objects:
-    with NpzFile(file) as npz:
-        # Stores of earlier versions do not say which objects are drawn.
-        names = [name for name in OBJECTS if name != "visible" or name in npz.arrays]
-        arrays = {name: npz.read(name) for name in (*names, "categories")}
-    length = len(arrays["frame"])
-    shapes = dict.fromkeys(names, (length,)) | {"xywh": (length, 4)}
-    for name in names:
-        array, dtype = arrays[name], OBJECTS[name]
-        if array.dtype != dtype or array.shape != shapes[name]:
-            raise UserError(
-                f"{file}: array {name!r} should be {np.dtype(dtype)} {list(shapes[name])}, "
-                f"is {array.dtype} {list(array.shape)}"
-            )
-    categories, frame = arrays["categories"], arrays["frame"]
-    if categories.dtype.kind != "U" or categories.ndim != 1:
-        raise UserError(f"{file}: array 'categories' should be a list of strings")
-    ascending = not length or (
-        frame[0] >= 0 and frame[-1] < num_frames and (np.diff(frame) >= 0).all()
-    )
-    if not ascending or (length and arrays["category"].max() >= len(categories)):
-        raise UserError(f"{file}: frame numbers or categories are out of range")
-    return Objects(**arrays | {"categories": tuple(map(str, categories))})
 
 
 def _hash_frames(frames: np.ndarray) -> str:

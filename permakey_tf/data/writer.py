@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import shutil
-from array import array
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,11 @@ from permakey_tf.data.format import (
     FORMAT_VERSION,
     SPLITS,
     content_hash,
-    hash_objects,
 )
 from permakey_tf.data.preparation import prepare_frame
 from permakey_tf.data.repeats import RepeatCounter, check_distinct
 from permakey_tf.errors import UserError
-from permakey_tf.objects.boxes import Objects
+from permakey_tf.objects.boxes import ObjectsBuilder
 from permakey_tf.system import disk
 from permakey_tf.types import Step
 
@@ -92,7 +90,7 @@ class FrameStoreWriter:
         self._split = None
         self._episode = -1
         self._values = {"episodes": [], "actions": [], "rewards": []}
-        self._boxes = _Boxes()
+        self._boxes = ObjectsBuilder()
         self.repeats = RepeatCounter()
         self._open_files = contextlib.ExitStack()
         with self._explained():
@@ -207,11 +205,9 @@ class FrameStoreWriter:
         if "objects" in self._columns:
             objects = self._boxes.finish()
             with (self._partial / "objects.npz").open("wb") as file:
-                arrays = objects._asdict() | {"categories": np.array(objects.categories, "U")}
-                arrays = {name: array for name, array in arrays.items() if array is not None}
-                np.savez_compressed(file, allow_pickle=False, **arrays)
+                np.savez_compressed(file, allow_pickle=False, **objects.to_arrays())
                 disk.sync(file)
-            hashes["objects"] = hash_objects(objects)
+            hashes["objects"] = objects.sha256()
         return hashes
 
     def _rename(self) -> None:
@@ -263,43 +259,6 @@ class FrameStoreWriter:
                     "free); free some or lower --num_frames"
                 ) from error
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
-
-
-class _Boxes:
-    """Boxes in typed arrays: a store can have tens of millions, too many for Python objects."""
-
-    def __init__(self):
-        self._frames, self._categories, self._xywh = array("i"), array("B"), array("h")
-        self._visible = array("B")
-        self._names: dict[str, int] = {}
-
-    def append(
-        self,
-        frame: int,
-        boxes: list[tuple[str, int, int, int, int]],
-        visible: np.ndarray | None,
-    ) -> None:
-        if visible is not None:
-            if len(visible) != len(boxes):
-                raise ValueError(f"{len(boxes)} boxes, but visibility of {len(visible)}")
-            self._visible.extend(visible.tolist())
-        for name, *xywh in boxes:
-            self._frames.append(frame)
-            self._categories.append(self._names.setdefault(name, len(self._names)))
-            self._xywh.extend(xywh)
-
-    def finish(self) -> Objects:
-        """All boxes; categories in alphabetical order. Visibility where all frames gave it."""
-        categories = tuple(sorted(self._names))
-        renumbered = np.zeros(256, np.uint8)
-        renumbered[list(self._names.values())] = [categories.index(name) for name in self._names]
-        return Objects(
-            np.array(self._frames, np.int32),
-            renumbered[np.array(self._categories, np.uint8)],
-            np.array(self._xywh, np.int16).reshape(-1, 4),
-            categories,
-            np.array(self._visible, bool) if len(self._visible) == len(self._frames) else None,
-        )
 
 
 def _partial_folder(path: Path) -> Path:

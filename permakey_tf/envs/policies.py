@@ -10,7 +10,8 @@ import numpy as np
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.search import SearchPool, Sequence
-from permakey_tf.objects.visibility import VisibilityTest, boxes_of_one_frame
+from permakey_tf.objects.boxes import boxes_of_one_frame
+from permakey_tf.objects.visibility import VisibilityTest
 from permakey_tf.system.device import available_cores
 from permakey_tf.system.seeds import episode_seed
 from permakey_tf.types import Step

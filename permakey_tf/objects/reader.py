@@ -23,14 +23,13 @@ import numpy as np
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.objects.categories import GAMES
+from permakey_tf.types import Box
 
 OCATARI_VERSION = "2.2.1"
 # Without --no-deps, pip would put numpy 1 in numpy 2's place.
 INSTALL_COMMAND = f"pip install --no-deps ocatari=={OCATARI_VERSION}"
 
 RAM_SIZE = 128  # bytes, the whole memory of an Atari 2600
-
-Box = tuple[str, int, int, int, int]
 
 
 class ObjectReader:

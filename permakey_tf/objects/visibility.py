@@ -94,7 +94,7 @@ class VisibilityTest:
     """Tells which boxes of one game are drawn; a frame's answer depends on that frame alone.
 
     Example:
-      objects = objects._replace(visible=VisibilityTest("mspacman")(frames, objects))
+      objects = objects.replace(visible=VisibilityTest("mspacman")(frames, objects))
     """
 
     def __init__(self, game: str):
@@ -186,17 +186,6 @@ class VisibilityTest:
                 self._colors.append((color & 255, color >> 8 & 255, color >> 16))
             numbers = self._numbers[colors]
         return numbers
-
-
-def boxes_of_one_frame(boxes: list[tuple[str, int, int, int, int]]) -> Objects:
-    """The boxes (category, x, y, w, h) of a single frame, number 0, as `Objects`."""
-    categories = tuple(sorted({name for name, *_ in boxes}))
-    return Objects(
-        np.zeros(len(boxes), np.int32),
-        np.array([categories.index(name) for name, *_ in boxes], np.uint8),
-        np.array([xywh for _, *xywh in boxes], np.int16).reshape(-1, 4),
-        categories,
-    )
 
 
 def _windows(frames: np.ndarray, frame: np.ndarray, xywh: np.ndarray, margin: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.errors import UserError
 from permakey_tf.quality import baselines
 from permakey_tf.quality.footage import Footage
-from permakey_tf.quality.scoring import check_centers, groups_of, select_boxes
+from permakey_tf.quality.scoring import check_centers, groups_of
 from permakey_tf.runs.families import family_key
 from permakey_tf.system.npz import NpzFile
 from permakey_tf.system.seeds import Stream, stream
@@ -237,12 +237,10 @@ class CandidateMaker:
 
     def _constants(self, number: int) -> np.ndarray:
         """The best constant points for the first set that has boxes, on all frames that fit."""
-        boxes = self._footage.boxes(self._footage.fit)
-        if boxes.visible is not None:
-            boxes = select_boxes(boxes, boxes.visible)
+        boxes = self._footage.boxes(self._footage.fit).drawn()
         groups = groups_of(boxes, self._footage.game).values()
         first_set = next((group for group in groups if group.any()), slice(0))
-        chosen = select_boxes(boxes, first_set)
+        chosen = boxes.where(first_set)
         return baselines.best_constants(number, chosen, self._config.epsilon)
 
     def _difference_peaks(self, number: int, spec: FrameFormat, rows: range) -> np.ndarray:

@@ -7,15 +7,13 @@ import numpy as np
 
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.data.preparation import FrameFormat
+from permakey_tf.data.recordings import scan_rollout
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
-from permakey_tf.objects.boxes import Objects
+from permakey_tf.objects.boxes import ROLLOUT_NAMES, Objects
 from permakey_tf.objects.categories import GAMES
 from permakey_tf.objects.visibility import FRAME_SHAPE, VisibilityTest
-from permakey_tf.quality.scoring import select_frames
 from permakey_tf.system.npz import NpzFile
-
-_ROLLOUT = {"box_frame": "iu", "box_cat": "iu", "box_xywh": "iu", "categories": "U"}
 
 
 class Footage(NamedTuple):
@@ -44,7 +42,7 @@ class Footage(NamedTuple):
 
     def boxes(self, rows: range) -> Objects:
         """The boxes of some rows, whose first is frame 0 in the result."""
-        return select_frames(self.objects, rows)
+        return self.objects.of_frames(rows)
 
     def prepared(self, rows: range, frame_format: FrameFormat) -> np.ndarray:
         """uint8 [len(rows), S, S, C]: the frames as a model sees them, without bars."""
@@ -89,7 +87,7 @@ def _open_store(path: Path, game: str | None, visible_only: bool) -> Footage:
             "with --novisible_only"
         )
     if not visible_only:
-        objects = objects._replace(visible=None)
+        objects = objects.replace(visible=None)
     fit, score = store.split_range("train"), store.split_range("test")
     return Footage(
         path, held, store.frames, store.episodes, objects, fit, score, store.content_hash
@@ -98,23 +96,17 @@ def _open_store(path: Path, game: str | None, visible_only: bool) -> Footage:
 
 def _open_rollout(path: Path, game: str | None, visible_only: bool) -> Footage:
     with NpzFile(path) as file:
+        rollout, info = scan_rollout(file, frozenset()), file.info("frames")
+        if len(info.shape) != 4 or info.shape[3] != 3 or rollout.length < 2:
+            raise UserError(
+                f"{path}: 'frames' must be uint8 [N, H, W, 3] with N >= 2, not {info.dtype} "
+                f"{list(info.shape)}"
+            )
+        objects = Objects.read(file, rollout.length, ROLLOUT_NAMES)
         frames = file.read("frames")
-        boxes = {name: file.read(name) for name in _ROLLOUT}
-        starts = file.read("episode_start") if "episode_start" in file.arrays else None
-    length = len(frames)
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or length < 2:
-        raise UserError(
-            f"{path}: 'frames' must be uint8 [N, H, W, 3] with N >= 2, not {frames.dtype} "
-            f"{list(frames.shape)}"
-        )
     notes = ()
-    if starts is None:
-        starts = np.zeros(length, bool)
+    if not rollout.marked:
         notes = (f"{path} has no 'episode_start': all its frames count as one episode",)
-    if starts.dtype != bool or starts.shape != (length,):
-        raise UserError(f"{path}: 'episode_start' must be bool [{length}]")
-    episodes = np.cumsum(starts | (np.arange(length) == 0)) - 1
-    objects = _rollout_boxes(path, boxes, length)
     name = canonical_game(game or path.stem)
     if game and name not in GAMES:
         raise UserError(f"--game={game}: ground truth is known for {', '.join(GAMES)}")
@@ -124,38 +116,7 @@ def _open_rollout(path: Path, game: str | None, visible_only: bool) -> Footage:
                 f"{path}: which objects are drawn can only be told from frames of 210x160 pixels, "
                 f"not {frames.shape[1]}x{frames.shape[2]}; count all with --novisible_only"
             )
-        objects = objects._replace(visible=VisibilityTest(name)(frames, objects))
-    half = length // 2
-    fit, score = range(half), range(half, length)
-    return Footage(path, name, frames, episodes, objects, fit, score, "", notes)
-
-
-def _rollout_boxes(path: Path, boxes: dict[str, np.ndarray], length: int) -> Objects:
-    count = len(boxes["box_frame"])
-    shapes = {"box_frame": (count,), "box_cat": (count,), "box_xywh": (count, 4)}
-    for name, kinds in _ROLLOUT.items():
-        array = boxes[name]
-        if array.dtype.kind not in kinds or array.shape != shapes.get(name, array.shape[:1]):
-            raise UserError(
-                f"{path}: array {name!r} has type {array.dtype} and shape {list(array.shape)}, "
-                "which is not that of boxes (docs/quality.md)"
-            )
-    frame, category, names = boxes["box_frame"], boxes["box_cat"], boxes["categories"]
-    in_range = not count or (
-        frame.min() >= 0
-        and frame.max() < length
-        and (np.diff(frame.astype(np.int64)) >= 0).all()
-        and category.min() >= 0
-        and category.max() < min(len(names), 256)
-        and np.abs(boxes["box_xywh"]).max() < 2**15
-    )
-    if not in_range:
-        raise UserError(
-            f"{path}: box_frame is not ascending, or it, box_cat or box_xywh is out of range"
-        )
-    return Objects(
-        frame.astype(np.int32),
-        category.astype(np.uint8),
-        boxes["box_xywh"].astype(np.int16),
-        tuple(map(str, names)),
-    )
+        objects = objects.replace(visible=VisibilityTest(name)(frames, objects))
+    half = rollout.length // 2
+    fit, score = range(half), range(half, rollout.length)
+    return Footage(path, name, frames, rollout.episodes, objects, fit, score, "", notes)

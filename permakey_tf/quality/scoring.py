@@ -85,13 +85,13 @@ class GroundTruth:
         """Links the tracks, over all boxes; then drops those that are not drawn.
 
         Raises:
-          UserError: `episodes` or the boxes are no such arrays.
+          UserError: `episodes` is no such array, or does not fit the boxes.
         """
         self._config = config
-        self._episodes, objects = np.asarray(episodes), _as_arrays(objects)
+        self._episodes = np.asarray(episodes)
         _check_episodes(self._episodes)
         _check_names(objects.categories, game)
-        _check_boxes(objects, len(self._episodes))
+        objects.check_frames(len(self._episodes))
         self._epsilons = np.arange(config.max_epsilon + 1)
         tracks = link_boxes(objects, self._episodes, config.link_distance)
         drawn = np.ones(len(objects.frame), bool) if objects.visible is None else objects.visible
@@ -99,7 +99,7 @@ class GroundTruth:
         self._track = tracks.track[drawn]
         previous = tracks.previous[drawn]
         self._previous = np.where(previous >= 0, number[previous], -1)
-        self._objects = select_boxes(objects, drawn)
+        self._objects = objects.where(drawn)
         self.groups = groups_of(self._objects, game)
         self.sets = tuple(set_categories(self._objects, game))
         self.num_boxes = {name: int(mask.sum()) for name, mask in self.groups.items()}
@@ -169,9 +169,7 @@ class GroundTruth:
     def _probe(self, centers: np.ndarray, probing: Probing) -> Scores:
         """The probe's scores for every category with at most one drawn object in every frame."""
         probing = _checked_probing(probing, centers)
-        fit_objects = probing.objects
-        if fit_objects.visible is not None:
-            fit_objects = select_boxes(fit_objects, fit_objects.visible)
+        fit_objects = probing.objects.drawn()
         result = {}
         for name in self._objects.categories:
             fit_frame, fit_targets = _positions(fit_objects, name)
@@ -191,22 +189,6 @@ class GroundTruth:
 
 
 # --------------------------------------------------------------------------------- boxes and groups
-
-
-def select_boxes(objects: Objects, chosen: np.ndarray) -> Objects:
-    """Some of the boxes: `chosen` is bool [M] or indices."""
-    columns = ("frame", "category", "xywh", "visible")
-    values = {name: getattr(objects, name) for name in columns}
-    return objects._replace(
-        **{name: None if value is None else value[chosen] for name, value in values.items()}
-    )
-
-
-def select_frames(objects: Objects, rows: range) -> Objects:
-    """The boxes of consecutive frames, which are numbered from 0 in the result."""
-    first, last = np.searchsorted(objects.frame, (rows.start, rows.stop))
-    chosen = select_boxes(objects, np.arange(first, last))
-    return chosen._replace(frame=chosen.frame - rows.start)
 
 
 def _known(game: str | None) -> GameObjects | None:
@@ -255,7 +237,7 @@ def _positions(objects: Objects, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Frames and middles (y, x), in pixels, of the boxes of one category."""
     if name not in objects.categories:
         return np.zeros(0, int), np.zeros((0, 2))
-    boxes = select_boxes(objects, objects.category == objects.categories.index(name))
+    boxes = objects.where(objects.category == objects.categories.index(name))
     x, y, w, h = boxes.xywh.astype(float).T
     return boxes.frame, np.stack([y + h / 2, x + w / 2], -1)
 
@@ -283,12 +265,6 @@ def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
     return centers.astype(np.float64)
 
 
-def _as_arrays(objects: Objects) -> Objects:
-    arrays = (objects.frame, objects.category, objects.xywh, objects.visible)
-    frame, category, xywh, visible = (None if a is None else np.asarray(a) for a in arrays)
-    return Objects(frame, category, xywh, tuple(objects.categories), visible)
-
-
 def _check_episodes(episodes: np.ndarray) -> None:
     if episodes.ndim != 1 or episodes.dtype.kind not in "iu" or not len(episodes):
         hint = "; np.cumsum makes them of marks of starts" if episodes.dtype == bool else ""
@@ -299,7 +275,6 @@ def _check_episodes(episodes: np.ndarray) -> None:
 
 def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
     fit, held_out = np.asarray(probing.centers), np.asarray(probing.held_out)
-    objects = _as_arrays(probing.objects)
     if fit.ndim != 3 or fit.shape[1:] != centers.shape[1:]:
         raise UserError(
             f"the probe's centres must be [F, {centers.shape[1]}, 2], not {list(fit.shape)}"
@@ -309,8 +284,8 @@ def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
             f"the probe's held_out must be bool [{len(centers)}], not {held_out.dtype} "
             f"{list(held_out.shape)}"
         )
-    _check_boxes(objects, len(fit))
-    return Probing(fit, objects, held_out)
+    probing.objects.check_frames(len(fit))
+    return Probing(fit, probing.objects, held_out)
 
 
 def _check_names(names: tuple[str, ...], game: str | None) -> None:
@@ -322,26 +297,3 @@ def _check_names(names: tuple[str, ...], game: str | None) -> None:
         )
     if not known and "all" in names:
         raise UserError("a category must not be called 'all', which is the set of all")
-
-
-def _check_boxes(objects: Objects, num_frames: int) -> None:
-    frame, category, xywh, names, visible = objects
-    count, kinds = len(frame), {"frame": frame, "category": category, "xywh": xywh}
-    for name, array in kinds.items():
-        shape = (count, 4) if name == "xywh" else (count,)
-        if array.shape != shape or array.dtype.kind not in "iu":
-            raise UserError(
-                f"the boxes' {name} must be whole numbers {list(shape)}, not {array.dtype} "
-                f"{list(array.shape)}"
-            )
-    if visible is not None and (visible.shape != (count,) or visible.dtype != bool):
-        raise UserError(
-            f"the boxes' visible must be bool [{count}], not {visible.dtype} {list(visible.shape)}"
-        )
-    if not count:
-        return
-    steps = np.diff(frame.astype(np.int64))
-    if frame[0] < 0 or frame[-1] >= num_frames or (steps < 0).any():
-        raise UserError(f"boxes must be ordered by frame, from 0 to {num_frames - 1}")
-    if category.min() < 0 or category.max() >= len(names):
-        raise UserError(f"the boxes' category must be from 0 to {len(names) - 1}: {names}")
