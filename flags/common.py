@@ -204,9 +204,10 @@ def parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
     return rest
 
 
-def _parse(argv):
+def parse_or_leave(values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """As `parse`; a mistake ends the program with one line and exit code 2."""
     try:
-        return parse(flags.FLAGS, argv)
+        return parse(values, argv)
     except UserError as error:
         fail(f"{error} (see --help)", code=2)
 
@@ -215,29 +216,47 @@ def _interrupt(number, _frame):
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
-def run(main) -> typing.NoReturn:
-    """Parses the flags and calls `main()`.
+def call_or_leave(main):
+    """Calls `main()`; a user's mistake ends the program with one line and exit code 1."""
+    try:
+        return main()
+    except UserError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        fail("interrupted; nothing half-written is left", code=130)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        # Whatever writes a file names it: without a name, it is what the program prints.
+        fail(f"{error.filename or 'standard output'}: {error.strerror}")
 
-    A user's mistake becomes one line and exit code 1. SIGTERM ends the program as Ctrl-C does: by
-    an exception, so that what is half-written is removed on the way out.
+
+def run(main) -> typing.NoReturn:
+    """Parses the flags and calls `main()`, both as above.
+
+    SIGTERM ends the program as Ctrl-C does: by an exception, so that what is half-written is
+    removed on the way out.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     # TensorFlow's C++ log is chatty on machines without a GPU; its errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Every program takes a GPU's memory as it needs it, so that a figure can be drawn beside a run.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    app.run(
+        lambda _: call_or_leave(main),
+        flags_parser=functools.partial(parse_or_leave, flags.FLAGS),
+    )
 
-    def checked(_):
-        try:
-            return main()
-        except UserError as error:
-            fail(error)
-        except KeyboardInterrupt:
-            fail("interrupted; nothing half-written is left", code=130)
-        except OSError as error:
-            if error.errno not in _DISK_ERRORS:
-                raise
-            # Whatever writes a file names it: without a name, it is what the program prints.
-            fail(f"{error.filename or 'standard output'}: {error.strerror}")
 
-    app.run(checked, flags_parser=_parse)
+def start(program, main) -> typing.NoReturn:
+    """Runs an entry point: `main` with what its flags ask for.
+
+    Args:
+      program: its module of this package, with `define(values)` and `from_flags(values)`.
+      main: called with what `from_flags` returns.
+    """
+    known = set(flags.FLAGS)
+    program.define()
+    for name in set(flags.FLAGS) - known:  # --help lists the flags of the started module
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    run(lambda: main(program.from_flags()))

@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
+from absl import flags
+
 from flags import collection as collection_flags
 from flags import common
 from permakey_tf.configs.frames import CollectionConfig, canonical_game
 
-_OUT = common.define_path("out", None, "Folder to make; must not exist yet. Unset: data/GAME.")
 # In run.keypoints --seed is the seed of training, and this one is --collect_seed.
 _RENAME = {"collect_seed": "seed"}
 
@@ -18,12 +19,15 @@ class Command(NamedTuple):
     out: str
 
 
-def define() -> None:
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
-    common.define(CollectionConfig, _RENAME)
+    common.define(CollectionConfig, _RENAME, values)
+    common.define_path(
+        "out", None, "Folder to make; must not exist yet. Unset: data/GAME.", flag_values=values
+    )
 
 
-def from_flags() -> Command:
+def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
-    collection = collection_flags.from_flags(rename=_RENAME)
-    return Command(collection, _OUT.value or f"data/{canonical_game(collection.game)}")
+    collection = collection_flags.from_flags(values, _RENAME)
+    return Command(collection, values["out"].value or f"data/{canonical_game(collection.game)}")

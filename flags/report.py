@@ -8,25 +8,6 @@ from absl import flags
 from flags import common
 from permakey_tf.errors import UserError
 
-_RUNS = common.define_paths(
-    "runs", None, "Folders, comma-separated; all runs in and under them are read."
-)
-_TABLE = flags.DEFINE_integer(
-    "table",
-    None,
-    "Table of the paper to set our scores beside: 1 Atari, 2 noisy Atari, 3 number of keypoints.",
-    lower_bound=1,
-    upper_bound=3,
-)
-_CURVES = flags.DEFINE_boolean("curves", False, "Draw learning curves over the training seeds.")
-_METRIC = flags.DEFINE_string(
-    "metric", "validation/score", "--curves: the column of metrics.csv that is drawn."
-)
-_STATISTIC = flags.DEFINE_enum(
-    "statistic", "iqm", ["iqm", "mean"], "--curves: what is taken over the runs at each step."
-)
-_OUT = common.define_path("out", None, "Folder for the files. Unset: report in the first of runs.")
-
 
 class Command(NamedTuple):
     """What the flags ask for."""
@@ -39,15 +20,50 @@ class Command(NamedTuple):
     out: Path
 
 
-def from_flags() -> Command:
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines all flags; call once, before they are parsed."""
+    common.define_paths(
+        "runs", None, "Folders, comma-separated; all runs in and under them are read.", values
+    )
+    flags.DEFINE_integer(
+        "table",
+        None,
+        "Table of the paper to set our scores beside: 1 Atari, 2 noisy Atari, 3 number of "
+        "keypoints.",
+        lower_bound=1,
+        upper_bound=3,
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "curves", False, "Draw learning curves over the training seeds.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "metric",
+        "validation/score",
+        "--curves: the column of metrics.csv that is drawn.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "statistic",
+        "iqm",
+        ["iqm", "mean"],
+        "--curves: what is taken over the runs at each step.",
+        flag_values=values,
+    )
+    common.define_path(
+        "out", None, "Folder for the files. Unset: report in the first of runs.", values
+    )
+
+
+def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
-    runs = _RUNS.value
+    runs = values.runs
     if not runs:
         raise UserError("--runs=FOLDER,... must name the folders of the runs")
     for folder in runs:
         if not Path(folder).is_dir():
             raise UserError(f"--runs={folder}: no such folder")
-    if _TABLE.value is None and not _CURVES.value:
+    if values.table is None and not values.curves:
         raise UserError("--table=1, 2 or 3, or --curves must say what to report")
-    out = Path(_OUT.value or Path(runs[0], "report"))
-    return Command(runs, _TABLE.value, _CURVES.value, _METRIC.value, _STATISTIC.value, out)
+    out = Path(values.out or Path(runs[0], "report"))
+    return Command(runs, values.table, values.curves, values.metric, values.statistic, out)

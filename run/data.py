@@ -8,16 +8,13 @@ See docs/data.md for all sources and the format of the store.
 
 import time
 
-from absl import flags
-
 from flags import common
 from flags import data as data_flags
 from permakey_tf.data.format import SPLITS
 from permakey_tf.data.sources import build_store
 
 
-def main():
-    command = data_flags.from_flags()
+def main(command):
     started = time.monotonic()
     store = build_store(command.collection, command.out)
     seconds = time.monotonic() - started
@@ -30,9 +27,5 @@ def main():
     print(f"hash: {store.content_hash}")
 
 
-data_flags.define()
-flags.adopt_module_key_flags(data_flags)
-flags.adopt_module_key_flags(common)
-
 if __name__ == "__main__":
-    common.run(main)
+    common.start(data_flags, main)

@@ -7,14 +7,11 @@ writes figures/figure_10.png and figures/figure_10.pdf. docs/figures.md has the 
 figure, from nothing to the picture.
 """
 
-from absl import flags
-
 from flags import common
 from flags import figures as figure_flags
 
 
-def main():
-    command = figure_flags.from_flags()
+def main(command):
     # TensorFlow takes seconds to load; wrong flags are refused before.
     from permakey_tf.figures import recipes as paper_figures
     from permakey_tf.figures.runs import FrameChoice, open_runs
@@ -37,9 +34,5 @@ def main():
         print(f"shown: {picture.caption}")
 
 
-figure_flags.define()
-flags.adopt_module_key_flags(figure_flags)
-flags.adopt_module_key_flags(common)
-
 if __name__ == "__main__":
-    common.run(main)
+    common.start(figure_flags, main)

@@ -6,14 +6,11 @@ makes the frame store where it is missing, trains, evaluates on held-out frames,
 checkpoints, metrics, TensorBoard logs and figures to the run folder. The same command resumes.
 """
 
-from absl import flags
-
 from flags import common
 from flags import keypoints as keypoint_flags
 
 
-def main():
-    command = keypoint_flags.from_flags()
+def main(command):
     keypoint_flags.refuse_early(command)
     store = keypoint_flags.open_or_collect(command)
     # TensorFlow takes seconds to load; wrong flags and missing frames are refused before.
@@ -34,9 +31,5 @@ def main():
         print(f"TensorBoard: tensorboard --logdir={folder.path}")
 
 
-keypoint_flags.define()
-flags.adopt_module_key_flags(keypoint_flags)
-flags.adopt_module_key_flags(common)
-
 if __name__ == "__main__":
-    common.run(main)
+    common.start(keypoint_flags, main)

@@ -8,8 +8,6 @@
 See docs/quality.md for every measure.
 """
 
-from absl import flags
-
 from flags import common
 from flags import quality as quality_flags
 from permakey_tf.quality.benchmark import run_benchmark
@@ -19,8 +17,7 @@ from permakey_tf.quality.tables import as_text, summary
 from permakey_tf.system import disk
 
 
-def main():
-    command = quality_flags.from_flags()
+def main(command):
     disk.check_place(command.out, *FILES)
     footage = open_footage(command.data, command.game, command.visible_only)
     result = run_benchmark(
@@ -35,9 +32,5 @@ def main():
         print(f"{what}: {path}")
 
 
-quality_flags.define()
-flags.adopt_module_key_flags(quality_flags)
-flags.adopt_module_key_flags(common)
-
 if __name__ == "__main__":
-    common.run(main)
+    common.start(quality_flags, main)

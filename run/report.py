@@ -6,14 +6,11 @@
 See docs/report.md for the test protocol, the statistics and the formats.
 """
 
-from absl import flags
-
 from flags import common
 from flags import report as report_flags
 
 
-def main():
-    command = report_flags.from_flags()
+def main(command):
     from permakey_tf.scores import report
     from permakey_tf.system import disk
 
@@ -32,8 +29,5 @@ def main():
         print(f"written: {path}")
 
 
-flags.adopt_module_key_flags(report_flags)
-flags.adopt_module_key_flags(common)
-
 if __name__ == "__main__":
-    common.run(main)
+    common.start(report_flags, main)

@@ -6,19 +6,41 @@
 Without --keypoints, quick ones are trained first. The same command resumes.
 """
 
-from absl import flags
-
 from flags import common
 from flags import rl as rl_flags
+from permakey_tf.launch.quick import quick_keypoints
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.match import refuse_contradictions, resolve_agent
+from permakey_tf.runs.progress import read_progress
 
 
-def train(command):
-    from permakey_tf.runs.agent import AgentFolder
+def open_keypoints(command: rl_flags.Training) -> RunFolder:
+    """The keypoint run that the agent is to see with; trained first where none is named."""
+    if not command.keypoints:  # what would refuse the agent, before keypoints are trained
+        AgentFolder.check_place(command.logdir(command.agent, "permakey"))
+    keypoints = RunFolder.open(command.keypoints or quick_keypoints(command.agent.environment))
+    progress = read_progress(keypoints)
+    if progress and not progress.finished:
+        print(
+            f"note: {keypoints.path} is not trained to its end: these are keypoints of step "
+            f"{progress.best_step}"
+        )
+    return keypoints
+
+
+def train(command: rl_flags.Training):
+    keypoints = open_keypoints(command)
+    agent = resolve_agent(command.agent, keypoints, command.given)
+    logdir = command.logdir(agent, keypoints.config.method)
+    # TensorFlow takes seconds to load; what does not fit together is refused before.
+    from permakey_tf.system.device import prepare_device
     from permakey_tf.training.agent import AgentTrainer
 
-    with AgentFolder.held(command.logdir, command.agent, command.keypoints) as folder:
+    print(f"device: {prepare_device()}")
+    with AgentFolder.held(logdir, agent, keypoints) as folder:
         trainer = AgentTrainer(folder, command.logging)
-        done = f"step {trainer.progress.step} of {command.agent.learning.num_steps}"
+        done = f"step {trainer.progress.step} of {agent.learning.num_steps}"
         print(f"run folder: {folder.path} (at {done})", flush=True)
         interruption = trainer.train()
         common.leave_if_interrupted(interruption, trainer.progress.step)
@@ -28,9 +50,13 @@ def train(command):
         print(f"TensorBoard: tensorboard --logdir={folder.path}")
 
 
-def evaluate(command):
+def evaluate(command: rl_flags.Test):
+    for run in command.runs:
+        refuse_contradictions(AgentFolder.open(run), command.asked)
     from permakey_tf.scores.evaluate import evaluate_policies
+    from permakey_tf.system.device import prepare_device
 
+    print(f"device: {prepare_device()}")
     result = evaluate_policies(command.runs, command.seeds, command.episodes, command.path)
     print(result.aggregates.median_seed)
     print(f"mean over all seeds: {result.aggregates.mean.value:.1f}")
@@ -39,17 +65,12 @@ def evaluate(command):
     print(f"evaluation: {command.path}")
 
 
-def main():
-    command = rl_flags.from_flags()
-    from permakey_tf.system.device import prepare_device
+def main(command):
+    if isinstance(command, rl_flags.Test):
+        evaluate(command)
+    else:
+        train(command)
 
-    print(f"device: {prepare_device()}")
-    {rl_flags.Training: train, rl_flags.Test: evaluate}[type(command)](command)
-
-
-rl_flags.define()
-flags.adopt_module_key_flags(rl_flags)
-flags.adopt_module_key_flags(common)
 
 if __name__ == "__main__":
-    common.run(main)
+    common.start(rl_flags, main)

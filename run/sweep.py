@@ -8,15 +8,12 @@ interrupted and tries again what failed.
 
 import shlex
 
-from absl import flags
-
 from flags import common
 from flags import sweep as sweep_flags
 from permakey_tf.launch.local import run_all, say
 
 
-def main():
-    command = sweep_flags.from_flags()
+def main(command):
     status = {run.name: sweep_flags.status(run) for run in command.runs}
     if command.dry_run:
         for run in command.runs:
@@ -44,8 +41,5 @@ def main():
         )
 
 
-sweep_flags.define()
-flags.adopt_module_key_flags(sweep_flags)
-
 if __name__ == "__main__":
-    common.run(main)
+    common.start(sweep_flags, main)

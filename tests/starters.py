@@ -12,7 +12,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from conftest import tiny_config
+from support import tiny_config
 
 from permakey_tf.errors import UserError
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_config
+from support import tiny_config
 
 from permakey_tf.configs.agent import AgentConfig, EncoderConfig, LearningConfig
 from permakey_tf.models.encoders import CNNEncoder

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_keypoints
+from support import train_keypoints
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig, EnvironmentConfig

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import moving_square
+from support import moving_square
 
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data.sources import build_store

@@ -1,15 +1,12 @@
 """Settings: ranges, round trips, flags made from them."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
+import importlib
 from pathlib import Path
 
 import pytest
 from absl import flags as absl_flags
-from conftest import tiny_config, write_store
+from support import tiny_config, write_store
 
 from flags import common
 from flags import keypoints as keypoint_flags
@@ -233,37 +230,18 @@ PATHS = {
     "quality": {"runs", "keypoints_npz", "data", "out"},
     "report": {"runs", "out"},
 }
-PARSED_PATHS = """
-import importlib, inspect, json, sys
-from absl import app, flags
-of_absl = set(flags.FLAGS)
-program = importlib.import_module("flags." + sys.argv[1])
-values = flags.FLAGS
-if "values" in inspect.signature(getattr(program, "define", len)).parameters:
-    values = flags.FlagValues()
-    program.define(values)
-elif hasattr(program, "define"):
-    program.define()
-got = {}
-for name in set(values) - of_absl:
-    if values[name].flag_type() in ("string", "path", "comma separated list of strings"):
-        values[name].parse("~/a,~/b")
-        got[name] = values[name].value
-print(json.dumps(got))
-"""
 
 
 @pytest.mark.parametrize("program", PATHS)
-def test_a_tilde_is_the_home_folder_in_every_flag_that_names_files(program):
-    result = subprocess.run(
-        [sys.executable, "-c", PARSED_PATHS, program],
-        capture_output=True,
-        text=True,
-        cwd=FLAG_FOLDER.parent,
-        env={**os.environ, "HOME": "/home/me"},
-        check=True,
-    )
-    got = json.loads(result.stdout)
+def test_a_tilde_is_the_home_folder_in_every_flag_that_names_files(program, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    values = absl_flags.FlagValues()
+    importlib.import_module(f"flags.{program}").define(values)
+    got = {}
+    for name in values:
+        if values[name].flag_type() in ("string", "path", "comma separated list of strings"):
+            values[name].parse("~/a,~/b")
+            got[name] = values[name].value
     one, several = "/home/me/a,~/b", ["/home/me/a", "/home/me/b"]
     assert {name for name, value in got.items() if value in (one, several)} == PATHS[program]
     assert got.get("runs", several) == several

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_config
+from support import tiny_config
 
 from permakey_tf.data.preparation import prepare_frame
 from permakey_tf.detector import KeypointDetector

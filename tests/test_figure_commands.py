@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from absl import flags as absl_flags
+from support import parsed
 
-from flags import common, sweep
 from flags import figures as figure_flags
 from flags import keypoints as keypoint_flags
+from flags import sweep
 
 ROOT = Path(__file__).parents[1]
 # In the place of Python: says what it was called with.
@@ -40,13 +40,6 @@ def calls(script):
         yield module, arguments
 
 
-def parse(flags_of, arguments):
-    values = absl_flags.FlagValues()
-    flags_of.define(values)
-    common.parse(values, ["program", *arguments])
-    return flags_of.from_flags(values)
-
-
 SCALES, SECTIONS = sections()
 
 
@@ -58,14 +51,14 @@ def test_a_section_trains_what_it_draws(scale, title, monkeypatch):
     drawn = 0
     for module, arguments in calls(f"{SCALES[scale]}\n{SECTIONS[title]}"):
         if module == "run.keypoints":
-            wanted = parse(keypoint_flags, arguments)
+            wanted = parsed(keypoint_flags, *arguments)
             trained[wanted.logdir] = wanted
         elif module == "run.sweep":
-            runs = [run.wanted for run in parse(sweep, arguments).runs]
+            runs = [run.wanted for run in parsed(sweep, *arguments).runs]
             trained |= {wanted.logdir: wanted for wanted in runs}
         else:
             assert module == "run.figures"
-            figure = parse(figure_flags, arguments)
+            figure = parsed(figure_flags, *arguments)
             stores = {trained[run].data_dir for run in figure.runs}
             assert set(figure.data) == (set() if figure.figure == "curves" else stores)
             drawn += 1
@@ -79,7 +72,7 @@ def test_a_section_trains_what_it_draws(scale, title, monkeypatch):
 def test_every_figure_has_its_commands_at_both_scales():
     assert list(SCALES) == ["quick", "paper"]
     drawn = [
-        parse(figure_flags, arguments).figure
+        parsed(figure_flags, *arguments).figure
         for script in SECTIONS.values()
         for module, arguments in calls(f"{SCALES['quick']}\n{script}")
         if module == "run.figures"

@@ -12,10 +12,9 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
-from conftest import write_store
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from support import call, parsed, write_store
 from test_training import make_trainer
 
 from flags import figures as figure_flags
@@ -674,14 +673,11 @@ def is_text(artist):
 
 
 class TestCommandLine:
-    def run(self, *arguments):
-        command = [sys.executable, "-m", "run.figures", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
     def test_from_folders_to_a_figure(self, folder, tmp_path):
         stores = ",".join(str(folder / name) for name in STORES)
-        result = self.run("--figure=10", f"--runs={folder / 'tr0'}", f"--data={stores}",
-                          f"--out={tmp_path}", "--frames=4,0")  # fmt: skip
+        arguments = [f"--runs={folder / 'tr0'}", f"--data={stores}", f"--out={tmp_path}"]
+        command = [sys.executable, "-m", "run.figures", "--figure=10", "--frames=4,0", *arguments]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
         for name in ("figure_10.png", "figure_10.pdf"):
             assert (tmp_path / name).stat().st_size > 1000
@@ -691,7 +687,7 @@ class TestCommandLine:
 
     def test_a_mistake_is_one_line(self, folder, tmp_path):
         runs = f"{folder / 'k2'},{folder / 'pk_frostbite'}"
-        result = self.run("--figure=6", f"--runs={runs}", f"--out={tmp_path / 'out'}")
+        result = call("figures", figure="6", runs=runs, out=tmp_path / "out")
         assert result.returncode == 1
         assert "Traceback" not in result.stderr
         (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
@@ -710,8 +706,5 @@ class TestCommandLine:
         ],
     )
     def test_wrong_flags(self, arguments, word):
-        values = flags.FlagValues()
-        figure_flags.define(values)
-        values(["figures", *arguments])
         with pytest.raises(UserError, match=word):
-            figure_flags.from_flags(values)
+            parsed(figure_flags, *arguments)

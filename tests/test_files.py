@@ -3,8 +3,8 @@
 import imageio.v2 as imageio
 import numpy as np
 import pytest
-from conftest import small_files
 from matplotlib.figure import Figure
+from support import small_files
 
 from permakey_tf.errors import UserError
 from permakey_tf.figures import recipes as paper_figures

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_config
+from support import tiny_config
 
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.models.lspn import LSPNs
@@ -400,7 +400,7 @@ def paper_settings():
 def test_same_seed_same_weights_in_another_process(tmp_path):
     code = (
         "import json, numpy as np, keras; keras.utils.set_random_seed(3);"
-        "from conftest import tiny_config; from permakey_tf.models.permakey import PermaKey;"
+        "from support import tiny_config; from permakey_tf.models.permakey import PermaKey;"
         "m = PermaKey(tiny_config(), 20, 3);"
         "print(json.dumps([float(np.sum(v)) for v in m.variables]))"
     )

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_config
+from support import tiny_config
 
 from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.configs.keypoints import TrainingConfig

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import moving_square, tiny_config, write_store
+from support import moving_square, tiny_config, write_store
 
 from permakey_tf.data import pipeline
 from permakey_tf.data.store import FrameStore

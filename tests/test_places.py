@@ -3,16 +3,12 @@
 import errno
 import json
 import os
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from absl import flags as absl_flags
-from conftest import TINY_FLAGS, refused, tiny_config, write_store
-from test_report import run as run_report
+from support import TINY_FLAGS, call, parsed, refused, tiny_config, write_store
 from test_report import write as write_evaluation
 
 from flags import common, figures, keypoints, sweep
@@ -23,8 +19,6 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.scores.evaluate import evaluate_policies
 from permakey_tf.system import disk
-
-ROOT = Path(__file__).parents[1]
 
 # ------------------------------------------------------------------------------------------ a place
 
@@ -79,14 +73,11 @@ def test_looking_leaves_nothing(tmp_path):
 
 def command(tmp_path, **changes):
     """Of run.keypoints on frames that are still to be collected."""
-    values = absl_flags.FlagValues()
-    keypoints.define(values)
     asked = TINY_FLAGS | {
         "game": "breakout", "num_frames": 60, "max_steps": 2,
         "data_dir": tmp_path / "data" / "store", "logdir": tmp_path / "run",
     } | changes  # fmt: skip
-    common.parse(values, ["run.keypoints", *(f"--{name}={asked[name]}" for name in asked)])
-    return keypoints.from_flags(values)
+    return parsed(keypoints, **asked)
 
 
 def test_a_bad_run_folder_is_refused_before_frames_are_collected(tmp_path):
@@ -168,7 +159,7 @@ def test_an_agents_run_goes_into_no_other_runs_folder(tmp_path):
 def test_a_report_is_written_whole_or_not_at_all(tmp_path):
     write_evaluation(tmp_path / "agent")
     out = tmp_path / "out"
-    result = run_report("--table=1", "--curves", f"--runs={tmp_path}", f"--out={out}")
+    result = call("report", "--table=1", "--curves", runs=tmp_path, out=out)
     refused(result, "no agent's run with a value of")
     assert result.stdout == ""
     assert not out.exists()
@@ -186,8 +177,7 @@ def test_a_refused_benchmark_leaves_no_folder(tmp_path, out, word):
         "data": store.path,
         "out": tmp_path / out,
     }
-    command = [sys.executable, "-m", "run.quality", *(f"--{n}={v}" for n, v in arguments.items())]
-    refused(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False), word)
+    refused(call("quality", **arguments), word)
     assert not (tmp_path / out).exists()
 
 

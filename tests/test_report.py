@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import call
 
 from permakey_tf.errors import UserError
 from permakey_tf.scores import curves, tables
@@ -24,8 +25,12 @@ WITHOUT_TENSORFLOW = (
 )
 
 
-def run(*arguments, how=("-m", "run.report")):
-    command = [sys.executable, *how, *map(str, arguments)]
+def run(*arguments):
+    return call("report", *arguments)
+
+
+def run_without_tensorflow(*arguments):
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
     )
@@ -135,7 +140,7 @@ def test_tables_2_and_3_and_out(runs, tmp_path):
     out = tmp_path / "elsewhere" / "report"
     # Folders that overlap do not count an evaluation twice.
     arguments = ["--table=2", f"--runs={runs},{runs / 'b'}", f"--out={out}"]
-    result = run(*arguments, how=("-c", WITHOUT_TENSORFLOW))
+    result = run_without_tensorflow(*arguments)
     assert (result.returncode, result.stderr) == (0, "")
     rows = records(out, 2)
     assert [place for place, row in rows.items() if row["score"]] == [("MsPacman", "PKey+CNN", 7)]

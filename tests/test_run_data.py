@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from absl import flags as absl_flags
-from conftest import write_store
+from support import call, refused, write_store
 
 from flags import keypoints as keypoint_flags
 from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, CollectionConfig, canonical_game
@@ -27,12 +27,6 @@ GAMES = sorted((ROOT / "flags/games").glob("*.cfg"))
 
 def command(*arguments):
     return [sys.executable, "-m", "run.data", *map(str, arguments)]
-
-
-def run(*arguments):
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
-    )
 
 
 def test_help_explains_every_flag_without_loading_tensorflow():
@@ -55,7 +49,7 @@ def test_help_explains_every_flag_without_loading_tensorflow():
 def test_a_store_is_made_and_described(tmp_path):
     arguments = ("--game=Breakout", "--num_frames=100", "--split=8,1,1", "--max_episode_steps=30")
     out = tmp_path / "new" / "store"
-    first = run(*arguments, "--seed=3", f"--out={out}")
+    first = call("data", *arguments, "--seed=3", f"--out={out}")
     assert first.returncode == 0, first.stderr
     store = FrameStore.open(out, verify_hash=True)
     assert store.frames.shape == (100, 84, 84, 3)
@@ -67,12 +61,16 @@ def test_a_store_is_made_and_described(tmp_path):
     assert (manifest["game"], manifest["source"], manifest["seed"]) == ("breakout", "ale", 3)
     assert manifest["config"]["max_episode_steps"] == 30 and manifest["versions"]["ale-py"]
 
-    again = run(*arguments, "--seed=3", f"--out={out}")
+    # As a process of its own: how common.start ends it.
+    again = subprocess.run(
+        command(*arguments, "--seed=3", f"--out={out}"),
+        capture_output=True, text=True, cwd=ROOT, timeout=120, check=False,
+    )  # fmt: skip
     assert again.returncode == 1
     assert again.stderr.splitlines() == [
         f"error: {out}: exists already; delete it or choose another folder"
     ]
-    other = run(*arguments, "--seed=4", f"--out={tmp_path / 'other'}")
+    other = call("data", *arguments, "--seed=4", f"--out={tmp_path / 'other'}")
     assert f"hash: {store.content_hash}" not in other.stdout and "hash: " in other.stdout
 
 
@@ -94,11 +92,20 @@ def test_a_store_is_made_and_described(tmp_path):
     ],
 )
 def test_mistakes_are_one_clear_line_and_make_nothing(tmp_path, arguments, code, message):
-    result = run(*arguments, f"--out={tmp_path / 'store'}")
+    result = call("data", *arguments, out=tmp_path / "store")
     assert result.returncode == code
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ") and message in line
+    refused(result, message)
+    assert len(result.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_of_its_own_ends_with_the_same_line_and_code(tmp_path):
+    """The other tests of mistakes call the same functions within their own process."""
+    mistyped = subprocess.run(
+        command("--gamee=pong"), capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+    )
+    here = call("data", gamee="pong")
+    assert (mistyped.returncode, mistyped.stderr) == (2, here.stderr)
 
 
 def test_a_store_that_another_process_has_made_meanwhile_is_used(tmp_path, monkeypatch, capsys):
@@ -135,7 +142,7 @@ def test_an_interrupted_run_leaves_no_store_and_the_next_succeeds(tmp_path, end)
     with pytest.raises(UserError, match="no such folder"):
         FrameStore.open(out)
     assert len(list(tmp_path.iterdir())) == (1 if end == signal.SIGKILL else 0)
-    assert run("--game=pong", "--num_frames=20", f"--out={out}").returncode == 0
+    assert call("data", game="pong", num_frames=20, out=out).returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import TINY_FLAGS, refused
+from support import TINY_FLAGS, call, refused
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
@@ -35,10 +35,17 @@ RUN_FLAGS = TINY_FLAGS | {
 }
 
 
+def settings(folder, **flags):
+    return RUN_FLAGS | {"data_dir": folder / "store", "logdir": folder / "run"} | flags
+
+
 def command(folder, **flags):
-    flags = RUN_FLAGS | {"data_dir": folder / "store", "logdir": folder / "run"} | flags
-    arguments = [f"--{name}={value}" for name, value in flags.items()]
+    arguments = [f"--{name}={value}" for name, value in settings(folder, **flags).items()]
     return [sys.executable, "-m", "run.keypoints", *arguments]
+
+
+def run_here(folder, **flags):
+    return call("keypoints", **settings(folder, **flags))
 
 
 def run(folder, **flags):
@@ -150,7 +157,7 @@ class TestFinishedRun:
         ],
     )
     def test_other_settings_are_refused_by_name(self, finished, flags, words):
-        refused(run(finished[0], **flags), *words)
+        refused(run_here(finished[0], **flags), *words)
 
 
 def assert_equal_arrays(one, two):
@@ -249,20 +256,20 @@ class TestRefusals:
         ],
     )
     def test_bad_flags_are_refused_before_anything_is_made(self, tmp_path, flags, words):
-        refused(run(tmp_path, **flags), *words)
+        refused(run_here(tmp_path, **flags), *words)
         assert list(tmp_path.iterdir()) == []
 
     def test_missing_frames_with_nocollect(self, tmp_path):
-        refused(run(tmp_path, collect=False), "store does not exist", "run.data")
+        refused(run_here(tmp_path, collect=False), "store does not exist", "run.data")
 
     def test_more_frames_in_a_batch_than_there_are(self, finished, tmp_path):
         store = finished[0] / "store"
-        refused(run(tmp_path, data_dir=store, batch_size=500), "--batch_size=500")
+        refused(run_here(tmp_path, data_dir=store, batch_size=500), "--batch_size=500")
 
     def test_a_folder_that_is_no_run(self, finished, tmp_path):
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "thesis.txt").write_text("dear reader")
-        refused(run(tmp_path, data_dir=finished[0] / "store"), "is no run folder", "--logdir")
+        refused(run_here(tmp_path, data_dir=finished[0] / "store"), "is no run folder", "--logdir")
 
     def test_a_loss_that_is_not_finite_names_step_module_and_checkpoint(self, finished, tmp_path):
         result = run(tmp_path, data_dir=finished[0] / "store", learning_rate=1e18)
@@ -407,4 +414,4 @@ def test_another_process_in_the_same_folder_is_refused(finished):
 
     with (finished[0] / "run" / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        refused(run(finished[0]), "in use by another process")
+        refused(run_here(finished[0]), "in use by another process")

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import moving_square, tiny_config, write_store
+from support import call, moving_square, tiny_config, write_store
 
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.data.noise import draw_bars_at
@@ -323,10 +322,7 @@ class TestCommand:
         ],
     )
     def test_mistakes_are_one_line(self, arguments, message):
-        done = subprocess.run(
-            [sys.executable, "-m", "run.quality", *arguments],
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = call("quality", *arguments)
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
         assert line.startswith("error: ") and message in line
@@ -486,16 +482,14 @@ def test_of_a_rollout_file_the_second_half_is_scored(tmp_path):
     assert found.data["first_row"] == 20 and found.notes == []
 
 
-def test_a_rollout_file_through_the_command(tmp_path):
+def test_a_rollout_file_through_the_command(tmp_path, monkeypatch):
     """Under another name, all boxes counted; keypoints in [0, 1] are told."""
     write_rollout(tmp_path / "mine.npz", box_xywh=np.array([(100, 150, 9, 10)] * 40, np.int16))
     np.savez(tmp_path / "points.npz", centers=np.tile(centers_of(155, 104), (40, 1, 1)))
     arguments = ["--data=mine.npz", "--keypoints_npz=points.npz", "--out=out", *FLAGS]
     arguments += ["--game=Ms-Pacman", "--novisible_only"]
-    done = subprocess.run(
-        [sys.executable, "-m", "run.quality", *arguments],
-        cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    done = call("quality", *arguments)
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "out" / "quality.json").read_text())
     assert content["data"]["game"] == "mspacman"

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY_FLAGS, refused, tiny_config, train_keypoints
+from support import TINY_FLAGS, call, refused, tiny_config, train_keypoints
 
-from flags import rl as rl_flags
 from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.errors import UserError
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.checkpoint import load, save
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.match import refuse_another_environment
 from permakey_tf.scores.protocol import read_evaluation
 from permakey_tf.system.seeds import ROLES, episode_seed
 
@@ -65,6 +65,11 @@ def run(**flags):
     return subprocess.run(
         command(**flags), cwd=ROOT, capture_output=True, text=True, env=environment
     )
+
+
+def call_rl(**flags):
+    """As `run`, but within this process."""
+    return call("rl", **flags)
 
 
 def checkpoint(folder, name="latest"):
@@ -262,7 +267,7 @@ class TestRefusals:
         ],
     )
     def test_one_line_that_names_the_flag(self, keypoints, tmp_path, flags, words):
-        result = run(**{"keypoints": keypoints, "logdir": tmp_path / "run"} | flags)
+        result = call_rl(**{"keypoints": keypoints, "logdir": tmp_path / "run"} | flags)
         refused(result, *words)
         assert list(tmp_path.iterdir()) == []
 
@@ -278,14 +283,14 @@ class TestRefusals:
         content = json.loads((copied / "config.json").read_text())
         content["frames"]["environment"] = record(played)
         (copied / "config.json").write_text(json.dumps(content))
-        result = run(keypoints=copied, logdir=tmp_path / "run", **flags)
+        result = call_rl(keypoints=copied, logdir=tmp_path / "run", **flags)
         refused(result, f"{copied} has keypoints of", *words)
 
     def test_keypoints_that_are_not_trained_to_their_end_are_told(self, keypoints, tmp_path):
         copied = shutil.copytree(keypoints, tmp_path / "copied")
         latest = RunFolder.open(copied).latest_checkpoint
         save(latest, load(latest) | {"progress/finished": np.array(False)})
-        result = run(keypoints=copied, game="seaquest", logdir=tmp_path / "run")
+        result = call_rl(keypoints=copied, game="seaquest", logdir=tmp_path / "run")
         refused(result, "keypoints of mspacman")
         assert f"note: {copied} is not trained to its end" in result.stdout
 
@@ -294,7 +299,7 @@ class TestRefusals:
         [({}, ["--runs is needed"]), ({"runs": "/nowhere"}, ["/nowhere is no run folder"])],
     )
     def test_a_test_needs_runs(self, flags, words):
-        refused(run(mode="evaluate", **flags), *words)
+        refused(call_rl(mode="evaluate", **flags), *words)
 
     @pytest.mark.parametrize(
         ("flags", "words"),
@@ -305,18 +310,18 @@ class TestRefusals:
         ],
     )
     def test_a_policy_is_tested_as_it_was_trained(self, finished, flags, words):
-        refused(run(mode="evaluate", runs=finished[0], seeds="0", **flags), *words)
+        refused(call_rl(mode="evaluate", runs=finished[0], seeds="0", **flags), *words)
 
     def test_a_policy_is_tested_once(self, finished, tmp_path):
         copied = tmp_path / "copied"
         shutil.copytree(finished[0], copied)
         for other in (f"{finished[0]}/", copied):
-            result = run(mode="evaluate", runs=f"{finished[0]},{other}", out=tmp_path)
+            result = call_rl(mode="evaluate", runs=f"{finished[0]},{other}", out=tmp_path)
             refused(result, "are one policy (seed 0")
 
     def test_a_folder_that_cannot_be_made_is_told_before_the_games(self, finished, tmp_path):
         (tmp_path / "file").touch()
-        result = run(mode="evaluate", runs=finished[0], out=tmp_path / "file" / "out")
+        result = call_rl(mode="evaluate", runs=finished[0], out=tmp_path / "file" / "out")
         refused(result, "is no folder", "file/out")
 
     def test_policies_on_other_keypoints_are_not_tested_together(self, finished, tmp_path):
@@ -324,7 +329,7 @@ class TestRefusals:
         shutil.copytree(finished[0], other)
         for file in (other / "config.json", other / "keypoints" / "config.json"):
             file.write_text(file.read_text().replace('"max_steps": 2', '"max_steps": 3'))
-        result = run(mode="evaluate", runs=f"{finished[0]},{other}", out=tmp_path)
+        result = call_rl(mode="evaluate", runs=f"{finished[0]},{other}", out=tmp_path)
         refused(result, "--runs: the keypoints' max_steps is 2", "and 3 in")
 
     def test_keypoints_that_were_swapped_or_edited_are_not_seen_with(self, finished, tmp_path):
@@ -387,12 +392,12 @@ def test_an_agent_plays_what_its_keypoints_come_from(tmp_path, capsys, then, now
     )
     environment = EnvironmentConfig(env_id=now, env_kwargs=json.dumps(kwargs))
     if same:
-        rl_flags.refuse_another_environment(environment, game, keypoints)
+        refuse_another_environment(environment, game, keypoints)
         note = "does not say which environment" if then is None else "2.0 is installed"
         assert note in capsys.readouterr().out
         return
     with pytest.raises(UserError, match=f"^--env_id={now}.* has keypoints of "):
-        rl_flags.refuse_another_environment(environment, game, keypoints)
+        refuse_another_environment(environment, game, keypoints)
 
 
 def test_a_run_without_or_with_a_wrong_record(tmp_path):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import tiny_config
+from support import tiny_config
 
 import permakey_tf
 from permakey_tf.errors import UserError

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import tiny_config, write_store
+from support import tiny_config, write_store
 
 from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.data.store import FrameStore

@@ -18,7 +18,7 @@ import fake_slurm
 import numpy as np
 import pytest
 from absl import flags as absl_flags
-from conftest import TINY_FLAGS, write_store
+from support import TINY_FLAGS, write_store
 
 from flags import sweep
 from permakey_tf.errors import UserError

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import tiny_config
+from support import tiny_config
 
 from permakey_tf.configs.keypoints import LoggingConfig, TrainingConfig
 from permakey_tf.errors import UserError

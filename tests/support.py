@@ -1,0 +1,135 @@
+"""Tiny settings, stores and runs, and programs called within the process of the tests."""
+
+import contextlib
+import importlib
+import io
+import resource
+import subprocess
+
+import numpy as np
+from absl import flags as absl_flags
+
+from flags import common
+from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, resolve
+from permakey_tf.data.store import FrameStore
+from permakey_tf.data.writer import FrameStoreWriter
+from permakey_tf.types import Step
+
+# Flags of the smallest run that still has every part.
+TINY_FLAGS = {
+    "num_keypoints": 3,
+    "vae_filters": "4,8,8,8",
+    "pointnet_filters": "4,8,8,8",
+    "lsp_hidden_sizes": "16,8",
+    "transporter_filters": "4,4,8,8",
+    "pair_window": 10,
+    "latent_dim": 4,
+    "batch_size": 4,
+    "image_size": 20,
+}
+
+
+def moving_square(num_frames: int, size: int, channels: int, seed: int) -> np.ndarray:
+    """uint8 [N, S, S, C]: a bright square that jumps about on a dim gradient."""
+    rng = np.random.default_rng(seed)
+    frames = np.empty([num_frames, size, size, channels], np.uint8)
+    frames[:] = np.linspace(20, 60, size).astype(np.uint8)[None, :, None, None]
+    for frame in frames:
+        y, x = rng.integers(0, size - 4, 2)
+        frame[y : y + 4, x : x + 4] = 230
+    return frames
+
+
+def write_store(path, num_frames=60, size=20, channels=3, seed=0, game="toy") -> FrameStore:
+    """A store of `moving_square` frames, split 80:10:10, one episode per split."""
+    frames = moving_square(num_frames, size, channels, seed)
+    bounds = {"train": 0, "validation": num_frames * 8 // 10, "test": num_frames * 9 // 10}
+    with FrameStoreWriter(path, size, channels) as writer:
+        for row, frame in enumerate(frames):
+            split = max(bounds, key=lambda name: (bounds[name] <= row, bounds[name]))
+            writer.append(Step(frame, first=row in bounds.values()), split)
+        writer.finish({"game": game, "source": "test"})
+    return FrameStore.open(path)
+
+
+def tiny_config(**changes) -> KeypointConfig:
+    """A KeypointConfig of TINY_FLAGS; `changes` are flat setting names."""
+    values = {
+        "num_keypoints": 3,
+        "vae_filters": (4, 8, 8, 8),
+        "pointnet_filters": (4, 8, 8, 8),
+        "lsp_hidden_sizes": (16, 8),
+        "transporter_filters": (4, 4, 8, 8),
+        "pair_window": 10,
+        "latent_dim": 4,
+        "batch_size": 4,
+    } | changes
+    plain = KeypointConfig().to_dict()
+    for part in plain.values():
+        if isinstance(part, dict):
+            part.update({name: values.pop(name) for name in list(values) if name in part})
+    plain.update(values)
+    return resolve(KeypointConfig.from_dict(plain), "toy")
+
+
+def train_keypoints(path, game="mspacman", **changes):
+    """A keypoint run of two steps: what matters here is that it can be opened."""
+    # Here, because most tests need no TensorFlow.
+    from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+    from permakey_tf.training.keypoints import KeypointTrainer
+
+    store = write_store(path / "store", game=game)
+    config = tiny_config(max_steps=2, soft_argmax="joint", logit_scale=30, **changes)
+    folder = RunFolder.create_or_resume(path / "keypoints", config, FrameSpec.of(store))
+    KeypointTrainer(folder, store, LoggingConfig()).train()
+    return path / "keypoints"
+
+
+@contextlib.contextmanager
+def small_files(size: int):
+    """Within the block no file can grow beyond `size` bytes, as on a disk that is almost full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def refused(result, *words):
+    """Of a process that ended: one line on stderr with all words, no traceback, a non-zero code."""
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def parsed(program, *arguments, **more):
+    """What a module of flags/ makes of a command line; `more` are flags by name."""
+    words = [*map(str, arguments), *(f"--{name}={value}" for name, value in more.items())]
+    values = absl_flags.FlagValues()
+    program.define(values)
+    common.parse(values, ["program", *words])
+    return program.from_flags(values)
+
+
+def call(name, *arguments, **more) -> subprocess.CompletedProcess:
+    """`python -m run.NAME` with these flags, but in this process, which has loaded its libraries.
+
+    The steps of `flags.common.start` but for signals; how a process of its own ends is tested with
+    the commands that are started as such.
+    """
+    words = [*map(str, arguments), *(f"--{flag}={value}" for flag, value in more.items())]
+    program, entry = (importlib.import_module(f"{room}.{name}") for room in ("flags", "run"))
+    values = absl_flags.FlagValues()
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            program.define(values)
+            common.parse_or_leave(values, [f"run.{name}", *words])
+            common.call_or_leave(lambda: entry.main(program.from_flags(values)))
+        except SystemExit as end:
+            code = end.code
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
