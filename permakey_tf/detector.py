@@ -54,6 +54,10 @@ class KeypointDetector:
         folder = RunFolder.open(run_folder)
         return cls(folder.load_model(), folder.frames.keep_aspect)
 
+    def __deepcopy__(self, memo) -> "KeypointDetector":
+        """The detector itself: it never changes, and Gymnasium copies the arguments of wrappers."""
+        return self
+
     @property
     def model(self) -> KeypointModel:
         """The Keras model: images float32 [B, S, S, C] in [0, 1] to `types.Keypoints`."""

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # The rooms of the library, and the rooms around it, each above those that it may import from.
 ROOMS = [
     *("errors", "types", "ops", "system", "configs", "viz", "objects", "models", "envs", "data"),
-    *("runs", "detector", "training", "quality", "figures", "scores", "launch"),
+    *("runs", "detector", "wrappers", "training", "quality", "figures", "scores", "launch"),
     *("flags", "run", "benchmarks"),
 ]
 FILES = [
