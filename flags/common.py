@@ -1,5 +1,6 @@
 """From dataclass fields to absl flags and back, and how an entry point starts and fails."""
 
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -154,14 +155,19 @@ def build(config_class: type[Config], values=flags.FLAGS, rename: dict[str, str]
             element = typing.get_args(hints[field.name])[0]
             value = _parse_tuple(name, value, element)
         arguments[field.name] = value
-    try:
+    with settings_as_flags(rename):
         return config_class(**arguments)
+
+
+@contextlib.contextmanager
+def settings_as_flags(rename: dict[str, str] | None = None):
+    """Within the block, the settings of which the library speaks in a UserError become flags."""
+    try:
+        yield
     except UserError as error:
-        message = str(error)
-        for field_name, flag_name in rename.items():
-            if message.startswith(field_name):
-                message = flag_name + message.removeprefix(field_name)
-        raise UserError(f"--{message}") from error
+        if not error.settings:
+            raise
+        raise error.spelled(lambda name: f"--{(rename or {}).get(name, name)}") from error
 
 
 def _parse_tuple(name, words, element):
@@ -219,7 +225,8 @@ def _interrupt(number, _frame):
 def call_or_leave(main):
     """Calls `main()`; a user's mistake ends the program with one line and exit code 1."""
     try:
-        return main()
+        with settings_as_flags():
+            return main()
     except UserError as error:
         fail(error)
     except KeyboardInterrupt:

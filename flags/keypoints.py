@@ -60,8 +60,10 @@ class Command:
 def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     collection = collection_flags.from_flags(values)
-    keypoints = resolve(common.build(KeypointConfig, values), collection.game)
-    check_fit(keypoints, collection.image_size)
+    keypoints = common.build(KeypointConfig, values)
+    with common.settings_as_flags():
+        keypoints = resolve(keypoints, collection.game)
+        check_fit(keypoints, collection.image_size)
     names = {"method": keypoints.method, "seed": str(keypoints.training.seed)}
     data_dir, logdir = (
         common.fill_in(name, values[name].value, collection.game, **names)

@@ -1,9 +1,37 @@
 """The one exception type for mistakes that a user can mend."""
 
+import re
+from collections.abc import Callable, Iterable
+
 
 class UserError(ValueError):
     """A mistake in a setting, file, folder or array: one line that names culprit and remedy.
 
     Entry points print the message and exit with a non-zero code, without a traceback. Library
     code raises it wherever outside data or settings are refused.
+
+    Args:
+      message: the line.
+      settings: names of the settings that it speaks of, as the line spells them. A command line
+        shows them as its flags.
+
+    Attributes:
+      settings: the same, as a tuple.
     """
+
+    def __init__(self, message: object = "", settings: Iterable[str] = ()):
+        super().__init__(message)
+        self.settings = tuple(settings)
+
+    def spelled(self, spell: Callable[[str], str]) -> "UserError":
+        """The same mistake with the first mention of each of its settings spelled otherwise."""
+        names = list(self.settings)
+
+        def first(match: re.Match) -> str:
+            if match[0] not in names:
+                return match[0]
+            names.remove(match[0])
+            return spell(match[0])
+
+        words = rf"(?<![\w-])(?:{'|'.join(map(re.escape, names))})(?!\w)"
+        return UserError(re.sub(words, first, str(self)) if names else self)

@@ -9,6 +9,7 @@ from absl import flags as absl_flags
 from support import tiny_config, write_store
 
 from flags import common
+from flags import data as data_flags
 from flags import keypoints as keypoint_flags
 from permakey_tf.configs import agent as agent_configs
 from permakey_tf.configs import preset_files
@@ -184,7 +185,7 @@ def test_the_number_of_weights_is_that_of_the_networks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "permakey_tf.configs.keypoints._check_weights",
-            lambda number, names: counted.append(number),
+            lambda number, *names: counted.append(number),
         )
         check_fit(config, 20)
     assert counted[0] == 9 * 3 * 4 + 25 * 4 * 8  # of the encoder
@@ -197,7 +198,7 @@ def test_the_papers_number_of_keypoints_is_filled_in():
 
     assert resolved(KeypointConfig(), "Ms_Pacman") == 7
     assert resolved(tiny_config(num_keypoints=5), "mspacman") == 5
-    with pytest.raises(UserError, match="--num_keypoints"):
+    with pytest.raises(UserError, match="num_keypoints is needed"):
         resolved(KeypointConfig(), "pong")
 
 
@@ -319,6 +320,47 @@ def parsed(*arguments):
 
 def test_flags_without_arguments_give_the_defaults():
     assert common.build(KeypointConfig, parsed()) == KeypointConfig()
+
+
+@pytest.mark.parametrize(
+    ("word", "of_the_library", "of_the_command_line"),
+    [
+        ("source=npz", "npz must be given where source=npz",
+         "--npz must be given where --source=npz"),
+        ("split=1,2", "split must have three", "--split must have three"),
+        ("batch_size=0", "batch_size=0 is out of", "--batch_size=0 is out of"),
+        ("learning_rate=nan", "learning_rate must be a finite", "--learning_rate must be a finite"),
+        ("vae_strides=1", "vae_filters, vae_kernel_sizes and vae_strides",
+         "--vae_filters, --vae_kernel_sizes and --vae_strides"),
+    ],
+)  # fmt: skip
+def test_the_library_names_settings_and_command_lines_their_flags(
+    word, of_the_library, of_the_command_line
+):
+    with pytest.raises(UserError, match=f"^{of_the_command_line}") as error:
+        for config_class in (KeypointConfig, CollectionConfig):
+            common.build(config_class, parsed(f"--{word}"))
+    assert str(error.value.__cause__).startswith(of_the_library)
+
+
+def test_a_settings_first_mention_is_spelled_and_no_part_of_a_word():
+    error = UserError("npz=a/npz: no npz_files where source=npz and --seed", ["source", "npz"])
+    assert error.settings == ("source", "npz")
+    spelled = error.spelled(lambda name: f"--{name.upper()}")
+    assert str(spelled) == "--NPZ=a/npz: no npz_files where --SOURCE=npz and --seed"
+    assert str(UserError("seed").spelled(str.upper)) == "seed"
+
+
+def test_a_renamed_setting_is_told_by_its_flag():
+    with pytest.raises(UserError, match=r"^--seed=-1 is out of range"):
+        data_flags.from_flags(data_values("--seed=-1"))
+
+
+def data_values(*words):
+    values = absl_flags.FlagValues()
+    data_flags.define(values)
+    common.parse(values, ["run.data", *words])
+    return values
 
 
 def test_flags_reach_their_settings():

@@ -719,7 +719,7 @@ def test_padded_frames_are_recorded_and_the_agent_sees_them_alike(tmp_path):
     seen_as = FrameFormat(spec.image_size, spec.channels, "none", spec.keep_aspect)
     seen = seen_as.with_bars(frame, np.random.default_rng(0))
     assert not seen[:4].any() and not seen[-4:].any() and seen[4:-4].all(axis=(0, 1))[2]
-    with pytest.raises(UserError, match="keep_aspect is not for --objects"):
+    with pytest.raises(UserError, match="keep_aspect is not for objects"):
         CollectionConfig(keep_aspect=True, objects=True)
 
 
@@ -832,7 +832,7 @@ def test_a_setting_without_effect_is_refused_and_not_recorded(source, name):
     if source in sources:
         assert CollectionConfig(**settings).used()[name] == value
         return
-    with pytest.raises(UserError, match=f"{name}={value} does nothing with --source={source}"):
+    with pytest.raises(UserError, match=f"{name}={value} does nothing with source={source}"):
         CollectionConfig(**settings)
     del settings[name]
     assert name not in CollectionConfig(**settings).used()

@@ -40,12 +40,17 @@ class EnvironmentConfig(GameConfig):
     def __post_init__(self):
         super().__post_init__()
         if parse_env_kwargs(self.env_kwargs) and not self.env_id:
-            raise UserError(f"env_kwargs={self.env_kwargs} does nothing without --env_id")
+            raise UserError(
+                f"env_kwargs={self.env_kwargs} does nothing without env_id",
+                ["env_kwargs", "env_id"],
+            )
         if self.env_id:
             self._refuse_without_effect(
                 "gymnasium",
-                f"to --env_id={self.env_id}, which has its own rules: leave it out, or register "
-                "the environment with it (--env_kwargs)",
+                f"to env_id={self.env_id}, which has its own rules: leave it out, or register "
+                "the environment with it (env_kwargs)",
+                "env_id",
+                "env_kwargs",
             )
 
 
@@ -316,4 +321,6 @@ class AgentConfig(Config):
     def __post_init__(self):
         super().__post_init__()
         if self.learning.epsilon_end > self.learning.epsilon_start:
-            raise UserError("epsilon_end must not exceed epsilon_start")
+            raise UserError(
+                "epsilon_end must not exceed epsilon_start", ["epsilon_end", "epsilon_start"]
+            )

@@ -106,7 +106,10 @@ class Config:
             value = getattr(self, field.name)
             if isinstance(value, Config):
                 continue
-            value = schema.parse(hints[field.name], value, field.name)
+            try:
+                value = schema.parse(hints[field.name], value, field.name)
+            except UserError as error:
+                raise UserError(error, [field.name]) from error
             object.__setattr__(self, field.name, value)  # a list has become a tuple
             if value is None:
                 continue
@@ -114,7 +117,9 @@ class Config:
             if not elements or not all(_in_range(field.metadata, e) for e in elements):
                 shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
                 allowed = value_range(field) if elements else "not empty"
-                raise UserError(f"{field.name}={shown} is out of range: it must be {allowed}")
+                raise UserError(
+                    f"{field.name}={shown} is out of range: it must be {allowed}", [field.name]
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON has them; `from_dict` reads them."""

@@ -75,10 +75,13 @@ def parse_env_kwargs(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"env_kwargs={text}: no JSON ({error}); expected an object in single quotes, such as "
-            "--env_kwargs='{\"highlight\": false}'"
+            "'{\"highlight\": false}'",
+            ["env_kwargs"],
         ) from error
     if not isinstance(kwargs, dict):
-        raise UserError(f'env_kwargs={text}: a JSON object is needed, such as {{"size": 8}}')
+        raise UserError(
+            f'env_kwargs={text}: a JSON object is needed, such as {{"size": 8}}', ["env_kwargs"]
+        )
     return kwargs
 
 
@@ -139,12 +142,19 @@ class GameConfig(Config):
         sources=_PLAYED,
     )
 
-    def _refuse_without_effect(self, source: str, remedy: str):
-        """Raises UserError for a setting that is not left as it is and does nothing."""
+    def _refuse_without_effect(self, source: str, remedy: str, *others: str):
+        """Raises UserError for a setting that is not left as it is and does nothing.
+
+        Args:
+          source: where frames come from.
+          remedy: end of the message; `others` are the settings that it names.
+        """
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value != field.default and not has_effect(field, source):
-                raise UserError(f"{field.name}={value} does nothing {remedy}")
+                raise UserError(
+                    f"{field.name}={value} does nothing {remedy}", [field.name, *others]
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,16 +298,21 @@ class CollectionConfig(GameConfig):
     def __post_init__(self):
         super().__post_init__()
         if len(self.split) != 3:
-            raise UserError("split must have three proportions: train,validation,test")
+            raise UserError("split must have three proportions: train,validation,test", ["split"])
         if self.image_size % 4:
-            raise UserError(f"image_size={self.image_size} must be a multiple of 4")
+            raise UserError(f"image_size={self.image_size} must be a multiple of 4", ["image_size"])
         parse_env_kwargs(self.env_kwargs)
         if self.objects and self.keep_aspect:
-            raise UserError("keep_aspect is not for --objects: boxes are scored on squeezed frames")
+            raise UserError(
+                "keep_aspect is not for objects: boxes are scored on squeezed frames",
+                ["keep_aspect", "objects"],
+            )
         needed = {"npz": "npz", "images": "images", "gymnasium": "env_id", "minari": "minari_id"}
         if self.source in needed and not getattr(self, needed[self.source]):
-            raise UserError(f"{needed[self.source]} must be given where --source={self.source}")
-        self._refuse_without_effect(self.source, f"with --source={self.source}: leave it out")
+            name = needed[self.source]
+            raise UserError(f"{name} must be given where source={self.source}", [name, "source"])
+        remedy = f"with source={self.source}: leave it out"
+        self._refuse_without_effect(self.source, remedy, "source")
 
     def used(self) -> dict[str, Any]:
         """`to_dict` without the settings that had no effect on the frames: what a store records."""

@@ -138,7 +138,7 @@ class LSPNConfig(Config):
     def __post_init__(self):
         super().__post_init__()
         if len(set(self.lsp_layers)) != len(self.lsp_layers):
-            raise UserError("lsp_layers must not name a layer twice")
+            raise UserError("lsp_layers must not name a layer twice", ["lsp_layers"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -481,20 +481,26 @@ class KeypointConfig(Config):
         if max(self.lspn.lsp_layers) >= depth:
             raise UserError(
                 f"lsp_layers={','.join(map(str, self.lspn.lsp_layers))}: the encoder has layers "
-                f"0 to {depth - 1}"
+                f"0 to {depth - 1}",
+                ["lsp_layers"],
             )
 
 
 def check_stack(config, prefix):
     """A convolution stack needs one filter count, kernel size and stride per layer."""
-    parts = [getattr(config, f"{prefix}_{part}") for part in ("filters", "kernel_sizes", "strides")]
+    names = [f"{prefix}_{part}" for part in ("filters", "kernel_sizes", "strides")]
+    parts = [getattr(config, name) for name in names]
     if len({len(part) for part in parts}) != 1:
         raise UserError(
-            f"{prefix}_filters, {prefix}_kernel_sizes and {prefix}_strides must be equally long, "
-            f"one value a layer: they have {', '.join(str(len(part)) for part in parts)}"
+            f"{names[0]}, {names[1]} and {names[2]} must be equally long, one value a layer: they "
+            f"have {', '.join(str(len(part)) for part in parts)}",
+            names,
         )
     if sum(stride == 2 for stride in parts[2]) > 2:
-        raise UserError(f"{prefix}_strides: at most two strides of 2, frames are divisible by 4")
+        raise UserError(
+            f"{prefix}_strides: at most two strides of 2, frames are divisible by 4",
+            [f"{prefix}_strides"],
+        )
 
 
 def check_kernels(config, prefix: str, image_size: int):
@@ -503,12 +509,13 @@ def check_kernels(config, prefix: str, image_size: int):
     if max(sizes) > image_size:
         raise UserError(
             f"{prefix}_kernel_sizes={','.join(map(str, sizes))}: frames have {image_size} pixels "
-            "a side, and no kernel may be larger"
+            "a side, and no kernel may be larger",
+            [f"{prefix}_kernel_sizes"],
         )
     filters = config.stack.filters
     pairs = zip((3, *filters), filters, sizes, strict=False)
     weights = sum(given * made * size**2 for given, made, size in pairs)
-    _check_weights(weights, f"{prefix}_filters and {prefix}_kernel_sizes")
+    _check_weights(weights, f"{prefix}_filters", f"{prefix}_kernel_sizes")
 
 
 def check_fit(config: KeypointConfig, image_size: int) -> None:
@@ -528,20 +535,22 @@ def check_fit(config: KeypointConfig, image_size: int) -> None:
             raise UserError(
                 f"patch_size={patch}: the map of encoder layer {layer} has {side} features a side "
                 f"in frames of {image_size} pixels, and a patch needs neighbours: give less than "
-                f"{side}"
+                f"{side}",
+                ["patch_size"],
             )
         values = patch**2 * stack.filters[layer]
         units = [8 * values, *[8 * values] * (lspn.lsp_depth == "4-layer")]
         units += [*lspn.lsp_hidden_sizes, values]
         weights = sum(given * made for given, made in itertools.pairwise(units))
-        _check_weights(weights, "patch_size and lsp_hidden_sizes")
+        _check_weights(weights, "patch_size", "lsp_hidden_sizes")
 
 
-def _check_weights(number: int, names: str):
+def _check_weights(number: int, *names: str):
     if number > _MAX_WEIGHTS:
         raise UserError(
-            f"{names} make a network of {number:,} weights, the limit is {_MAX_WEIGHTS:,}: lower "
-            "them"
+            f"{' and '.join(names)} make a network of {number:,} weights, the limit is "
+            f"{_MAX_WEIGHTS:,}: lower them",
+            names,
         )
 
 
@@ -557,8 +566,9 @@ def resolve(config: KeypointConfig, game: str) -> KeypointConfig:
     if number is None:
         near = did_you_mean(game, PAPER_NUM_KEYPOINTS)
         raise UserError(
-            f"--num_keypoints is needed: the paper gives no number for {game!r}"
-            + (f"; {near}" if near else "")
+            f"num_keypoints is needed: the paper gives no number for {game!r}"
+            + (f"; {near}" if near else ""),
+            ["num_keypoints"],
         )
     return dataclasses.replace(
         config,

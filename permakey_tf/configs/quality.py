@@ -76,4 +76,6 @@ class QualityConfig(Config):
     def __post_init__(self):
         super().__post_init__()
         if self.epsilon > self.max_epsilon:
-            raise UserError(f"epsilon={self.epsilon} must not exceed max_epsilon")
+            raise UserError(
+                f"epsilon={self.epsilon} must not exceed max_epsilon", ["epsilon", "max_epsilon"]
+            )
