@@ -189,9 +189,9 @@ def test_memory_of_another_shape_or_type_is_refused(ram):
 
 def test_unsupported_game_is_refused_with_the_list_of_games():
     with pytest.raises(UserError) as error:
-        ObjectReader("Pong")
+        ObjectReader("Solitaire")
     message = str(error.value)
-    assert "'Pong'" in message and "\n" not in message
+    assert "'Solitaire'" in message and "\n" not in message
     assert all(game in message for game in GAMES)
 
 

@@ -1,0 +1,67 @@
+"""README and docs/: links lead somewhere, every page is listed, commands name flags that exist."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from absl import flags as absl_flags
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROGRAMS = sorted(path.stem for path in (ROOT / "run").glob("[a-z]*.py"))
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in links(page):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_index_lists_every_page():
+    listed = {link.partition("#")[0] for link in links(ROOT / "docs/index.md")}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - listed == {"index.md"}
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+
+
+def flags_of(program: str) -> set[str]:
+    values = absl_flags.FlagValues()
+    importlib.import_module(f"flags.{program}").define(values)
+    switches = {f"no{name}" for name in values if values[name].boolean}
+    return {*values, *switches, "flagfile", "help"}
+
+
+def commands(text: str):
+    """(program, names of its flags) of each call that is spelt out."""
+    text = text.replace("\\\n", " ")
+    for program, rest in re.findall(r"python -m run\.(\w+)([^\n`;|&#>]*)", text):
+        yield program, re.findall(r"(?:^| )\"?--(\w+)", rest)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_commands_name_flags_that_exist(program):
+    known, found = flags_of(program), 0
+    for page in PAGES:
+        for called, names in commands(page.read_text()):
+            if called == program:
+                found += 1
+                assert set(names) <= known, f"{page.name}: {set(names) - known}"
+    assert found
