@@ -6,6 +6,7 @@ import errno
 import functools
 import math
 import os
+import shlex
 import signal
 import sys
 import typing
@@ -177,6 +178,11 @@ def _parse_tuple(name, words, element):
         raise UserError(
             f"--{name}={','.join(words)}: expected {element.__name__} values separated by commas"
         ) from error
+
+
+def command_line(program: str) -> str:
+    """What was typed to start `python -m PROGRAM`, ready to be typed again in the same folder."""
+    return shlex.join(["python", "-m", program, *sys.argv[1:]])
 
 
 def fail(message: str, code: int = 1) -> typing.NoReturn:

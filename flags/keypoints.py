@@ -16,7 +16,7 @@ from permakey_tf.envs.atari import find_rom
 from permakey_tf.errors import UserError
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.progress import Status, read_status
-from permakey_tf.system import disk
+from permakey_tf.system import disk, schema
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -33,7 +33,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "logdir",
         "runs/{game}_{method}_seed{seed}",
         "Run folder: checkpoints, metrics, figures. Holding a run with the same settings, it is "
-        "resumed. {game}, {method} and {seed} are filled in.",
+        "resumed; with --schedule=staircase, more --max_steps or --epochs go on from its end. "
+        "{game}, {method} and {seed} are filled in.",
         flag_values=values,
     )
     flags.DEFINE_boolean(
@@ -92,10 +93,12 @@ def check_places(command: Command) -> Status:
     return read_status(command.logdir, command.keypoints, frames)
 
 
-def refuse_early(command: Command) -> None:
+def refuse_early(command: Command) -> Status:
     """As `check_places`; also refuses a run that another process works on."""
-    if check_places(command).in_use:
+    status = check_places(command)
+    if status.in_use:
         raise UserError(f"{command.logdir} is in use by another process")
+    return status
 
 
 def _frames_to_come(command: Command) -> FrameSpec:
@@ -126,7 +129,8 @@ def open_or_collect(command: Command) -> FrameStore:
     """
     store = open_store(command)
     if store:
-        _tell_unused(store, command)
+        for note in unused_flags(store, command):
+            print(f"note: {note}")
         return store
     try:
         store = build_store(command.collection, command.data_dir)
@@ -166,10 +170,29 @@ def open_store(command: Command) -> FrameStore | None:
     return store
 
 
-def _tell_unused(store: FrameStore, command: Command) -> None:
-    """A store that is there is used as it is: says which collection flags have no effect."""
-    made_with = store.manifest.get("config", {})
-    for name, value in command.collection.to_dict().items():
+def unused_flags(store: FrameStore, command: Command) -> list[str]:
+    """A store that is there is used as it is: which collection flags have no effect, in words.
+
+    Those that were given; and the default number of frames, where the store has fewer.
+    """
+    made_with, notes = store.manifest.get("config", {}), []
+    wanted = command.collection.to_dict()
+    for name, value in wanted.items():
         if made_with and name in command.given and made_with.get(name) != value:
             made = f"with {name}={made_with[name]}" if name in made_with else f"without {name}"
-            print(f"note: {store.path} exists, {made}; --{name} is not used")
+            notes.append(f"{store.path} exists, {made}; --{name} is not used")
+    usual = sum((played_counts(command.collection) or {}).values())
+    played_alike = made_with.get("source") == wanted["source"]
+    if played_alike and "num_frames" not in command.given and len(store.frames) < usual:
+        notes.append(
+            f"{store.path} exists, with {len(store.frames):,} frames; the default is {usual:,}"
+        )
+    return notes
+
+
+def all_notes(command: Command) -> list[str]:
+    """Of a finished run: what evaluation.json notes, and the flags that have no effect now."""
+    evaluation = schema.read_object(RunFolder.open(command.logdir).results["test losses"])
+    notes = schema.parse(list[str], evaluation.get("notes", []), "notes")
+    store = open_store(command) if Path(command.data_dir).exists() else None
+    return list(dict.fromkeys(notes + (unused_flags(store, command) if store else [])))

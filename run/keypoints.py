@@ -3,32 +3,50 @@
   python -m run.keypoints --flagfile=flags/presets/quick.cfg
 
 makes the frame store where it is missing, trains, evaluates on held-out frames, and writes
-checkpoints, metrics, TensorBoard logs and figures to the run folder. The same command resumes.
+checkpoints, metrics, TensorBoard logs and figures to the run folder. The same command resumes; of
+a finished run it tells where they are.
 """
+
+from collections.abc import Iterable
 
 from flags import common
 from flags import keypoints as keypoint_flags
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 
 
 def main(command):
-    keypoint_flags.refuse_early(command)
+    status = keypoint_flags.refuse_early(command)
+    if status.finished:
+        print(f"run folder: {command.logdir} (finished at step {status.step})")
+        tell_results(RunFolder.open(command.logdir), keypoint_flags.all_notes(command))
+        return
     store = keypoint_flags.open_or_collect(command)
+    notes = keypoint_flags.unused_flags(store, command)
     # TensorFlow takes seconds to load; wrong flags and missing frames are refused before.
-    from permakey_tf.runs.keypoints import FrameSpec, RunFolder
     from permakey_tf.system.device import prepare_device
     from permakey_tf.training.keypoints import KeypointTrainer
     from permakey_tf.training.results import evaluate_run
 
-    with RunFolder.held(command.logdir, command.keypoints, FrameSpec.of(store)) as folder:
+    frames, typed = FrameSpec.of(store), common.command_line("run.keypoints")
+    with RunFolder.held(command.logdir, command.keypoints, frames, typed) as folder:
         print(f"device: {prepare_device()}")
         trainer = KeypointTrainer(folder, store, command.logging)
         done = f"step {trainer.progress.step} of {trainer.num_steps}"
         print(f"run folder: {folder.path} (at {done})", flush=True)
         interruption = trainer.train()
         common.leave_if_interrupted(interruption, trainer.progress.step)
-        for what, path in evaluate_run(trainer).items():
+        evaluate_run(trainer, notes)
+        tell_results(folder, notes)
+
+
+def tell_results(folder: RunFolder, notes: Iterable[str]) -> None:
+    """Prints what a finished run has, and what was said at its start and has scrolled away."""
+    for note in notes:
+        print(f"note: {note}")
+    for what, path in folder.results.items():
+        if path.exists():
             print(f"{what}: {path}")
-        print(f"TensorBoard: tensorboard --logdir={folder.path}")
+    print(f"TensorBoard: tensorboard --logdir={folder.path}")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def train(command: rl_flags.Training):
     from permakey_tf.training.agent import AgentTrainer
 
     print(f"device: {prepare_device()}")
-    with AgentFolder.held(logdir, agent, keypoints) as folder:
+    with AgentFolder.held(logdir, agent, keypoints, common.command_line("run.rl")) as folder:
         trainer = AgentTrainer(folder, command.logging)
         done = f"step {trainer.progress.step} of {agent.learning.num_steps}"
         print(f"run folder: {folder.path} (at {done})", flush=True)

@@ -348,6 +348,19 @@ class TestWhatARunReportsAfterAKill:
         assert self.reported(trainers[-1]) == (rows, logged)
         assert all(len(values) == 1 for values in logged.values())
 
+    def test_a_longer_run_goes_on_as_one_that_was_made_so(self, monkeypatch, tmp_path, clean):
+        def train(name, num_steps):
+            monkeypatch.setattr(acting, "make_game", Black)
+            monkeypatch.setitem(self.FLAGS, "num_steps", num_steps)
+            monkeypatch.setitem(self.FLAGS, "epsilon_steps", 15)
+            trainer = self.make(monkeypatch, tmp_path / name, clean, Black)
+            trainer.train()
+            arrays = checkpoint.load(trainer.folder.latest_checkpoint)
+            return {k: v.tobytes() for k, v in arrays.items()}, self.reported(trainer)[0]
+
+        train("run", 11)
+        assert train("run", 22) == train("expected", 22)
+
     def test_a_checkpoint_without_means_is_resumed(self, monkeypatch, tmp_path, clean):
         trainer = self.make(monkeypatch, tmp_path, clean, Black)
         trainer.play_step()

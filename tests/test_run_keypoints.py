@@ -140,13 +140,25 @@ class TestFinishedRun:
 
     def test_running_it_again_changes_nothing_and_tells_unused_flags(self, finished):
         folder = finished[0]
-        before = checkpoint(folder / "run")
-        table = (folder / "run" / "metrics.csv").read_text()
+        before = {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*")}
         result = run(folder, num_frames=200)
         assert result.returncode == 0, result.stderr
         assert "with num_frames=120; --num_frames is not used" in result.stdout
-        assert_equal_arrays(checkpoint(folder / "run"), before)
-        assert (folder / "run" / "metrics.csv").read_text() == table
+        assert "device: " not in result.stdout  # TensorFlow is not even loaded
+        for path in ("evaluation.json", "figures/test_frames.png"):
+            assert f": {folder / 'run' / path}" in result.stdout
+        assert {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*")} == before
+
+    def test_that_its_store_is_small_is_told_at_the_end_too(self, finished, tmp_path):
+        store = finished[0] / "store"
+        result = run(tmp_path, data_dir=store, num_frames=500, max_steps=2)
+        note = f"{store} exists, with num_frames=120; --num_frames is not used"
+        assert result.stdout.count(f"note: {note}") == 2
+        assert result.stdout.rindex(note) > result.stdout.index("run folder: ")
+        evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+        assert evaluation["notes"] == [note]
+        again = run(tmp_path, data_dir=store, num_frames=120, max_steps=2)
+        assert f"note: {note}" in again.stdout  # what it was trained on has not changed
 
     @pytest.mark.parametrize(
         ("flags", "words"),

@@ -1,5 +1,6 @@
 """Schedules, early stopping, optimizers, run folders."""
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -10,13 +11,17 @@ import numpy as np
 import pytest
 from support import tiny_config
 
+from permakey_tf.configs.agent import AgentConfig, LearningConfig
 from permakey_tf.configs.keypoints import LoggingConfig, TrainingConfig
 from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder, build_model
 from permakey_tf.runs.metrics import MetricsLog
+from permakey_tf.runs.progress import Progress, read_status
+from permakey_tf.system import files
 from permakey_tf.training.keypoints import KeypointTrainer, learning_rate_schedule
+from permakey_tf.training.results import evaluate_run
 
 
 def make_trainer(store, path, **changes):
@@ -166,6 +171,138 @@ def test_a_code_refine_net_without_its_last_normalisation_is_refused(toy_store, 
         RunFolder.open(tmp_path / "run").load_model()
     with pytest.raises(UserError, match=r"latest\.npz is of .* train the run anew in another --l"):
         make_trainer(toy_store, tmp_path / "run", **settings)  # a resume
+
+
+class TestALongerRun:
+    """A run that was made with fewer steps goes on as one that was made with more from the start,
+    bit for bit, where its schedule gives the steps already made the same learning rates."""
+
+    @staticmethod
+    def everything(trainer):
+        """All arrays of both checkpoints, and the table but for the speed."""
+        folder = trainer.folder
+        arrays = [
+            {name: array.tobytes() for name, array in checkpoint.load(path).items()}
+            for path in (folder.latest_checkpoint, folder.best_checkpoint)
+        ]
+        rows = files.read_rows(folder.path / "metrics.csv")[1]
+        timed = "images_per_second"
+        return arrays, [{k: v for k, v in row.items() if k != timed} for row in rows]
+
+    def test_equals_one_that_was_made_so(self, toy_store, tmp_path):
+        def train(name, **length):
+            # A stair lies before the old end, and one after it.
+            stairs = {"decay_steps": 3, "decay_rate": 0.5, "validate_every": 2}
+            trainer = make_trainer(toy_store, tmp_path / name, **stairs, **length)
+            assert not trainer.train().signal
+            assert trainer.progress.finished
+            return trainer
+
+        evaluate_run(train("run", max_steps=4))
+        longer = train("run", max_steps=8)
+        assert not longer.folder.is_evaluated  # not since
+        assert self.everything(longer) == self.everything(train("expected", max_steps=8))
+
+    @staticmethod
+    def folder(path, store, **changes):
+        folder = RunFolder.create_or_resume(path, tiny_config(**changes), FrameSpec.of(store))
+        checkpoint.save(folder.latest_checkpoint, Progress(step=4, finished=True).to_arrays())
+        return folder
+
+    def test_is_not_finished_and_its_settings_are_the_new_ones(self, toy_store, tmp_path):
+        folder = self.folder(tmp_path / "run", toy_store, max_steps=4, epochs=1)
+        folder.results["test losses"].touch()
+        frames = FrameSpec.of(toy_store)
+        assert read_status(folder.path, folder.config, frames) == (4, True, False)
+        for length in ({"max_steps": 8, "epochs": 1}, {"max_steps": None, "epochs": 2}):
+            config = tiny_config(**length)
+            assert read_status(folder.path, config, frames) == (4, False, False)
+            RunFolder.create_or_resume(folder.path, config, frames)
+            assert RunFolder.open(folder.path).config == config
+            assert not folder.is_evaluated
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"max_steps": 8}, "max_steps was 4, now 8.*cosine falls to 0 at the last step"),
+            ({"max_steps": 8, "seed": 1}, "seed was 0, now 1.*choose another --logdir"),
+            ({"max_steps": 3}, "max_steps was 4, now 3"),
+            ({"schedule": "staircase", "max_steps": 8}, "schedule was cosine, now staircase"),
+        ],
+    )
+    def test_is_refused_where_it_would_be_another(self, toy_store, tmp_path, changes, words):
+        settings = {"max_steps": 4, "schedule": "cosine"}
+        folder = self.folder(tmp_path / "run", toy_store, **settings)
+        before = (folder.path / "config.json").read_text()
+        with pytest.raises(UserError, match=words):
+            self.folder(folder.path, toy_store, **settings | changes)
+        assert (folder.path / "config.json").read_text() == before
+
+    @pytest.mark.parametrize(
+        ("step", "worse", "num_steps", "then"),
+        [
+            (8, 3, 8, (True, 3)),  # no longer than it was
+            (8, 2, 16, (False, 2)),  # a validation that any run has
+            (8, 3, 16, (True, 3)),  # stopped early
+            (10, 3, 16, (False, 2)),  # validated at its end, of which a longer run knows nothing
+            (10, 0, 16, (False, 0)),  # and that was the best
+        ],
+    )
+    def test_ends_where_a_run_of_that_length_would(self, step, worse, num_steps, then):
+        progress = Progress(step=step, validations_since_best=worse, finished=True)
+        progress.go_on(num_steps, validate_every=4, patience=3)
+        assert (progress.finished, progress.validations_since_best) == then
+
+    def test_of_an_agent(self, toy_store, tmp_path):
+        keypoints = RunFolder.create_or_resume(
+            tmp_path / "keypoints", tiny_config(), FrameSpec.of(toy_store)
+        )
+        checkpoint.save(keypoints.best_checkpoint, {})
+
+        def open_folder(name, **changes):
+            learning = dataclasses.replace(LearningConfig(), **changes)
+            config = dataclasses.replace(AgentConfig(), learning=learning)
+            folder = AgentFolder.create_or_resume(tmp_path / name, config, keypoints)
+            checkpoint.save(folder.latest_checkpoint, {})
+
+        for name, share in (
+            ("falls", {"epsilon_steps": 50}),
+            ("stays", {"epsilon_start": 0.1}),
+            ("over all", {}),
+        ):
+            open_folder(name, num_steps=100, **share)
+            if name == "over all":
+                with pytest.raises(
+                    UserError, match=r"num_steps was 100, now 200.*epsilon_steps is"
+                ):
+                    open_folder(name, num_steps=200, **share)
+            else:
+                open_folder(name, num_steps=200, **share)
+                assert AgentFolder.open(tmp_path / name).config.learning.num_steps == 200
+            with pytest.raises(UserError, match=r"num_steps was \d+, now 50"):
+                open_folder(name, num_steps=50, **share)
+
+
+class TestABestThatIsMissing:
+    def test_the_way_to_it_is_told(self, toy_store, tmp_path):
+        path, frames = tmp_path / "run", FrameSpec.of(toy_store)
+        held = RunFolder.held(path, tiny_config(), frames, "python -m run.keypoints --x=1")
+        with held as folder, pytest.raises(UserError, match=r"no such checkpoint; wait for the"):
+            folder.load_model()
+        with pytest.raises(UserError, match=r"train first: `python -m run\.keypoints --x=1`"):
+            folder.load_model()
+        checkpoint.save(folder.latest_checkpoint, {})
+        with pytest.raises(UserError, match=r"run ended before .*: resume it: `python .* --x=1`"):
+            folder.load_model()
+        with pytest.raises(UserError, match=r"resume it: `python"):
+            AgentFolder(tmp_path / "agent", AgentConfig(), folder)
+
+    def test_runs_of_earlier_versions_do_not_know_their_command(self, toy_store, tmp_path):
+        frames = FrameSpec.of(toy_store)
+        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        checkpoint.save(folder.latest_checkpoint, {})
+        with pytest.raises(UserError, match="resume it with the command that made it"):
+            folder.load_model()
 
 
 class TestRunFolder:

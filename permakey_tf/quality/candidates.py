@@ -111,8 +111,7 @@ class CandidateMaker:
 
         folder = RunFolder.open(path)
         self._check_game(folder)
-        if not folder.best_checkpoint.is_file():
-            raise UserError(f"{folder.best_checkpoint}: no such checkpoint; train first")
+        folder.require_best()
         seed = folder.config.training.seed
         # A copy is no second seed: it would agree with the first perfectly.
         if (first := self._trained.setdefault((family_key(folder.settings), seed), path)) != path:

@@ -26,12 +26,23 @@ class AgentFolder(Folder):
     """
 
     kind = "agent"
+    lengths = ("num_steps",)
 
     def __init__(self, path: Path, config: AgentConfig, keypoints: RunFolder):
         vision = {"settings": keypoints.config.to_dict(), "weights": _hash(keypoints)}
         seeds = seed_sets(config.learning.seed)
         super().__init__(path, {"settings": config.to_dict(), "seeds": seeds, "keypoints": vision})
         self.config, self.keypoints = config, keypoints
+
+    @property
+    def fixed_end(self) -> str:
+        learning = self.config.learning
+        if learning.epsilon_steps or learning.epsilon_start == learning.epsilon_end:
+            return ""
+        return (
+            "epsilon_steps is unset and the share of random actions falls over all of num_steps, "
+            "so that a longer run plays otherwise from its second step on"
+        )
 
     @property
     def replay(self) -> Path:
@@ -60,8 +71,13 @@ class AgentFolder(Folder):
 
     @classmethod
     @contextlib.contextmanager
-    def held(cls, path, config: AgentConfig, keypoints: RunFolder):
+    def held(cls, path, config: AgentConfig, keypoints: RunFolder, command: str = ""):
         """Makes the folder with a copy of the keypoints, or resumes it; locked in the block.
+
+        More num_steps than the run was made with are taken where epsilon_steps is set.
+
+        Args:
+          command: that was typed, for config.json.
 
         Yields:
           The AgentFolder, whose keypoints are its own copy.
@@ -71,7 +87,7 @@ class AgentFolder(Folder):
             one in which another process works. Nothing was written then.
         """
         folder = cls(path, config, keypoints)
-        with folder._held(folder._flat):
+        with folder._held(folder._flat, command):
             folder._copy_keypoints()
             resumed = cls(path, config, RunFolder.open(folder.path / "keypoints"))
             if folder.has_checkpoint:
@@ -129,9 +145,4 @@ class AgentFolder(Folder):
 
 
 def _hash(keypoints: RunFolder) -> str:
-    try:
-        return hashlib.sha256(keypoints.best_checkpoint.read_bytes()).hexdigest()
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{keypoints.best_checkpoint}: no such checkpoint; train the keypoints first"
-        ) from error
+    return hashlib.sha256(keypoints.require_best().read_bytes()).hexdigest()

@@ -1,6 +1,6 @@
 """The run folder: everything about one training run, and the way back to its model.
 
-config.json     settings, and which frames the run was trained on
+config.json     settings, which frames the run was trained on, and the command that made it
 checkpoints/    latest.npz (everything, for resuming) and best.npz (weights, for using)
 metrics.csv     scalars; tensorboard/ has the same and images
 evaluation.json, figures/   written at the end
@@ -9,6 +9,7 @@ evaluation.json, figures/   written at the end
 import contextlib
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import permakey_tf
 from permakey_tf.errors import UserError
@@ -38,12 +39,21 @@ class Folder:
     Args:
       path: the folder.
       content: what config.json says beside the format.
+
+    Attributes:
+      lengths: settings whose larger values only add steps to a run's end.
     """
 
     kind: str
+    lengths: ClassVar[tuple[str, ...]]
 
     def __init__(self, path: Path, content: dict):
         self.path, self.content = Path(path), content
+
+    @property
+    def fixed_end(self) -> str:
+        """Why a longer run would take other steps from its start on; "" where it would not."""
+        raise NotImplementedError
 
     @property
     def latest_checkpoint(self) -> Path:
@@ -71,15 +81,31 @@ class Folder:
             raise UserError(f"{path} holds a run of kind {kind!r}, not {cls.kind!r} (see {file})")
         return {name: value for name, value in content.items() if name not in _HEADER}
 
+    def require_best(self) -> Path:
+        """`best_checkpoint`. Raises UserError where it is missing, with the way to it."""
+        if self.best_checkpoint.is_file():
+            return self.best_checkpoint
+        command = self.read(self.path).get("command")
+        remedy = f": `{command}`" if command else " with the command that made it"
+        if self.in_use:
+            advice = f"wait for the first validation of {self.path}, which is being trained"
+        elif self.latest_checkpoint.is_file():
+            advice = f"{self.path} ended before its first validation: resume it{remedy}"
+        else:
+            advice = f"train first{remedy}" if command else "train first"
+        raise UserError(f"{self.best_checkpoint}: no such checkpoint; {advice}")
+
     @contextlib.contextmanager
-    def _held(self, flat):
+    def _held(self, flat, command: str = ""):
         """Makes the folder, or checks that what it holds was made with the same settings.
 
         Nothing is written before the folder is locked, and it stays locked inside the block. A run
-        that ended before its first checkpoint has nothing to lose, and takes new settings.
+        that ended before its first checkpoint has nothing to lose, and takes new settings. One that
+        is to take more steps than it was made for says so from then on.
 
         Args:
           flat: function of a content to {setting: value}; differences are named.
+          command: that was typed, for config.json; "" for none.
 
         Raises:
           UserError: other settings (named), a folder that is not such a run's, or that is in use.
@@ -89,28 +115,46 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
         with self.locked():
             self._remove_leftovers()
+            content = self.content | ({"command": command} if command else {})
             if not (self.path / "config.json").exists():
-                self._write_config()
-            elif self.has_checkpoint:
-                self._compare(flat)
-            elif self._differences(flat):
-                (self.path / "metrics.csv").unlink(missing_ok=True)
-                self._write_config()
+                self._write_config(content)
+            elif not self.has_checkpoint:
+                if self._differences(flat):
+                    (self.path / "metrics.csv").unlink(missing_ok=True)
+                    self._write_config(content)
+            elif self._compare(flat):
+                self._take_back_the_end()
+                new = {name: content.get(name, "") for name in ("settings", "command")}
+                self._write_config(self.read(self.path) | new)
             yield
 
-    def _compare(self, flat) -> None:
-        """Checks, and changes nothing. Raises UserError as `_held`."""
-        if different := self._differences(flat):
-            raise UserError(
-                f"{self.path} holds a run with other settings ({'; '.join(different)}): "
-                f"{self._remedy}"
-            )
+    def _compare(self, flat) -> bool:
+        """Checks, and changes nothing; whether the run is to take more steps than it was made for.
 
-    def _differences(self, flat) -> list[str]:
+        Raises:
+          UserError: as `_held`.
+        """
+        different = self._differences(flat)
+        if not different:
+            return False
+        grows = all(
+            name in self.lengths and _is_more(*values) for name, values in different.items()
+        )
+        if grows and not self.fixed_end:
+            return True
+        told = [f"{name} was {then}, now {now}" for name, (then, now) in different.items()]
+        why = f" and cannot take more steps: {self.fixed_end}" if grows else ""
+        raise UserError(
+            f"{self.path} holds a run with other settings ({'; '.join(told)}){why}: {self._remedy}"
+        )
+
+    def _differences(self, flat) -> dict[str, tuple]:
+        """{setting: (its value in the folder, now)}."""
         then, now = flat(self.read(self.path)), flat(self.content)
-        return [
-            f"{name} was {then[name]}, now {now[name]}" for name in now if now[name] != then[name]
-        ]
+        return {name: (then[name], now[name]) for name in now if now[name] != then[name]}
+
+    def _take_back_the_end(self):
+        """Removes what is true of a finished run only."""
 
     @classmethod
     def check_place(cls, path) -> None:
@@ -147,9 +191,9 @@ class Folder:
         """Whether anything was trained."""
         return self.latest_checkpoint.exists() or self.best_checkpoint.exists()
 
-    def _write_config(self):
+    def _write_config(self, content):
         header = {"format_version": _FORMAT_VERSION, "kind": self.kind}
-        content = {**header, "version": permakey_tf.__version__, **self.content}
+        content = {**header, "version": permakey_tf.__version__, **content}
         with self._explained():
             write_text(self.path / "config.json", json.dumps(content, indent=2) + "\n")
 
@@ -194,3 +238,8 @@ class Folder:
                 return disk.is_locked(file)
         except FileNotFoundError:
             return False
+
+
+def _is_more(then: int | None, now: int | None) -> bool:
+    """Of limits, where None is none."""
+    return then is not None and (now is None or now > then)

@@ -89,6 +89,7 @@ class RunFolder(Folder):
     """The folder of a keypoint run. `config`, `frames`: what config.json says."""
 
     kind = "keypoints"
+    lengths = ("epochs", "max_steps")
 
     def __init__(self, path: Path, config: KeypointConfig, frames: FrameSpec):
         super().__init__(path, {"settings": config.to_dict(), "frames": dataclasses.asdict(frames)})
@@ -109,6 +110,31 @@ class RunFolder(Folder):
             "frames": f"store {self.frames.content_hash[:8]}",
         }
 
+    @property
+    def fixed_end(self) -> str:
+        if self.config.training.schedule != "cosine":
+            return ""
+        return (
+            "schedule=cosine falls to 0 at the last step, so that a longer run has other learning "
+            "rates from its second step on"
+        )
+
+    @property
+    def results(self) -> dict[str, Path]:
+        """{what: path} of what is made once the run is trained to its end, the last one last."""
+        return {
+            "figure": self.path / "figures" / "test_frames.png",
+            "test losses": self.path / "evaluation.json",
+        }
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether the results were made since the run was trained to its end."""
+        return self.results["test losses"].is_file()
+
+    def _take_back_the_end(self):
+        self.results["test losses"].unlink(missing_ok=True)
+
     @classmethod
     def open(cls, path) -> "RunFolder":
         """Opens an existing run folder. Raises UserError where `path` is none."""
@@ -116,8 +142,13 @@ class RunFolder(Folder):
 
     @classmethod
     @contextlib.contextmanager
-    def held(cls, path, config: KeypointConfig, frames: FrameSpec):
+    def held(cls, path, config: KeypointConfig, frames: FrameSpec, command: str = ""):
         """Makes the folder, or resumes what was made with the same settings; locked in the block.
+
+        More epochs or max_steps than the run was made with are taken where the schedule permits it.
+
+        Args:
+          command: that was typed, for config.json.
 
         Yields:
           The RunFolder.
@@ -127,7 +158,7 @@ class RunFolder(Folder):
             one in which another process works. Nothing was written then.
         """
         folder = cls(path, config, frames)
-        with folder._held(folder._flat):
+        with folder._held(folder._flat, command):
             yield folder
 
     @classmethod
@@ -136,13 +167,16 @@ class RunFolder(Folder):
         with cls.held(path, config, frames) as folder:
             return folder
 
-    def compare(self) -> None:
+    def compare(self) -> bool:
         """Checks that the run on disk was made with these settings and frames; writes nothing.
 
+        Returns:
+          Whether these settings have it take more steps than it was made for.
+
         Raises:
-          UserError: it was not (the differences are named), or is damaged.
+          UserError: it was made otherwise (the differences are named), or is damaged.
         """
-        self._compare(self._flat)
+        return self._compare(self._flat)
 
     def _flat(self, content):
         config, frames = self._parse(content, self.path)
@@ -161,14 +195,13 @@ class RunFolder(Folder):
 
         Nobody's random numbers are seeded anew.
         """
-        config = self.config
+        best, config = self.require_best(), self.config
         if precision:
             training = dataclasses.replace(config.training, precision=precision)
             config = dataclasses.replace(config, training=training)
         model = _make_model(config, self.frames)
         variables = checkpoint.named_variables({"model": model.variables})
-        arrays = self.load_arrays(self.best_checkpoint)
-        checkpoint.assign(variables, arrays, self.best_checkpoint)
+        checkpoint.assign(variables, self.load_arrays(best), best)
         return model
 
     def load_arrays(self, path: Path) -> dict:

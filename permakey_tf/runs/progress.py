@@ -21,6 +21,19 @@ class Progress(checkpoint.ProgressRecord):
     validations_since_best: int = 0
     finished: bool = False
 
+    def go_on(self, num_steps: int, validate_every: int, patience: int) -> None:
+        """Takes back the end of a run that was given more steps since; nothing where it was not.
+
+        What a run made with as many steps would have in its place: a validation that took place
+        only because the run ended does not count for `patience`. (One that was the best stays it.)
+        """
+        if not self.finished or self.step >= num_steps:
+            return
+        planned = self.step % validate_every == 0
+        if not planned:
+            self.validations_since_best = max(self.validations_since_best - 1, 0)
+        self.finished = planned and self.validations_since_best >= patience
+
 
 def read_progress(folder: RunFolder) -> Progress | None:
     """Where a run stands by its latest checkpoint; None where there is none."""
@@ -63,7 +76,7 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
     if not frames.content_hash:
         frames = dataclasses.replace(frames, content_hash=begun.frames.content_hash)
     folder = RunFolder(path, config, frames)
-    folder.compare()
+    goes_on = folder.compare()
     progress = read_progress(folder) or Progress()
-    finished = progress.finished and (path / "evaluation.json").is_file()
+    finished = progress.finished and folder.is_evaluated and not goes_on
     return Status(progress.step, finished, not finished and folder.in_use)

@@ -113,7 +113,7 @@ def _games(played: list[Episodes]) -> Games:
 
 def load_policy(folder: AgentFolder) -> Policy:
     """The policy of the best validation."""
-    weights = checkpoint.load(folder.best_checkpoint)
+    weights = checkpoint.load(folder.require_best())
     player = build_player(folder)
     variables = checkpoint.named_variables({"online": player.actor.network.weights})
     checkpoint.assign(variables, weights, folder.best_checkpoint)

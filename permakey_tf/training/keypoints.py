@@ -232,11 +232,12 @@ class KeypointTrainer:
         arrays = self.folder.load_arrays(path)
         progress = Progress.pop_from(arrays, path)
         checkpoint.assign(self.variables, arrays, path)
+        progress.go_on(self.num_steps, self.validate_every, self.config.training.patience)
         self.progress = progress
 
     def restore_best(self) -> None:
         """Puts the weights with the best validation loss into the model."""
-        path = self.folder.best_checkpoint
+        path = self.folder.require_best()
         checkpoint.assign(self.weights, self.folder.load_arrays(path), path)
 
 

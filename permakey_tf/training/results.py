@@ -1,6 +1,7 @@
 """What a finished keypoint run leaves behind: test losses and figures."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from permakey_tf.system.files import write_text
@@ -11,8 +12,12 @@ from permakey_tf.viz.files import write_figure
 _NUM_FIGURE_FRAMES = 6
 
 
-def evaluate_run(trainer: KeypointTrainer) -> dict[str, Path]:
+def evaluate_run(trainer: KeypointTrainer, notes: Sequence[str] = ()) -> dict[str, Path]:
     """Evaluates the best weights on the test split; writes evaluation.json and figures/.
+
+    Args:
+      trainer: of a run that is trained to its end.
+      notes: what the user should know of the run's frames, for evaluation.json.
 
     Returns:
       {what: path} of the files written.
@@ -26,11 +31,12 @@ def evaluate_run(trainer: KeypointTrainer) -> dict[str, Path]:
         "best_step": progress.best_step,
         "best_validation_selection": progress.best_loss,
         "losses": trainer.evaluate("test"),
+        "notes": list(notes),
     }
-    figure = folder.path / "figures" / "test_frames.png"
+    figure, evaluation = folder.results["figure"], folder.results["test losses"]
     title = f"{folder.frames.game}: {folder.config.method}, step {progress.best_step}"
     view = trainer.model.view(trainer.examples("test", _NUM_FIGURE_FRAMES))
     write_figure(figures.draw(figures.view_grid(view, title)), [figure], figures.DPI)
-    evaluation = folder.path / "evaluation.json"  # last: a run that has it is finished
+    # Last: a run that has it is finished.
     write_text(evaluation, json.dumps(content, indent=2) + "\n")
-    return {"test losses": evaluation, "figure": figure}
+    return folder.results
