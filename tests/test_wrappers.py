@@ -8,9 +8,9 @@ import ale_py
 import gymnasium
 import numpy as np
 import pytest
-from conftest import tiny_config
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
+from support import tiny_config
 
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.errors import UserError
