@@ -4,11 +4,12 @@ import keras
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig, check_fit
+from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import spatial
 from permakey_tf.types import Keypoints, Losses, View
 
 
-class KeypointModel(keras.Model):
+class KeypointModel(Serializable, keras.Model):
     """Base of the keypoint methods: frames in, K keypoints out, and how they are trained.
 
     An example is what a batch holds B of: one frame [S, S, C], or a pair of them [2, S, S, C].

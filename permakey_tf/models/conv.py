@@ -4,9 +4,10 @@ import keras
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import Stack
+from permakey_tf.models.serialization import Serializable
 
 
-class BatchNorm(keras.layers.Layer):
+class BatchNorm(Serializable, keras.layers.Layer):
     """Batch normalisation over all axes but the last, as one fused operation.
 
     Keras's own layer computes moments and scaling in separate passes over memory; on a CPU that
@@ -90,7 +91,7 @@ class BatchNorm(keras.layers.Layer):
         return tf.cast(outputs, inputs.dtype), mean, unbiased
 
 
-class ConvBlock(keras.layers.Layer):
+class ConvBlock(Serializable, keras.layers.Layer):
     """Conv (SAME, no bias: the normalisation's offset replaces it), BatchNorm, ReLU."""
 
     def __init__(self, filters, kernel_size, strides=1, momentum=0.99, dtype=None, **kwargs):
@@ -111,7 +112,7 @@ class ConvBlock(keras.layers.Layer):
         return tf.nn.relu(self.norm(self.conv(inputs), training=training))
 
 
-class ConvStack(keras.layers.Layer):
+class ConvStack(Serializable, keras.layers.Layer):
     """A sequence of ConvBlocks that returns the output of every block.
 
     Args:

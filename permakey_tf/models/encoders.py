@@ -5,9 +5,10 @@ import tensorflow as tf
 
 from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.models.conv import ConvStack
+from permakey_tf.models.serialization import Serializable
 
 
-class CNNEncoder(keras.Model):
+class CNNEncoder(Serializable, keras.Model):
     """Masked features -> ConvStack -> flatten -> dense, ReLU.
 
     Args:

@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.agent import EncoderConfig
+from permakey_tf.models.serialization import Serializable
 from permakey_tf.models.vision import Nodes
 
 
-class MLP(keras.layers.Layer):
+class MLP(Serializable, keras.layers.Layer):
     """Two times dense, ReLU; then layer normalisation, in the place of the code's BatchNorm.
 
     Biases start at small random values: on inputs of zeros, as the edges are, every unit would
@@ -37,7 +38,7 @@ class MLP(keras.layers.Layer):
         return self.norm(inputs)
 
 
-class GraphEncoder(keras.Model):
+class GraphEncoder(Serializable, keras.Model):
     """A fully connected graph with one node per keypoint.
 
         node k = [mean features in window k, embedding of its position], edges = 0

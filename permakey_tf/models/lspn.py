@@ -5,10 +5,11 @@ import tensorflow as tf
 
 from permakey_tf.configs.keypoints import LSPNConfig
 from permakey_tf.models.conv import BatchNorm
+from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import losses, spatial
 
 
-class NeighbourhoodDense(keras.layers.Layer):
+class NeighbourhoodDense(Serializable, keras.layers.Layer):
     """A dense layer over the eight neighbours of every p x p patch, shared by all locations.
 
     Its kernel is [8*p*p*C, units] in the input order of `spatial.neighbourhood_kernel`.
@@ -31,7 +32,7 @@ class NeighbourhoodDense(keras.layers.Layer):
         return spatial.neighbourhood_dense(features, weights, self.patch_size)
 
 
-class LSPN(keras.layers.Layer):
+class LSPN(Serializable, keras.layers.Layer):
     """Predicts every p x p patch of one feature map from its eight neighbouring patches.
 
         features [B, H, W, C] -> NeighbourhoodDense -> (norm, ReLU, 1x1 conv) x n -> [B, h, w, ppC]
@@ -71,7 +72,7 @@ class LSPN(keras.layers.Layer):
         return outputs
 
 
-class LSPNs(keras.Model):
+class LSPNs(Serializable, keras.Model):
     """One LSPN per chosen encoder layer, and their losses.
 
     Args:

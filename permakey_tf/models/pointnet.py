@@ -5,11 +5,12 @@ import tensorflow as tf
 
 from permakey_tf.configs.keypoints import PointNetConfig, Stack
 from permakey_tf.models.conv import ConvStack
+from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import spatial
 from permakey_tf.types import Keypoints
 
 
-class PointNet(keras.Model):
+class PointNet(Serializable, keras.Model):
     """Maps or frames (and coordinates) -> ConvStack -> 1x1 conv -> soft-argmax -> K centres.
 
     Args:

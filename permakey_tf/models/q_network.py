@@ -8,6 +8,7 @@ import tensorflow as tf
 from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.models.encoders import CNNEncoder
 from permakey_tf.models.graph import GraphEncoder
+from permakey_tf.models.serialization import Serializable
 
 
 class LSTMState(NamedTuple):
@@ -24,7 +25,7 @@ class QOutput(NamedTuple):
     state: LSTMState
 
 
-class RecurrentQNetwork(keras.Model):
+class RecurrentQNetwork(Serializable, keras.Model):
     """Encoder -> LSTM -> linear, one Q value per action at every step.
 
     Args:

@@ -15,6 +15,7 @@ from permakey_tf.models.conv import (
     output_conv,
     upsampling,
 )
+from permakey_tf.models.serialization import Serializable
 
 
 class VAEOutput(NamedTuple):
@@ -26,7 +27,7 @@ class VAEOutput(NamedTuple):
     reconstructions: tf.Tensor
 
 
-class VAE(keras.Model):
+class VAE(Serializable, keras.Model):
     """Encoder, diagonal Gaussian posterior, decoder.
 
         images -> ConvStack -> features of every layer -> flatten -> N(mean, std) -> z -> decoder
