@@ -39,7 +39,7 @@ class KeypointDetector:
             lambda frames: model(to_images(frames)).centers_yx, input_signature=signature
         )
         self._error_maps = None
-        if hasattr(model, "error_maps"):
+        if model.error_map_layers:
             self._error_maps = tf.function(
                 lambda frames: model.error_maps(to_images(frames)), input_signature=signature
             )
@@ -83,6 +83,11 @@ class KeypointDetector:
         """Of the frames that the model sees: 3, or 1 where they are grey."""
         return self._model.channels
 
+    @property
+    def error_map_layers(self) -> tuple[int, ...]:
+        """Encoder layers of the M error maps; () where the method has none."""
+        return self._model.error_map_layers
+
     def detect(self, frames: np.ndarray) -> np.ndarray:
         """Keypoint centres.
 
@@ -109,14 +114,14 @@ class KeypointDetector:
         Args as in `detect`.
 
         Raises:
-          UserError: as in `detect`, or the run is a Transporter's, which has no error maps.
+          UserError: as in `detect`, or the run's method has no error maps (Transporter).
         """
         if self._error_maps is None:
             raise UserError(
                 f"{self.config.method} has no error maps: only permakey predicts features from "
                 "their neighbours"
             )
-        size, num_maps = self.image_size, len(self.config.lspn.lsp_layers)
+        size, num_maps = self.image_size, len(self.error_map_layers)
         return self._map(self._error_maps, frames, [size, size, num_maps])
 
     def windows(self, frames: np.ndarray) -> np.ndarray:

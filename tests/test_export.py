@@ -14,8 +14,8 @@ from permakey_tf.data.preparation import prepare_frame
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.errors import UserError
+from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import prepare_frames
-from permakey_tf.runs.keypoints import FrameSpec, build_model
 
 # (H, W): Atari's, others that shrink, whole ratios, one side or both growing.
 SIZES = [(210, 160), (97, 230), (60, 40), (40, 40), (200, 200), (13, 50), (50, 13), (9, 7)]
@@ -59,7 +59,7 @@ def resized(screens, height, width):
 
 def tiny_detector(channels=3, keep_aspect=False, **changes):
     config = tiny_config(soft_argmax="joint", logit_scale=30, **changes)
-    model = build_model(config, FrameSpec("toy", 20, channels, "", keep_aspect=keep_aspect))
+    model = build_model(config, 20, channels, config.training.seed)
     return KeypointDetector(model, keep_aspect)
 
 

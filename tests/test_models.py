@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from support import tiny_config
 
-from permakey_tf.configs.keypoints import KeypointConfig
+from permakey_tf.configs.keypoints import METHODS, KeypointConfig
+from permakey_tf.models import build
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.permakey import PermaKey
 from permakey_tf.models.pointnet import PointNet
@@ -131,6 +132,30 @@ def test_every_variable_receives_a_gradient():
     ):
         assert gradient is not None, variable.path
         assert np.any(gradient.numpy() != 0), variable.path
+
+
+def test_every_method_of_the_settings_has_a_model():
+    assert set(build.MODELS) == set(METHODS)
+    for method in METHODS:
+        model = build.build_model(tiny_config(method=method), SIZE, 3)
+        assert isinstance(model, build.MODELS[method]) and model.name == method
+
+
+def test_which_methods_have_error_maps():
+    config = tiny_config()
+    model = build.build_model(config, SIZE, 3)
+    assert model.error_map_layers == config.lspn.lsp_layers
+    assert model.error_maps(images(2)).shape == [2, SIZE, SIZE, len(config.lspn.lsp_layers)]
+    other = build.build_model(tiny_config(method="transporter"), SIZE, 3)
+    assert other.error_map_layers == ()
+
+
+def test_a_model_is_drawn_from_its_seed():
+    one, same, another = (
+        build.build_model(tiny_config(), SIZE, 3, seed)(images(2)).logits.numpy()
+        for seed in (3, 3, 4)
+    )
+    assert np.array_equal(one, same) and not np.allclose(one, another)
 
 
 @pytest.mark.parametrize("module", ["vae", "lspn", "pointnet"])
@@ -331,11 +356,8 @@ def test_a_constant_frame_gives_no_nan():
     assert all(np.isfinite(loss) for loss in losses.by_module.values())
 
 
-METHODS = {"permakey": PermaKey, "transporter": Transporter}
-
-
 def make_method(method, size=SIZE, channels=3, **changes):
-    return METHODS[method](tiny_config(method=method, **changes), size, channels)
+    return build.build_model(tiny_config(method=method, **changes), size, channels)
 
 
 def examples_for(model, batch=2):

@@ -19,6 +19,7 @@ from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import UserError
+from permakey_tf.models.build import build_model
 from permakey_tf.quality import plots, tables
 from permakey_tf.quality.benchmark import run_benchmark
 from permakey_tf.quality.candidates import CandidateMaker
@@ -26,7 +27,7 @@ from permakey_tf.quality.footage import open_footage
 from permakey_tf.quality.report import write_report
 from permakey_tf.quality.scoring import evaluate_keypoints
 from permakey_tf.runs import checkpoint
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder, build_model
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.progress import Progress
 from permakey_tf.types import Step
 
@@ -63,7 +64,8 @@ def make_run(path, store, seed, **changes):
     """A run folder whose model is as it was drawn from the seed: training would take time."""
     config, frames = tiny_config(seed=seed, **changes), FrameSpec.of(store)
     folder = RunFolder.create_or_resume(path, config, frames)
-    variables = checkpoint.named_variables({"model": build_model(config, frames).variables})
+    model = build_model(config, frames.image_size, frames.channels, seed)
+    variables = checkpoint.named_variables({"model": model.variables})
     checkpoint.save(folder.best_checkpoint, {name: v.numpy() for name, v in variables.items()})
     return path
 

@@ -14,9 +14,10 @@ from support import tiny_config
 from permakey_tf.configs.agent import AgentConfig, LearningConfig
 from permakey_tf.configs.keypoints import LoggingConfig, TrainingConfig
 from permakey_tf.errors import UserError
+from permakey_tf.models.build import build_model
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder, build_model
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import Progress, read_status
 from permakey_tf.system import files
@@ -344,7 +345,7 @@ class TestRunFolder:
 
     def test_opening_a_model_seeds_nobody_elses_random_numbers(self, tmp_path, frames):
         folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
-        model = build_model(folder.config, frames)
+        model = build_model(folder.config, frames.image_size, frames.channels)
         named = checkpoint.named_variables({"model": model.variables})
         checkpoint.save(folder.best_checkpoint, checkpoint.to_arrays(named))
         np.random.seed(5)

@@ -178,9 +178,9 @@ class TestCheckEnv:
 
     def test_with_a_real_detector_and_another_wrapper_around(self):
         from permakey_tf.detector import KeypointDetector
-        from permakey_tf.runs.keypoints import FrameSpec, build_model
+        from permakey_tf.models.build import build_model
 
-        detector = KeypointDetector(build_model(tiny_config(), FrameSpec("toy", 20, 3, "")))
+        detector = KeypointDetector(build_model(tiny_config(), 20, 3))
         env = gymnasium.make("ALE/Pong-v5", frameskip=1)
         env = KeypointObservation(env, detector, frame_skip=4)
         self.check(gymnasium.wrappers.TimeLimit(env, 50))

@@ -4,7 +4,7 @@ import dataclasses
 
 from permakey_tf.configs.base import MAX_SEED, Config, setting
 from permakey_tf.configs.frames import MAX_SIDE, MAX_STEPS, GameConfig, parse_env_kwargs
-from permakey_tf.configs.keypoints import MAX_BATCH, MAX_UNITS, Stack, check_stack
+from permakey_tf.configs.keypoints import MAX_BATCH, MAX_UNITS, NOISES, Stack, check_stack
 from permakey_tf.errors import UserError
 
 # The network is unrolled over a window and the steps of the returns behind it: tracing takes 0.2 s
@@ -34,7 +34,7 @@ class EnvironmentConfig(GameConfig):
         "as-trained",
         "Moving bars drawn on every frame: as-trained takes the keypoint run's.",
         origin="ours",
-        choices=("as-trained", "none", "vertical", "horizontal", "both"),
+        choices=("as-trained", *NOISES),
     )
 
     def __post_init__(self):

@@ -15,6 +15,9 @@ from permakey_tf.configs.frames import (
 )
 from permakey_tf.errors import UserError
 
+METHODS = ("permakey", "transporter")
+NOISES = ("none", "vertical", "horizontal", "both")  # bars on the frames, see data/noise.py
+
 MAX_UNITS = 4096  # of a layer
 MAX_BATCH = 8192
 _MAX_WEIGHTS = 2**30  # of a network: 16 GB with gradients and Adam's moments
@@ -397,7 +400,7 @@ class TrainingConfig(Config):
         "none",
         "Moving coloured bars drawn on every frame: vertical, horizontal or both.",
         origin="paper",
-        choices=("none", "vertical", "horizontal", "both"),
+        choices=NOISES,
     )
     precision: str = setting(
         "float32",
@@ -447,7 +450,7 @@ class KeypointConfig(Config):
         "permakey",
         "Keypoint method: permakey, or the baseline transporter.",
         origin="paper",
-        choices=("permakey", "transporter"),
+        choices=METHODS,
     )
     vae: VAEConfig = dataclasses.field(default_factory=VAEConfig)
     lspn: LSPNConfig = dataclasses.field(default_factory=LSPNConfig)

@@ -26,7 +26,7 @@ def bar_positions(
 
     Args:
       batch, height, width: size of the batch and of its frames, pixels.
-      noise: "vertical", "horizontal", "both" or "none".
+      noise: one of `configs.keypoints.NOISES`.
       rng: source of the positions; the same state gives the same bars.
     """
     left = top = None
@@ -67,7 +67,7 @@ def draw_bars(frames: np.ndarray, noise: str, rng: np.random.Generator) -> np.nd
 
     Args:
       frames: uint8 [B, S, S, C], RGB or greyscale; not changed.
-      noise: "vertical", "horizontal", "both", or "none", which returns `frames` itself.
+      noise: one of `configs.keypoints.NOISES`; "none" returns `frames` itself.
       rng: source of the positions; the same state gives the same bars.
 
     Returns:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from permakey_tf.configs.keypoints import METHODS
 from permakey_tf.errors import UserError
 from permakey_tf.figures import losses as loss_curves
 from permakey_tf.figures.runs import (
@@ -30,7 +31,7 @@ from permakey_tf.viz.video import Film
 
 _OUTSIDE = 0.2  # brightness that is left outside the windows
 _SEED_RING = 0.055  # rings of several runs in one panel are smaller
-_METHODS = ("transporter", "permakey")
+_METHODS = METHODS[::-1]  # as the papers' figures have them
 
 
 class Recipe(NamedTuple):
@@ -204,7 +205,7 @@ def ablation(runs, choice, columns, *, varied: tuple[str, ...], what: str) -> Gr
     require_alike(runs, but=varied)
     positions = choice.pick(runs[0].store, columns)
     frames = runs[0].test_frames(positions, choice)
-    layers = sorted({layer for run in runs for layer in run.config.lspn.lsp_layers})
+    layers = sorted({layer for run in runs for layer in run.detector.error_map_layers})
     rows = {"frame": [*image_panels(frames), *(f"error map, layer {layer}" for layer in layers)]}
     names = [n for n in varied if len({run.settings[n] for run in runs}) > 1]
     for run in runs:
@@ -281,7 +282,7 @@ def _refuse_positions(choice):
 def _error_maps(run, frames) -> dict[int, list[Panel]]:
     """{layer: panels}."""
     maps = np.moveaxis(run.detector.error_maps(frames), -1, 0)
-    layers = run.config.lspn.lsp_layers
+    layers = run.detector.error_map_layers
     return {layer: image_panels(m) for layer, m in zip(layers, maps, strict=True)}
 
 

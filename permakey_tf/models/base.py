@@ -49,6 +49,16 @@ class KeypointModel(Serializable, keras.Model):
         """float32 [B, S, S, C] in [0, 1] -> keypoints, inference only."""
         raise NotImplementedError
 
+    @property
+    def error_map_layers(self) -> tuple[int, ...]:
+        """Encoder layers that the method has error maps of; () where it has none."""
+        return ()
+
+    def error_maps(self, images) -> tf.Tensor:
+        """float32 [B, S, S, C] in [0, 1] -> error maps of the M `error_map_layers`, float32
+        [B, S, S, M] in [0, 1], inference only."""
+        raise NotImplementedError
+
     def features(self, images) -> tf.Tensor:
         """float32 [B, S, S, C] in [0, 1] -> what an agent sees under the windows, [B, h, w, F]."""
         raise NotImplementedError

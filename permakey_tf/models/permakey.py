@@ -55,8 +55,11 @@ class PermaKey(KeypointModel):
         """Features of the layers up to the last chosen one; deeper ones would be thrown away."""
         return self.vae.encoder(images, depth=max(self.config.lspn.lsp_layers) + 1)
 
+    @property
+    def error_map_layers(self) -> tuple[int, ...]:
+        return self.config.lspn.lsp_layers
+
     def error_maps(self, images) -> tf.Tensor:
-        """float32 [B, S, S, C] in [0, 1] -> float32 [B, S, S, M] in [0, 1], inference only."""
         return self._join_maps(self.lspn(self._encode(images)))
 
     def call(self, images) -> Keypoints:

@@ -148,7 +148,7 @@ class CandidateMaker:
                 "frames": vars(folder.frames),
             },
         )
-        if config.method != "permakey":
+        if not detector.error_map_layers:
             return [run]
         peaks = Candidate(
             **shared,

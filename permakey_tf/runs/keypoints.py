@@ -54,23 +54,6 @@ class FrameSpec:
         )
 
 
-def build_model(config: KeypointConfig, frames: FrameSpec):
-    """An untrained model of the configured method, its variables made from the seed."""
-    # Imported here: the run folder can be checked before TensorFlow is loaded.
-    import keras
-
-    keras.utils.set_random_seed(config.training.seed)
-    return _make_model(config, frames)
-
-
-def _make_model(config: KeypointConfig, frames: FrameSpec):
-    from permakey_tf.models.permakey import PermaKey
-    from permakey_tf.models.transporter import Transporter
-
-    methods = {"permakey": PermaKey, "transporter": Transporter}
-    return methods[config.method](config, frames.image_size, frames.channels)
-
-
 @contextlib.contextmanager
 def _naming(path):
     """Names the config.json in what is wrong with its content."""
@@ -196,10 +179,13 @@ class RunFolder(Folder):
         Nobody's random numbers are seeded anew.
         """
         best, config = self.require_best(), self.config
+        # Imported here: the run folder can be checked before TensorFlow is loaded.
+        from permakey_tf.models.build import build_model
+
         if precision:
             training = dataclasses.replace(config.training, precision=precision)
             config = dataclasses.replace(config, training=training)
-        model = _make_model(config, self.frames)
+        model = build_model(config, self.frames.image_size, self.frames.channels)
         variables = checkpoint.named_variables({"model": model.variables})
         checkpoint.assign(variables, self.load_arrays(best), best)
         return model

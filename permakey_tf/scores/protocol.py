@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 import numpy as np
 
 from permakey_tf.configs.frames import GameConfig, canonical_game
+from permakey_tf.configs.keypoints import METHODS, NOISES
 from permakey_tf.errors import UserError
 from permakey_tf.scores import statistics
 from permakey_tf.scores.repeats import GameRepeats
@@ -184,9 +185,9 @@ class AgentSpec:
 
     def __post_init__(self):
         _check_types(self)
-        _check(self.keypoints in ("permakey", "transporter"), f"keypoints {self.keypoints!r}")
+        _check(self.keypoints in METHODS, f"keypoints {self.keypoints!r}")
         _check(self.encoder in ("cnn", "gnn"), f"encoder {self.encoder!r}")
-        _check(self.noise in ("none", "vertical", "horizontal", "both"), f"noise {self.noise!r}")
+        _check(self.noise in NOISES, f"noise {self.noise!r}")
         _check(self.num_keypoints > 0, f"num_keypoints {self.num_keypoints}")
         _check(self.num_steps > 0, f"num_steps {self.num_steps}")
 

@@ -12,9 +12,10 @@ from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, Trainin
 from permakey_tf.data import pipeline
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
+from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import to_images
 from permakey_tf.runs import checkpoint
-from permakey_tf.runs.keypoints import RunFolder, build_model
+from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import Progress
 from permakey_tf.system.interruption import Interruption, deferred
@@ -46,7 +47,8 @@ class KeypointTrainer:
         self.folder, self.store, self.logging = folder, store, logging
         self.config: KeypointConfig = folder.config
         training = self.config.training
-        self.model = build_model(self.config, folder.frames)
+        size, channels = folder.frames.image_size, folder.frames.channels
+        self.model = build_model(self.config, size, channels, training.seed)
         self.sampler = pipeline.make_sampler(store, self.config, self.model.frames_per_example)
         per_epoch = self.sampler.steps_per_epoch
         limit = training.max_steps or math.inf
