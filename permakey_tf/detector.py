@@ -1,6 +1,7 @@
 """A trained run as a function of frames."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -71,7 +72,7 @@ class KeypointDetector:
     @property
     def num_keypoints(self) -> int:
         """K."""
-        return self.config.pointnet.num_keypoints
+        return cast(int, self.config.pointnet.num_keypoints)  # a run's config is resolved
 
     @property
     def image_size(self) -> int:

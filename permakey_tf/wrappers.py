@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -187,8 +186,8 @@ class _Sight:
                 raise UserError(f"{name}={value!r} is unknown: one of {', '.join(known)}")
         self._env, self._detector, self._form = env, detector, form
         channels = (3,) if detector.channels == 3 else (3, 1)
-        shape = observed.shape if observed.dtype == np.uint8 else None
-        is_image = shape is not None and len(shape) in (3, 4) and shape[-1] in channels
+        shape = (observed.shape or ()) if observed.dtype == np.uint8 else ()
+        is_image = len(shape) in (3, 4) and shape[-1] in channels
         self._stacked = is_image and len(shape) == 4
         self.renders = frames == "render" or (frames == "auto" and not is_image)
         found = f"{env}: its observations are {' '.join(str(observed).split())}"
@@ -208,7 +207,11 @@ class _Sight:
         if self._form != "dict":
             return points
         self._merges = isinstance(observed, spaces.Dict)
-        own = dict(observed.spaces) if self._merges else {"observation": observed}
+        own = (
+            dict(observed.spaces)
+            if isinstance(observed, spaces.Dict)
+            else {"observation": observed}
+        )
         if KEY in own:
             raise UserError(f"{self._env}: its observations have {KEY!r} already")
         return spaces.Dict({KEY: points, **own})
@@ -252,7 +255,7 @@ def _check_frame_skip(env: gymnasium.Env, frame_skip: int) -> int:
     return frame_skip
 
 
-def _draw(frames: np.ndarray, points: np.ndarray) -> Sequence[np.ndarray]:
+def _draw(frames: np.ndarray, points: np.ndarray) -> np.ndarray:
     # Imported here: whoever never renders needs no matplotlib.
     from permakey_tf.viz.overlay import draw_keypoints
 

@@ -189,9 +189,12 @@ def from_text(hint, text: str):
     return kind(text)
 
 
+_Config = typing.TypeVar("_Config", bound=Config)
+
+
 def _kinds(config_class: type[Config]) -> dict[str, Any]:
     """{setting name: type hint} over all nested parts."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, hint in schema.type_hints(config_class).items():
         if isinstance(hint, type) and issubclass(hint, Config):
             found |= _kinds(hint)
@@ -200,7 +203,7 @@ def _kinds(config_class: type[Config]) -> dict[str, Any]:
     return found
 
 
-def _nested(config_class: type[Config], values: dict[str, Any]) -> Config:
+def _nested(config_class: type[_Config], values: dict[str, Any]) -> _Config:
     """The config whose settings are `values`, flat; defaults for the others."""
     hints = schema.type_hints(config_class)
     arguments = {}
@@ -215,7 +218,7 @@ def _nested(config_class: type[Config], values: dict[str, Any]) -> Config:
 
 def conditions(config_class: type[Config]) -> dict[str, tuple[str, Any]]:
     """{setting: (other setting, value)} of all settings that do something only with that value."""
-    found = {}
+    found: dict[str, tuple[str, Any]] = {}
     for field in dataclasses.fields(config_class):
         kind = typing.get_type_hints(config_class)[field.name]
         if isinstance(kind, type) and issubclass(kind, Config):

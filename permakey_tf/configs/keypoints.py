@@ -560,7 +560,7 @@ def _check_weights(number: int, *names: str):
 def resolve(config: KeypointConfig, game: str) -> KeypointConfig:
     """Fills in what is unset: the paper's number of keypoints for the game and the method's
     training settings."""
-    unset = {
+    unset: dict[str, Any] = {
         name: value
         for name, value in METHOD_TRAINING[config.method].items()
         if getattr(config.training, name) is None

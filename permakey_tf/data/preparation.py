@@ -70,7 +70,7 @@ class FrameFormat(NamedTuple):
         """(S, S, C)."""
         return self.size, self.size, self.channels
 
-    def prepare(self, frames: Sequence[np.ndarray]) -> np.ndarray:
+    def prepare(self, frames: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """uint8 [N, H, W, 3] -> uint8 [N, S, S, C], without bars. Errors as `prepare_frame`'s."""
         if isinstance(frames, np.ndarray) and frames.shape[1:] == self.shape:
             return frames

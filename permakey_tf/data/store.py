@@ -177,7 +177,7 @@ class FrameStore(NamedTuple):
         Raises:
           UserError: other arrays, too few frames, a wrong setting, no room, or `path` exists.
         """
-        wanted = {"game": game, "split": tuple(split), "image_size": image_size}
+        wanted: dict[str, Any] = {"game": game, "split": tuple(split), "image_size": image_size}
         wanted |= {"channels": channels, "keep_aspect": keep_aspect}
         config, recording = CollectionConfig(**wanted), read_arrays(frames, episodes)
         if path is None:
@@ -194,7 +194,7 @@ class FrameStore(NamedTuple):
             "versions": filling.own_versions(),
         }
         contents = filling.of_recording(recording, config)
-        filling.fill(path, contents, config, about, progress=False)
+        filling.fill(Path(path), contents, config, about, progress=False)
         return cls.open(path)
 
 
@@ -253,7 +253,7 @@ def _read_column(path: Path, name: str, length: int, sha256: str) -> np.ndarray:
         raise UserError(
             f"{file}: expected {dtype} [{length}], found {column.dtype} {list(column.shape)}"
         )
-    if hashlib.sha256(column).hexdigest() != sha256:
+    if hashlib.sha256(column.data).hexdigest() != sha256:
         raise UserError(f"{file}: changed since the store was made; make the store anew")
     return column
 
@@ -270,5 +270,5 @@ def _check_episodes(store: FrameStore) -> None:
 def _hash_frames(frames: np.ndarray) -> str:
     digest = hashlib.sha256()
     for start in range(0, len(frames), 256):
-        digest.update(np.ascontiguousarray(frames[start : start + 256]))
+        digest.update(np.ascontiguousarray(frames[start : start + 256]).data)
     return digest.hexdigest()

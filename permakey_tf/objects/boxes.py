@@ -5,6 +5,7 @@ import hashlib
 import json
 import types
 from array import array
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,7 @@ class Objects:
         """The same boxes with some columns changed, which are checked as the constructor does."""
         return dataclasses.replace(self, **changes)
 
-    def where(self, chosen: np.ndarray) -> "Objects":
+    def where(self, chosen: np.ndarray | slice) -> "Objects":
         """Some of the boxes: `chosen` is bool [M], or ascending indices."""
         columns = {name: getattr(self, name) for name in _DTYPES}
         return self.replace(**{n: None if c is None else c[chosen] for n, c in columns.items()})
@@ -108,7 +109,7 @@ class Objects:
         """
         # Stores of earlier versions do not say which objects are drawn.
         found = {c: n for c, n in names.items() if c != "visible" or n in file.arrays}
-        columns = {column: file.read(name) for column, name in found.items()}
+        columns: dict[str, Any] = {column: file.read(name) for column, name in found.items()}
         try:
             objects = cls(**columns)
             objects.check_frames(num_frames)
@@ -127,7 +128,7 @@ class Objects:
         digest = hashlib.sha256(json.dumps(list(self.categories)).encode())
         for column in (getattr(self, name) for name in _DTYPES):
             if column is not None:
-                digest.update(np.ascontiguousarray(column))
+                digest.update(np.ascontiguousarray(column).data)
         return digest.hexdigest()
 
 
@@ -154,10 +155,10 @@ def _checked_names(categories) -> tuple[str, ...]:
             f"the boxes' categories must be a list of strings, not {names.dtype} "
             f"{list(names.shape)}"
         )
-    names = tuple(map(str, names))
-    if len(set(names)) < len(names):
-        raise UserError(f"the boxes' categories must differ: {', '.join(names)}")
-    return names
+    texts = tuple(map(str, names))
+    if len(set(texts)) < len(texts):
+        raise UserError(f"the boxes' categories must differ: {', '.join(texts)}")
+    return texts
 
 
 class ObjectsBuilder:

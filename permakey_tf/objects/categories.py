@@ -64,8 +64,14 @@ class GameObjects(NamedTuple):
 
 
 def _game(reliability: str, characters: str, items="", scenery="", untrusted="", regions=None):
-    kinds = (tuple(names.split()) for names in (characters, items, scenery, untrusted))
-    return GameObjects(reliability, *kinds, types.MappingProxyType(regions or {}))
+    return GameObjects(
+        reliability,
+        tuple(characters.split()),
+        tuple(items.split()),
+        tuple(scenery.split()),
+        tuple(untrusted.split()),
+        types.MappingProxyType(regions or {}),
+    )
 
 
 # By canonical name, which is the name of OCAtari's module too.

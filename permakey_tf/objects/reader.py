@@ -115,7 +115,7 @@ def _load_reader(game: str) -> types.ModuleType:
 def _ram_folder() -> pathlib.Path:
     spec = importlib.util.find_spec("ocatari")  # looks a top-level package up, does not import it
     versions = [found.version for found in importlib.metadata.distributions(name="ocatari")]
-    if spec is None or not versions:
+    if spec is None or not spec.submodule_search_locations or not versions:
         raise UserError(
             f"ground-truth boxes need the package ocatari, which is missing: {INSTALL_COMMAND}"
         )
@@ -138,7 +138,7 @@ def _register_placeholder(folder: pathlib.Path) -> None:
 
     # OCAtari's own `utils` imports its image processing for the sake of one function.
     utils = types.ModuleType(f"{_PACKAGE}.utils")
-    utils.match_objects = _fill_slots
+    vars(utils)["match_objects"] = _fill_slots
     sys.modules[utils.__name__] = utils
 
 

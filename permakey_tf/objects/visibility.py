@@ -16,6 +16,7 @@ docs/quality.md says how well they agree with boxes labelled by looking.
 """
 
 import types
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ _GHOSTS = Sprites(
     shared=((66, 114, 194), (214, 214, 214)),  # edible: blue, and flashing white towards the end
 )
 _STEADY_ROOM = "Wall Ladder Platform Conveyer_Belt Rope Key_HUD Amulet_HUD Torch_HUD Sword_HUD"
-_RULES = types.MappingProxyType(
+_RULES: Mapping[str, Mapping[str, StandOut | Sprites | Steady]] = types.MappingProxyType(
     {
         # A pill's colour is that of its neighbours four pixels off, so only what touches it counts.
         "mspacman": {"Ghost": _GHOSTS, "PowerPill": StandOut(near=0, far=1), "Pill": Steady()},

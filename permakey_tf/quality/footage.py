@@ -104,7 +104,7 @@ def _open_rollout(path: Path, game: str | None, visible_only: bool) -> Footage:
             )
         objects = Objects.read(file, rollout.length, ROLLOUT_NAMES)
         frames = file.read("frames")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if not rollout.marked:
         notes = (f"{path} has no 'episode_start': all its frames count as one episode",)
     name = canonical_game(game or path.stem)

@@ -170,7 +170,7 @@ class GroundTruth:
         """The probe's scores for every category with at most one drawn object in every frame."""
         probing = _checked_probing(probing, centers)
         fit_objects = probing.objects.drawn()
-        result = {}
+        result: Scores = {}
         for name in self._objects.categories:
             fit_frame, fit_targets = _positions(fit_objects, name)
             frame, targets = _positions(self._objects, name)
@@ -290,7 +290,7 @@ def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
 
 def _check_names(names: tuple[str, ...], game: str | None) -> None:
     known = _known(game)
-    if known and names and not set(names) & set(known.categories):
+    if game and known and names and not set(names) & set(known.categories):
         raise UserError(
             f"none of the boxes' categories {', '.join(names)} is one of {canonical_game(game)}'s: "
             f"{', '.join(known.categories)}; name them so, or leave the game out"

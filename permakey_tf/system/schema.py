@@ -10,6 +10,7 @@ import json
 import sys
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ _WORDS = {
 }
 _DAMAGED = "is damaged or of another program"
 _MAX_SHOWN = 40  # characters of a wrong value in a message
-type_hints = functools.cache(typing.get_type_hints)
+type_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 def read_object(path: Path) -> dict[str, Any]:
