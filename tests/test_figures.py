@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.text import Text
 from support import call, parsed, write_store
 from test_training import make_trainer
@@ -127,7 +128,10 @@ def panels(picture):
     """[(image, offsets (x, y) of the rings)] of a drawn grid, in drawing order."""
     found = []
     for axes in figures.draw(picture).axes:
-        rings = [np.asarray(scatter.get_offsets()) for scatter in axes.collections]
+        if axes.get_label() == figures.SCALE:
+            continue
+        scatters = [c for c in axes.collections if isinstance(c, PathCollection)]
+        rings = [np.asarray(scatter.get_offsets()) for scatter in scatters]
         for other in rings[1:]:  # the rims are where the rings are
             np.testing.assert_array_equal(other, rings[0])
         found.append((axes.images[0].get_array().data, rings[0] if rings else None))
@@ -258,7 +262,7 @@ class TestMarkersAreWhereTheDetectorSays:
         picture = make(shown, "transporter")
         numbers = re.findall(r"(\d+) and (\d+)", picture.caption)
         drawn = panels(picture)
-        assert len(drawn) == 5 * 4
+        assert len(drawn) == 6 * 4
         model = shown["tr0"].model
         for i, (a, b) in enumerate(numbers):
             first, second = held_out(folder, [int(a), int(b)])
@@ -273,6 +277,8 @@ class TestMarkersAreWhereTheDetectorSays:
             view = model.view(pair)
             reconstruction = np.asarray(view.panels["reconstruction"])[0] * 255
             np.testing.assert_allclose(drawn[16 + i][0], reconstruction, atol=0.6)
+            off = np.abs(reconstruction - second).mean(axis=-1) / 255
+            np.testing.assert_allclose(drawn[20 + i][0], off, atol=0.6 / 255)
 
 
 def test_the_two_frames_of_a_noisy_pair_have_bars_of_their_own(shown):
@@ -297,8 +303,7 @@ class TestAnotherRun:
             ("2a", "pk0", "pk1", {"PermaKey keypoints": [0], "error map, layer 0": [0],
                                   "error map, layer 1": [0]}),
             ("2a", "tr_frostbite", "tr_frostbite_again", {"Transporter keypoints": [1]}),
-            ("2b", "pk0_noisy", "pk0_noisy_again", {"PermaKey keypoints": ALL,
-                "error map, layer 0": ALL, "error map, layer 1": ALL}),
+            ("2b", "pk0_noisy", "pk0_noisy_again", {"Toy": [2, 3, 4]}),  # one game: a row
             ("4", "pk0", "tr0", {"windows": ALL}),
             ("5", "pk0", "pk0_again", {"": [1, 3]}),
             ("6", "pk0", "pk0_again", {"K = 3": ALL}),
@@ -308,7 +313,8 @@ class TestAnotherRun:
             ("10", "tr1", "pk1", {"keypoints": ALL, "windows": ALL}),
             ("kernel", "pk0", "pk0_again", {"kernels 4,3,3,3": ALL}),
             ("transporter", "tr0", "tr0_again", {"first frame": ALL, "first windows": ALL,
-                "second frame": ALL, "second windows": ALL, "second, reconstructed": ALL}),
+                "second frame": ALL, "second windows": ALL, "second, reconstructed": ALL,
+                "difference to the second": ALL}),
         ],
     )  # fmt: skip
     def test_changes_its_panels_alone(self, shown, figure, old, new, changed):
@@ -573,6 +579,15 @@ class TestVideo:
         film = paper_figures.make("video", runs, FrameChoice())
         assert list(film.tracks) == list(map(str, places))
 
+    def test_a_jump_has_no_tail(self):
+        xs = np.array([-0.8, -0.7, 0.7, 0.8])  # of [-1, 1]: 0.05 and 0.7 frame sides
+        track = np.stack([np.zeros(4), xs], axis=-1)[:, None]
+        *_, last = video.render(video.Film(np.zeros([4, 21, 21, 3], np.uint8), {"a": track}, 15))
+        line = last[26:][205:215, :420].max(axis=(0, 2))
+        middles = (xs[1:] + xs[:-1]) / 2 * 200 + 209.5
+        left, gap, _ = (line[round(x)] for x in middles)
+        assert gap == 0 < left
+
     @pytest.mark.parametrize("format", video.FORMATS)
     def test_a_picture_for_each_frame_even_where_nothing_moves(self, tmp_path, format):
         track = np.zeros([30, 2, 2])  # longer than the tails: without its number, frames are equal
@@ -608,7 +623,78 @@ class TestVideo:
         assert picture[:200, :330].max() == 0
 
 
+def test_one_spike_does_not_flatten_a_curve():
+    steps = np.arange(30)
+    falling = 100 * 0.8**steps  # steep at its start: all of that is shown
+    look = figures.looks(1)[0]
+
+    def curve(values):
+        return figures.Curve(steps, values, values, values, look, False)
+
+    assert figures.limits_without_spikes([curve(falling)]) is None
+    spiked = falling.copy()
+    spiked[20] = 1e9
+    low, high = figures.limits_without_spikes([curve(falling), curve(spiked)])
+    assert 0 < low < falling[-1]
+    assert falling[0] < high < 1000
+    below = figures.limits_without_spikes([curve(spiked - 50)])  # an axis that is not logarithmic
+    assert below[0] < falling[-1] - 50
+    assert 50 < below[1] < 100
+    drawn = figures.draw(figures.Charts("", {"a": [curve(spiked)]}, {"b": look}))
+    assert drawn.axes[0].get_ylim()[1] < 1000
+
+
+def test_the_caption_names_the_charts_with_spikes(folder, tmp_path):
+    shutil.copytree(folder / "pk0", tmp_path / "run")
+    path = tmp_path / "run" / "metrics.csv"
+    names = path.read_text().splitlines()[0].split(",")
+    rows = [",".join(names)]
+    for step in range(1, 21):
+        values = {
+            "step": step,
+            "train/loss_vae": 1 + step % 2,
+            "train/loss_lspn": 1e9 * (step == 9) + 2,
+        }
+        rows.append(",".join(str(values.get(name, "")) for name in names))
+    path.write_text("\n".join(rows) + "\n")
+    picture = paper_figures.make("curves", open_runs([str(tmp_path / "run")], []), FrameChoice())
+    assert picture.caption == "single spikes leave the charts of LSPN"
+
+
 class TestDrawing:
+    def test_windows_over_black_are_outlined(self):
+        windows = np.zeros([21, 21])
+        windows[5:11, 8:15] = 1
+        panel = figures.Panel(np.zeros([21, 21, 3], np.uint8), windows=windows)
+        axes = figures.draw(figures.Grid("", {"": [panel]})).axes[0]
+        outline = np.concatenate([path.vertices for path in axes.collections[-1].get_paths()])
+        # Half way between the pixels inside and outside.
+        assert outline.min(axis=0).tolist() == [7.5, 4.5]
+        assert outline.max(axis=0).tolist() == [14.5, 10.5]
+
+    @pytest.mark.parametrize("number", [7, 20])
+    def test_rings_are_numbered_where_colours_repeat(self, number):
+        centers = np.random.default_rng(0).uniform(-1, 1, [1, number, 2])
+        centers[0, 0] = (0, 1)  # at the right edge
+        frames = np.zeros([1, 84, 84, 3], np.uint8)
+        drawn = figures.draw(figures.Grid("", {"": figures.keypoint_panels(frames, centers)}))
+        texts = drawn.axes[0].texts
+        assert [text.get_text() for text in texts] == [str(k) for k in range(number) if number > 7]
+        drawn.draw_without_rendering()
+        renderer = FigureCanvasAgg(drawn).get_renderer()
+        frame = drawn.axes[0].get_window_extent(renderer)
+        for text in texts:
+            box = text.get_window_extent(renderer)
+            assert frame.x0 - 2 <= box.x0 <= box.x1 <= frame.x1 + 2
+
+    @pytest.mark.parametrize("figure", ["2a", "2b", "7", "transporter"])
+    def test_maps_have_a_scale(self, shown, figure):
+        drawn = figures.draw(make(shown, figure))
+        assert [axes.get_label() for axes in drawn.axes].count(figures.SCALE) == 1
+        words = [text.get_text() for text in drawn.texts]
+        assert "maps: 0" in words
+        assert "1" in words
+
     @pytest.mark.parametrize("figure", [name for name in RUNS if name != "video"])
     def test_fits_a_column_and_can_be_read(self, shown, figure):
         drawn = figures.draw(make(shown, figure))

@@ -6,7 +6,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.figures.runs import ShownRun
 from permakey_tf.runs import families
 from permakey_tf.runs.readers import Table, read_metrics
-from permakey_tf.viz.figures import MAX_LOOKS, Charts, Curve, looks
+from permakey_tf.viz.figures import MAX_LOOKS, Charts, Curve, limits_without_spikes, looks
 
 _TITLES = {
     "vae": "VAE: negative ELBO (nats a frame)",
@@ -42,7 +42,14 @@ def build(runs: list[ShownRun]) -> Charts:
         raise UserError(f"{runs[0]} has reported no losses yet")
     names = families.labels([group[0].settings for group in groups], but=("seed",))
     entries = [_legend_entry(name, group) for name, group in zip(names, groups, strict=True)]
-    return Charts("Training curves", charts, dict(zip(entries, group_looks, strict=True)))
+    legend = dict(zip(entries, group_looks, strict=True))
+    return Charts("Training curves", charts, legend, _caption(charts))
+
+
+def _caption(charts) -> str:
+    """Says which charts do not show all."""
+    cut = [title.split(":")[0] for title, curves in charts.items() if limits_without_spikes(curves)]
+    return f"single spikes leave the charts of {', '.join(cut)}" if cut else ""
 
 
 def _losses(run: ShownRun) -> Table:

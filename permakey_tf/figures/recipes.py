@@ -75,7 +75,10 @@ def save(picture: Grid | Charts | Film, stem: Path, video_format: str) -> list[P
 
 
 def compare_methods(runs, choice, columns, *, noisy: bool) -> Grid:
-    """Figure 2: frame, keypoints of both methods, error maps of each layer; a column a game."""
+    """Figure 2: frame, keypoints of both methods, error maps of each layer; a column a game.
+
+    One game alone is a row.
+    """
     for run in runs:
         if noisy and run.config.training.noise == "none":
             raise UserError(f"{run} was trained without noise: figure 2a shows such runs")
@@ -93,9 +96,13 @@ def compare_methods(runs, choice, columns, *, noisy: bool) -> Grid:
         for i, pair in enumerate(games.values())
     ]
     rows = {label: [panels[label] for panels, _ in shown] for label in shown[0][0]}
+    names = [game_name(game) for game in games]
     title = "Keypoints on held-out frames" + noisy * " with moving bars"
     caption = "; ".join(caption for _, caption in shown)
-    return Grid(title, rows, [game_name(game) for game in games], caption=caption)
+    if len(names) == 1:
+        places = [panel for (panel,) in rows.values()]
+        return Grid(title, {names[0]: places}, list(rows), caption=caption)
+    return Grid(title, rows, names, caption=caption)
 
 
 def _pair_methods(runs) -> dict[str, dict[str, ShownRun]]:
@@ -147,7 +154,10 @@ def highlight(runs, choice, columns, *, with_keypoints: bool) -> Grid:
     rows = {"frame": image_panels(frames)}
     if with_keypoints:
         rows["keypoints"] = keypoint_panels(frames, run.detector.detect(frames))
-    rows["windows"] = image_panels(dimmed)
+    rows["windows"] = [
+        panel._replace(windows=inside)
+        for panel, inside in zip(image_panels(dimmed), union[..., 0], strict=True)
+    ]
     title = f"{game_name(run.game)}: regions highlighted by {METHOD_NAMES[run.method]}"
     return Grid(title, rows, caption=_caption(run, positions))
 
@@ -220,7 +230,8 @@ def ablation(runs, choice, columns, *, varied: tuple[str, ...], what: str) -> Gr
 
 
 def transporter_pairs(runs, choice, columns) -> Grid:
-    """Pairs of frames, keypoints and windows of both, and the second made from the first."""
+    """Pairs of frames, keypoints and windows of both, the second made from the first, and how far
+    it is off."""
     run = _only(runs)
     require_method(runs, "transporter")
     positions, pairs = run.test_pairs(columns, choice)
@@ -231,10 +242,17 @@ def transporter_pairs(runs, choice, columns) -> Grid:
         windows = run.detector.windows(frames)
         rows[f"{name} frame"] = keypoint_panels(frames, run.detector.detect(frames))
         rows[f"{name} windows"] = image_panels(1 - np.prod(1 - windows, axis=-1))
-    rows["second, reconstructed"] = image_panels(overlay.to_rgb(np.asarray(reconstruction)))
+    made = overlay.to_rgb(np.asarray(reconstruction))
+    rows["second, reconstructed"] = image_panels(made)
+    rows["difference to the second"] = image_panels(_difference(made, second))
     shown = ", ".join(f"{a} and {b}" for a, b in positions)
     title = f"{game_name(run.game)}: Transporter's reconstructions"
     return Grid(title, rows, caption=f"{run.game}: test frames {shown}")
+
+
+def _difference(one, other) -> np.ndarray:
+    """uint8 [B, H, W, 3] each -> mean over the channels, float [B, H, W] in [0, 1]."""
+    return np.abs(one.astype(float) - other).mean(axis=-1) / 255
 
 
 def losses(runs, choice, columns) -> Charts:

@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's colours that show on white, for models; what is no model is grey.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_GREYS = ("#000000", "#333333", "#666666", "#888888")
+_GREYS = ("#000000", "#8a8a8a", "#555555", "#b0b0b0")  # neighbours differ most
 _MODEL_MARKERS = "osD^vP"
 _CONTROLS = (((0, (5, 2)), "<"), ((0, (1, 1)), ">"), ((0, (5, 1, 1, 1)), "p"))  # line, marker
-_BASELINE_LINES = ("dotted", "dashdot", "dashed")
-_BASELINE_MARKERS = "x+*1"
+_BASELINE_LINES = ("dotted", "dashed", "dashdot")
+_BASELINE_MARKERS = "xh*d"
 
 
 class Series(NamedTuple):
@@ -99,5 +99,5 @@ def _style(line: Series) -> dict:
         dashes, marker = _CONTROLS[line.variant % len(_CONTROLS)]
         return style | {"linestyle": dashes, "marker": marker, "markerfacecolor": "white"}
     marker = _BASELINE_MARKERS[line.number % len(_BASELINE_MARKERS)]
-    dashes = _BASELINE_LINES[line.number // len(_BASELINE_MARKERS) % len(_BASELINE_LINES)]
+    dashes = _BASELINE_LINES[line.number % len(_BASELINE_LINES)]
     return style | {"linestyle": dashes, "marker": marker}

@@ -16,7 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
+from scipy.ndimage import median_filter
 
 from permakey_tf.types import View
 from permakey_tf.viz import overlay
@@ -25,10 +27,12 @@ _WIDTH = 5.5  # of the text of an ICLR paper; this and all lengths below: inches
 _MAX_CELL = 1.2  # side of a panel
 _GAP = 0.03
 _CHART_HEIGHT = 1.75
-_LABEL_SIZE, _TITLE_SIZE = 7.5, 9.0  # points
+_LABEL_SIZE, _TITLE_SIZE, _NUMBER_SIZE = 7.5, 9.0, 7.0  # points
 _LINE = 1.3 * _LABEL_SIZE / 72  # height of a line of a label
 _TITLE_LINE = 1.35 * _TITLE_SIZE / 72
 _MARK = 0.4  # of a legend, with the space beside it
+_SCALE_LINE = 0.17  # height of the line with the scale of maps
+SCALE = "scale of maps"  # label of its axes
 DPI = 300
 _DASHES = ("-", "--", ":", "-.")
 
@@ -42,11 +46,15 @@ class Panel(NamedTuple):
     image: uint8 [H, W, 3], or a map, float [H, W] in [0, 1].
     points_yx: float [K, 2], pixels; a ring is drawn around each.
     colors: float [K, 3] in [0, 1], of the rings.
+    numbers: of the rings, written beside them; () for none.
+    windows: float [H, W] in [0, 1], outlined where it crosses one half; None for no outline.
     """
 
     image: np.ndarray
     points_yx: np.ndarray = np.zeros([0, 2])
     colors: np.ndarray = np.zeros([0, 3])
+    numbers: Sequence[int] = ()
+    windows: np.ndarray | None = None
 
 
 class Grid(NamedTuple):
@@ -116,18 +124,20 @@ def image_panels(images: np.ndarray) -> list[Panel]:
 
 
 def keypoint_panels(frames: np.ndarray, centers_yx: np.ndarray, colors=None) -> list[Panel]:
-    """Panels of frames with a ring around every keypoint.
+    """Panels of frames with a ring around every keypoint, numbered where their colours repeat.
 
     Args:
       frames: uint8 [B, H, W, C], C = 3 or 1.
       centers_yx: float [B, K, 2], (y, x) in [-1, 1].
       colors: float [K, 3] in [0, 1]; None gives every keypoint its own.
     """
-    colors = overlay.keypoint_colors(centers_yx.shape[1]) / 255 if colors is None else colors
+    number = centers_yx.shape[1]
+    numbers = range(number) if colors is None and number > overlay.NUM_COLORS else ()
+    colors = overlay.keypoint_colors(number) / 255 if colors is None else colors
     points = overlay.to_pixels(centers_yx, *frames.shape[1:3])
     panels = image_panels(frames)
     return [
-        panel._replace(points_yx=yx, colors=colors)
+        panel._replace(points_yx=yx, colors=colors, numbers=numbers)
         for panel, yx in zip(panels, points, strict=True)
     ]
 
@@ -195,6 +205,7 @@ class _Layout(NamedTuple):
     rows: list[list[str]]
     columns: list[list[str]]
     legend_columns: int
+    scale_y: float
 
 
 def _lay_out(grid: Grid) -> _Layout:
@@ -216,8 +227,11 @@ def _lay_out(grid: Grid) -> _Layout:
     top += _LINE * max(map(len, columns), default=0)
     legend_columns = _legend_columns(grid.legend, width)
     bottom = 0.08 + _LINE * 1.2 * math.ceil(len(grid.legend) / legend_columns)
+    bottom += _SCALE_LINE * _has_maps(grid)
     height = top + len(labels) * (cell + _GAP) - _GAP + bottom
-    return _Layout(cell, left, top, (width, height), title, labels, columns, legend_columns)
+    scale_y = bottom - _SCALE_LINE + 0.02
+    size = (width, height)
+    return _Layout(cell, left, top, size, title, labels, columns, legend_columns, scale_y)
 
 
 def _draw_grid(grid: Grid) -> Figure:
@@ -245,13 +259,62 @@ def _draw_grid(grid: Grid) -> Figure:
     middle = (width + layout.left) / 2 / width
     title = "\n".join(layout.title)
     _text(figure, middle, 1 - 0.04 / height, title, "center", "top", size=_TITLE_SIZE)
+    if _has_maps(grid):
+        _draw_scale(figure, middle, layout.scale_y)
     if grid.legend:
         _legend(figure, _ring_handles(grid.legend), layout.legend_columns)
     return figure
 
 
+def _is_map(place) -> bool:
+    return isinstance(place, Panel) and place.image.ndim == 2
+
+
+def _has_maps(grid) -> bool:
+    return any(_is_map(place) for places in grid.rows.values() for place in places)
+
+
+def _draw_scale(figure, middle, y) -> None:
+    """The colours of maps from 0 to 1, centred at `middle`; `y` from below, inches."""
+    width, height = figure.get_size_inches()
+    half = 0.5
+    place = (middle - half / width, y / height, 2 * half / width, 0.07 / height)
+    axes = figure.add_axes(place, label=SCALE)
+    axes.imshow(np.linspace(0, 1, 256)[None], cmap="magma", aspect="auto")
+    axes.set(xticks=[], yticks=[])
+    text_y = (y + 0.035) / height
+    _text(figure, middle - (half + 0.05) / width, text_y, "maps: 0", "right", "center")
+    _text(figure, middle + (half + 0.05) / width, text_y, "1", "left", "center")
+
+
+def _draw_windows(axes, windows) -> None:
+    """What is outside is dark, and so can be what is inside: a line tells the two apart."""
+    if not windows.min() < 0.5 < windows.max():
+        return
+    for color, width in (("black", 1.2), ("white", 0.6)):
+        axes.contour(windows, levels=[0.5], colors=color, linewidths=width)
+
+
+def _write_numbers(axes, panel: Panel, cell: float, ring: float) -> None:
+    """To the right of each ring, or to the left of those at the right edge."""
+    side = panel.image.shape[1]
+    points = 72 * cell / side  # a pixel
+    shift = ring * cell * 36 + 1
+    for number, (y, x) in zip(panel.numbers, panel.points_yx, strict=True):
+        right = (x + 0.5) * points + shift + 2 * _NUMBER_SIZE * 0.6 <= cell * 72
+        axes.annotate(
+            *(str(number), (x, y), (shift if right else -shift, 0)),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="center_baseline",
+            fontsize=_NUMBER_SIZE,
+            color="white",
+            path_effects=[withStroke(linewidth=1.2, foreground="black")],
+        )
+
+
 def _draw_panel(axes: Axes, panel: Panel, cell: float, ring: float) -> None:
-    is_map = panel.image.ndim == 2
+    is_map = _is_map(panel)
     axes.imshow(
         panel.image,
         cmap="magma" if is_map else None,
@@ -262,6 +325,8 @@ def _draw_panel(axes: Axes, panel: Panel, cell: float, ring: float) -> None:
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_linewidth(0.4)
+    if panel.windows is not None:
+        _draw_windows(axes, panel.windows)
     if not len(panel.points_yx):
         return
     # Open rings, on white ones to stand out: what they are on stays visible.
@@ -275,6 +340,8 @@ def _draw_panel(axes: Axes, panel: Panel, cell: float, ring: float) -> None:
             edgecolors=colors,
             linewidths=line_width,
         )
+    if len(panel.numbers):
+        _write_numbers(axes, panel, cell, ring)
 
 
 def _text(figure, x, y, text, horizontal, vertical, size=_LABEL_SIZE, **options):
@@ -329,12 +396,35 @@ def _draw_charts(picture: Charts) -> Figure:
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis, (title, curves) in zip(axes, picture.charts.items(), strict=False):
         _draw_chart(axis, title, curves)
+        if limits := limits_without_spikes(curves):
+            axis.set_ylim(limits)
     for axis in axes[len(picture.charts) :]:
         axis.remove()
     key = "thin: training batches; bold, with dots: validation"
     figure.suptitle(f"{picture.title} ({key})", fontsize=_TITLE_SIZE)
     _legend(figure, legend, legend_columns)
     return figure
+
+
+def _is_log(curves) -> bool:
+    """Losses fall by orders of magnitude; the negative ELBO alone goes below zero."""
+    return min(curve.low.min() for curve in curves) > 0
+
+
+def limits_without_spikes(curves: Sequence[Curve]) -> tuple[float, float] | None:
+    """Limits of the y axis where spikes take more than half of it; None where all is shown.
+
+    A spike is one or two values that a median of five removes. First values are none: losses fall
+    steeply at the start.
+    """
+    scale, back = (np.log, np.exp) if _is_log(curves) else (np.asarray, np.asarray)
+    shown = [scale(part) for curve in curves for part in (curve.low, curve.middle, curve.high)]
+    calm = np.concatenate([median_filter(part, 5, mode="nearest") for part in shown])
+    everything = np.concatenate(shown)
+    margin = 0.05 * np.ptp(calm)
+    if np.ptp(everything) <= 2 * (np.ptp(calm) + margin):
+        return None
+    return float(back(calm.min() - margin)), float(back(calm.max() + margin))
 
 
 def _draw_chart(axes: Axes, title: str, curves: Sequence[Curve]) -> None:
@@ -346,8 +436,7 @@ def _draw_chart(axes: Axes, title: str, curves: Sequence[Curve]) -> None:
         axes.plot(curve.steps, curve.middle, color=color, ls=curve.look.dash, **style)
         if np.any(curve.high > curve.low):
             axes.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0)
-    # Losses fall by orders of magnitude; the negative ELBO alone goes below zero.
-    if min(curve.low.min() for curve in curves) > 0:
+    if _is_log(curves):
         axes.set_yscale("log")
     axes.set_title(title, fontsize=_LABEL_SIZE)
     axes.set_xlabel("training step", fontsize=_LABEL_SIZE)

@@ -1,5 +1,6 @@
 """Keypoints drawn on frames, and contact sheets of images, as plain arrays."""
 
+import cv2
 import matplotlib
 import numpy as np
 
@@ -33,8 +34,28 @@ def to_pixels(centers_yx: np.ndarray, height: int, width: int) -> np.ndarray:
     return (np.asarray(centers_yx) + 1) / 2 * (np.array([height, width]) - 1)
 
 
+def write_numbers(frame: np.ndarray, points_yx: np.ndarray) -> None:
+    """Writes every keypoint's number beside its ring where the palette repeats; else nothing.
+
+    Args:
+      frame: uint8 [H, W, 3], at least 200 pixels wide; written to.
+      points_yx: float [K, 2], pixels.
+    """
+    if len(points_yx) <= NUM_COLORS:
+        return
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(frame.shape[0] / 900, 0.35)
+    for number, (y, x) in enumerate(points_yx):
+        (width, height), _ = cv2.getTextSize(str(number), font, scale, 1)
+        left = x + RING_RADIUS * frame.shape[1] + 2
+        if left + width > frame.shape[1]:
+            left = x - RING_RADIUS * frame.shape[1] - 2 - width
+        place = (round(left), int(np.clip(y + height / 2, height, frame.shape[0] - 1)))
+        for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(frame, str(number), place, font, scale, color, thickness, cv2.LINE_AA)
+
+
 def draw_keypoints(frames: np.ndarray, centers_yx: np.ndarray, magnify: int = 3) -> np.ndarray:
-    """Draws a ring around every keypoint, one colour per keypoint.
+    """Draws a ring around every keypoint, one colour per keypoint, and numbers where they repeat.
 
     Args:
       frames: uint8 [B, H, W, 3].
@@ -54,6 +75,7 @@ def draw_keypoints(frames: np.ndarray, centers_yx: np.ndarray, magnify: int = 3)
             distance = np.abs(np.hypot(rows - y, columns - x) - radius)
             frame[distance <= 2.0] = 255  # a white rim sets the ring off from any background
             frame[distance <= 1.2] = color
+        write_numbers(frame, points)
     return frames
 
 

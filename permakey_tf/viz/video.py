@@ -24,6 +24,7 @@ _SIDE = 420  # of an enlarged frame, about, in pixels, as all lengths here
 _HEADER = 26
 _GAP = 6
 _TAIL = 12  # past positions that are shown, frames
+_JUMP = 0.2  # frame sides between two frames: another object, to which no tail leads
 _SHIFT = 4  # OpenCV draws at 1 / 2**_SHIFT pixels
 
 
@@ -127,12 +128,17 @@ def _fixed_point(yx):
 
 
 def _draw(frame, path):
-    """Rings at the last positions of `path`, float [<= tail + 1, K, 2], lines behind them."""
+    """Rings at the last positions of `path`, float [<= tail + 1, K, 2], lines behind them.
+
+    A keypoint that jumps leaves its tail behind.
+    """
     canvas = frame.copy()
     colors = [tuple(map(int, color)) for color in overlay.keypoint_colors(path.shape[1])]
     for position in range(1, len(path)):
         lines = canvas.copy()
         for start, end, color in zip(path[position - 1], path[position], colors, strict=True):
+            if np.hypot(*(end - start)) > _JUMP * len(frame):
+                continue
             ends = _fixed_point(start), _fixed_point(end)
             cv2.line(lines, *ends, color, thickness=2, lineType=cv2.LINE_AA, shift=_SHIFT)
         age = len(path) - position
@@ -144,6 +150,7 @@ def _draw(frame, path):
             cv2.circle(
                 canvas, _fixed_point(point), radius, ring_color, thickness, cv2.LINE_AA, _SHIFT
             )
+    overlay.write_numbers(canvas, path[-1])
     return canvas
 
 
