@@ -1,11 +1,13 @@
 """Unsupervised object keypoints from local spatial predictability (PermaKey) in TensorFlow.
 
-What most users need, by name; docs/python.md shows it at work:
+What most users need, by name:
 
   import permakey_tf as pk
 
-  detector = pk.KeypointDetector.load("runs/mspacman_permakey_quick_seed0")
-  centers = detector.detect(frames)  # uint8 [B, H, W, 3] -> float32 [B, K, 2], (y, x) in [-1, 1]
+  store = pk.FrameStore.from_arrays(frames)                # uint8 [N, H, W, 3]
+  config = pk.KeypointConfig.make("quick", num_keypoints=5)
+  detector = pk.train(store, config, "runs/mine")          # resumes where it was interrupted
+  centers = detector.detect(frames[:8])                    # float32 [8, 5, 2], (y, x) in [-1, 1]
 
 Names are loaded on first use: settings, frame stores and scores need no TensorFlow, which takes
 seconds to load, and a detector needs no emulator.
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from permakey_tf.objects.boxes import Objects as Objects
     from permakey_tf.quality.footage import open_footage as open_footage
     from permakey_tf.quality.scoring import evaluate_keypoints as evaluate_keypoints
+    from permakey_tf.training.train import train as train
     from permakey_tf.wrappers import KeypointObservation as KeypointObservation
 
 __version__ = "0.2.0"
@@ -37,6 +40,7 @@ _HOMES = {
     "UserError": "permakey_tf.errors",
     "evaluate_keypoints": "permakey_tf.quality.scoring",
     "open_footage": "permakey_tf.quality.footage",
+    "train": "permakey_tf.training.train",
 }
 __all__ = [*_HOMES, "__version__"]
 

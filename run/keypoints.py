@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from flags import common
 from flags import keypoints as keypoint_flags
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.system.interruption import Interrupted
 
 
 def main(command):
@@ -24,17 +25,16 @@ def main(command):
     notes = keypoint_flags.unused_flags(store, command)
     # TensorFlow takes seconds to load; wrong flags and missing frames are refused before.
     from permakey_tf.system.device import prepare_device
-    from permakey_tf.training.keypoints import KeypointTrainer
     from permakey_tf.training.results import evaluate_run
+    from permakey_tf.training.train import train_to_the_end
 
     frames, typed = FrameSpec.of(store), common.command_line("run.keypoints")
     with RunFolder.held(command.logdir, command.keypoints, frames, typed) as folder:
         print(f"device: {prepare_device()}")
-        trainer = KeypointTrainer(folder, store, command.logging)
-        done = f"step {trainer.progress.step} of {trainer.num_steps}"
-        print(f"run folder: {folder.path} (at {done})", flush=True)
-        interruption = trainer.train()
-        common.leave_if_interrupted(interruption, trainer.progress.step)
+        try:
+            trainer = train_to_the_end(folder, store, command.logging, progress=True)
+        except Interrupted as stop:
+            common.leave_if_interrupted(stop, stop.step)
         evaluate_run(trainer, notes)
         tell_results(folder, notes)
 

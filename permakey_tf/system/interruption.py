@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 
 
 class Interruption:
@@ -11,15 +12,32 @@ class Interruption:
         self.signal: signal.Signals | None = None
 
 
+class Interrupted(KeyboardInterrupt):
+    """Raised once a training that a signal interrupted is saved.
+
+    signal: that arrived. step: that was saved.
+    """
+
+    def __init__(self, number: signal.Signals, step: int):
+        super().__init__(
+            f"interrupted by {number.name}; saved at step {step}; the same call goes on from there"
+        )
+        self.signal, self.step = number, step
+
+
 @contextlib.contextmanager
 def deferred():
     """Within the block, Ctrl-C, SIGTERM and SIGHUP (the terminal was closed) set a mark instead of
     killing the process.
 
     The loop looks at the mark between steps, saves and leaves. A second Ctrl-C kills as usual; a
-    second SIGTERM or SIGHUP changes nothing, since systems and schedulers may well send two.
+    second SIGTERM or SIGHUP changes nothing, since systems and schedulers may well send two. Only
+    the main thread can receive signals: in another one, nothing is caught.
     """
     mark = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield mark
+        return
     caught = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
         caught.append(signal.SIGHUP)

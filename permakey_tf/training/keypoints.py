@@ -107,8 +107,11 @@ class KeypointTrainer:
 
     # --------------------------------------------------------------------------------- a run
 
-    def train(self) -> Interruption:
+    def train(self, progress: bool = True) -> Interruption:
         """Trains to the end, or until a signal; the best weights end in the run folder.
+
+        Args:
+          progress: show a progress bar on stderr.
 
         Returns:
           Its `signal` is set where training was interrupted; the run is saved then and
@@ -123,16 +126,17 @@ class KeypointTrainer:
         log = MetricsLog(self.folder.path, names, self.progress.step)
         log.settings(self.config.to_dict(), flatten(self.config))
         with deferred() as interruption:
-            self._train_until(interruption, log)
+            self._train_until(interruption, log, progress)
         log.close()
         return interruption
 
-    def _train_until(self, interruption, log):
+    def _train_until(self, interruption, log, show_bar):
         progress = self.progress
         batches = pipeline.training_batches(
             self.store, self.sampler, self.config, progress.step, self.num_steps
         )
-        bar = tqdm(total=self.num_steps, initial=progress.step, desc="training", unit="step")
+        steps = {"total": self.num_steps, "initial": progress.step, "unit": "step"}
+        bar = tqdm(**steps, desc="training", disable=not show_bar)
         clock, clock_step = time.monotonic(), progress.step
         with bar:
             for frames in batches:
