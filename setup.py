@@ -44,6 +44,12 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "slurm": ["submitit>=1.5"],
         "minari": ["minari[hdf5,hf]>=0.5"],
-        "dev": ["imageio>=2.37", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12"],
+        "dev": [
+            "hypothesis>=6.100",
+            "imageio>=2.37",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.12",
+        ],
     },
 )

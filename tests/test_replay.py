@@ -77,13 +77,13 @@ def test_file_systems_without_fallocate_do(tmp_path, monkeypatch):
     assert resumed.column("code", np.arange(50))[:, 0].tolist() == list(range(50))
 
 
-@pytest.mark.parametrize("capacity", [1000, 40])
-def test_windows_equal_the_oracle(tmp_path, capacity):
-    rows = play(0, 130)
-    replay = filled(tmp_path, rows, capacity, slack=7)
-    batch = replay.sample(np.random.default_rng(1), 400, LENGTH, N, G)
+def sampled(replay, number):
+    return replay.sample(np.random.default_rng(1), number, LENGTH, N, G)
+
+
+def assert_windows_equal_the_oracle(batch, rows, capacity):
     starts = batch.inputs["code"][:, 0, 0].astype(int)
-    assert starts.min() >= 130 - capacity
+    assert starts.min() >= len(rows) - capacity
     for b, start in enumerate(starts):
         window, mask = oracle(rows, start)
         for offset, number in enumerate(window):
@@ -96,6 +96,13 @@ def test_windows_equal_the_oracle(tmp_path, capacity):
         np.testing.assert_array_equal(batch.mask[b], mask, err_msg=f"start {start}")
         # The rest repeats the episode's last row, so that no other episode's frames are seen.
         assert np.all(batch.inputs["code"][b, len(window) :, 0] == window[-1])
+
+
+@pytest.mark.parametrize("capacity", [1000, 40])
+def test_windows_equal_the_oracle(tmp_path, capacity):
+    rows = play(0, 130)
+    replay = filled(tmp_path, rows, capacity, slack=7)
+    assert_windows_equal_the_oracle(sampled(replay, 400), rows, capacity)
 
 
 def test_every_acted_step_starts_windows_equally_often(tmp_path):
