@@ -1,8 +1,6 @@
-"""Flags of `python -m run.sweep`: the grid, the runs that it means, and where they stand."""
+"""Flags of `python -m run.sweep`: the grid, and the runs that it means."""
 
 import difflib
-import itertools
-import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +9,10 @@ from absl import flags
 
 from flags import common
 from flags import keypoints as keypoint_flags
-from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
-from permakey_tf.launch.local import Job, Launcher, LocalLauncher
-from permakey_tf.launch.slurm import SlurmLauncher, SlurmRequest
-from permakey_tf.runs.progress import Status
-from permakey_tf.system import disk
+from permakey_tf.launch.local import Job
+from permakey_tf.launch.plan import Run, grid_points, refuse_clashes, run_name
+from permakey_tf.launch.slurm import SlurmRequest
 
 _MAX_NAME = 200  # characters; file systems allow 255, and logs add to them
 
@@ -71,18 +67,6 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     common.define_float("slurm_memory", 8.0, "Memory of a job. Unit: GB.", 1.0, 1e6, **kept)
 
 
-class Run(NamedTuple):
-    """One point of the grid: the call of run.keypoints, and what its flags ask for."""
-
-    job: Job
-    wanted: keypoint_flags.Command
-
-    @property
-    def name(self) -> str:
-        """Of its folder and log."""
-        return self.job.name
-
-
 class Command(NamedTuple):
     """What the flags ask for."""
 
@@ -99,7 +83,6 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     out, launcher = values["out"].value, values["launcher"].value
     if not out or set(out) & set(",{}"):
         raise UserError(f"--out={out}: must be a folder's name without commas and braces")
-    _refuse_what_cannot_be_a_folder(out)
     for name in ("jobs", *(name for name in values if name.startswith("slurm_"))):
         if values[name].present and (launcher == "slurm") != name.startswith("slurm_"):
             raise UserError(f"--{name} has no meaning with --launcher={launcher}")
@@ -110,24 +93,8 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     )
     points = grid_points(parse_grid(values["grid"].value))
     runs = [_make_run(point, values["run_flagfile"].value, out) for point in points]
-    _refuse_equal_names(runs)
-    _refuse_other_frames_in_a_shared_store(runs)
+    refuse_clashes(runs)
     return Command(runs, Path(out), launcher, values["jobs"].value, slurm, values["dry_run"].value)
-
-
-def _refuse_what_cannot_be_a_folder(out: str) -> None:
-    """Nothing is written there before frames are collected, which may take an hour."""
-    try:
-        disk.check_place(Path(out, "logs"))
-    except UserError as error:
-        raise UserError(f"--out={out}: {error}") from error
-
-
-def make_launcher(command: Command) -> Launcher:
-    """Raises UserError where there is no Slurm to launch on."""
-    if command.launcher == "slurm":
-        return SlurmLauncher(command.out / "logs" / "slurm", command.slurm)
-    return LocalLauncher(command.jobs)
 
 
 # ---------------------------------------------------------------------------------------- the grid
@@ -157,23 +124,6 @@ def parse_grid(axes: list[str]) -> dict[str, list[str]]:
     return grid
 
 
-def grid_points(grid: dict[str, list[str]]) -> list[dict[str, str]]:
-    """Every combination of the axes' values; the last axis varies fastest."""
-    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-
-
-def run_name(point: dict[str, str]) -> str:
-    """ "game-mspacman_lsp_layers-0+1" of {"game": "mspacman", "lsp_layers": "0,1"}.
-
-    All axes are named, those of one value too, so that a name stays when an axis gets more. A flag
-    file is named by its stem. Commas separate run folders on other command lines: + stands for
-    them.
-    """
-    short = {name: Path(v).stem if name == "flagfile" else v for name, v in point.items()}
-    joined = "_".join(f"{name}-{value}" for name, value in short.items())
-    return re.sub(r"[^\w.+-]+", "-", joined.replace(",", "+"))
-
-
 def _make_run(point: dict[str, str], flag_files: list[str], out: str) -> Run:
     """Raises UserError where run.keypoints would refuse the flags."""
     name = run_name(point)
@@ -194,74 +144,3 @@ def _make_run(point: dict[str, str], flag_files: list[str], out: str) -> Run:
         return Run(job, keypoint_flags.from_flags(values))
     except UserError as error:
         raise UserError(f"run {name}: {error}") from error
-
-
-def _refuse_equal_names(runs: list[Run]) -> None:
-    names = [run.name for run in runs]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"--grid: two runs would have the same folder, {name}")
-
-
-def _refuse_other_frames_in_a_shared_store(runs: list[Run]) -> None:
-    """A store is made once: runs that want different frames cannot share it."""
-    first_users = {}
-    for run in runs:
-        first = first_users.setdefault(Path(run.wanted.data_dir).resolve(), run)
-        theirs, ours = (r.wanted.collection.to_dict() for r in (first, run))
-        for name, value in ours.items():
-            if theirs[name] != value and not (
-                name == "game" and canonical_game(theirs[name]) == canonical_game(value)
-            ):
-                raise UserError(
-                    f"--data_dir={run.wanted.data_dir} cannot have both {name}={theirs[name]} "
-                    f"({first.name}) and {name}={value} ({run.name}): give each a store of its own"
-                )
-
-
-# ------------------------------------------------------------------------------- where runs stand
-
-
-def status(run: Run) -> Status:
-    """Looks into the run's folder and frame store.
-
-    Raises:
-      UserError: run.keypoints would refuse them; the run's name is part of the message.
-    """
-    try:
-        return keypoint_flags.check_places(run.wanted)
-    except UserError as error:
-        raise UserError(f"run {run.name}: {error}") from error
-
-
-def in_words(run: Run, status: Status) -> str:
-    """What a call of the sweep would find, such as "interrupted at step 400"."""
-    if status.finished:
-        return "finished"
-    if status.in_use:
-        return "running in another process"
-    words = f"interrupted at step {status.step}" if status.step else "new"
-    missing = not Path(run.wanted.data_dir).exists()
-    return words + (f"; {run.wanted.data_dir} is collected first" if missing else "")
-
-
-def refuse_in_use(runs: list[Run], statuses: dict[str, Status], launcher: Launcher) -> None:
-    """Raises UserError for a run that a process works on which is not the launcher's."""
-    for run in runs:
-        if statuses[run.name].in_use and not launcher.owns(run.name):
-            raise UserError(
-                f"{run.wanted.logdir} is in use by another process: wait for it, or end it"
-            )
-
-
-def collect_missing_stores(runs: list[Run]) -> None:
-    """Makes every frame store that the runs need and that is missing, once.
-
-    Raises:
-      UserError: a store cannot be made.
-    """
-    by_store = {run.wanted.data_dir: run for run in runs}
-    for path, run in by_store.items():
-        if not Path(path).exists():
-            print(f"collecting {path}", flush=True)
-        keypoint_flags.open_or_collect(run.wanted)

@@ -13,16 +13,17 @@ from flags import common
 from flags import keypoints as keypoint_flags
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.system.interruption import Interrupted
+from permakey_tf.training import request as requests
 
 
 def main(command):
-    status = keypoint_flags.refuse_early(command)
+    status = requests.refuse_early(command)
     if status.finished:
         print(f"run folder: {command.logdir} (finished at step {status.step})")
-        tell_results(RunFolder.open(command.logdir), keypoint_flags.all_notes(command))
+        tell_results(RunFolder.open(command.logdir), requests.all_notes(command))
         return
-    store = keypoint_flags.open_or_collect(command)
-    notes = keypoint_flags.unused_flags(store, command)
+    store = requests.open_or_collect(command)
+    notes = requests.unused_flags(store, command)
     # TensorFlow takes seconds to load; wrong flags and missing frames are refused before.
     from permakey_tf.system.device import prepare_device
     from permakey_tf.training.results import evaluate_run

@@ -10,21 +10,31 @@ import shlex
 
 from flags import common
 from flags import sweep as sweep_flags
-from permakey_tf.launch.local import run_all, say
+from permakey_tf.launch import plan
+from permakey_tf.launch.local import Launcher, LocalLauncher, run_all, say
+from permakey_tf.launch.slurm import SlurmLauncher
+
+
+def make_launcher(command: sweep_flags.Command) -> Launcher:
+    """Raises UserError where there is no Slurm to launch on."""
+    if command.launcher == "slurm":
+        return SlurmLauncher(command.out / "logs" / "slurm", command.slurm)
+    return LocalLauncher(command.jobs)
 
 
 def main(command):
-    status = {run.name: sweep_flags.status(run) for run in command.runs}
+    plan.check_place(command.out)
+    status = {run.name: plan.status(run) for run in command.runs}
     if command.dry_run:
         for run in command.runs:
-            words = sweep_flags.in_words(run, status[run.name])
+            words = plan.in_words(run, status[run.name])
             print(f"# {run.name}: {words}\n{shlex.join(run.job.command)}")
         return
-    launcher = sweep_flags.make_launcher(command)
+    launcher = make_launcher(command)
     todo = [run for run in command.runs if not status[run.name].finished]
-    sweep_flags.refuse_in_use(todo, status, launcher)
+    plan.refuse_in_use(todo, status, launcher)
     print(f"{len(command.runs)} runs, {len(command.runs) - len(todo)} finished before", flush=True)
-    sweep_flags.collect_missing_stores(todo)
+    plan.collect_missing_stores(todo)
     outcome = run_all([run.job for run in todo], launcher)
     unfinished = [*outcome.failed, *outcome.interrupted, *outcome.not_started]
     finished = [run.wanted.logdir for run in command.runs if run.name not in unfinished]

@@ -30,6 +30,7 @@ from permakey_tf.configs.keypoints import (
 from permakey_tf.errors import UserError
 from permakey_tf.runs.keypoints import FrameSpec
 from permakey_tf.system import schema
+from permakey_tf.training.request import open_store
 
 
 @pytest.fixture(autouse=True)
@@ -295,7 +296,7 @@ def test_runs_and_stores_of_earlier_versions_are_of_the_game_of_their_gym_id(tmp
     values = absl_flags.FlagValues()
     keypoint_flags.define(values)
     values(["program", *command])
-    assert keypoint_flags.open_store(keypoint_flags.from_flags(values)).content_hash == hashed
+    assert open_store(keypoint_flags.from_flags(values)).content_hash == hashed
 
 
 def test_an_unknown_game_gets_the_nearest_name():

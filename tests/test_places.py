@@ -19,6 +19,7 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.scores.evaluate import evaluate_policies
 from permakey_tf.system import disk
+from permakey_tf.training.request import refuse_early
 
 # ------------------------------------------------------------------------------------------ a place
 
@@ -94,10 +95,10 @@ def test_a_bad_run_folder_is_refused_before_frames_are_collected(tmp_path):
         ("begun", "noise was both, now none"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=message):
-            keypoints.refuse_early(command(tmp_path, logdir=tmp_path / logdir))
+            refuse_early(command(tmp_path, logdir=tmp_path / logdir))
     with begun.locked(), pytest.raises(UserError, match="noise was both, now none"):
-        keypoints.refuse_early(command(tmp_path, logdir=begun.path))
-    keypoints.refuse_early(command(tmp_path))
+        refuse_early(command(tmp_path, logdir=begun.path))
+    refuse_early(command(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"file", "other", "begun"}
 
 
@@ -111,12 +112,12 @@ def test_a_bad_run_folder_is_refused_before_frames_are_collected(tmp_path):
 )
 def test_frames_that_would_not_do_are_not_collected(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
-        keypoints.refuse_early(command(tmp_path, **changes))
+        refuse_early(command(tmp_path, **changes))
 
 
 def test_a_batch_may_be_the_whole_training_split_or_more_pairs_than_frames(tmp_path):
-    keypoints.refuse_early(command(tmp_path, batch_size=54))
-    keypoints.refuse_early(command(tmp_path, batch_size=55, method="transporter"))
+    refuse_early(command(tmp_path, batch_size=54))
+    refuse_early(command(tmp_path, batch_size=55, method="transporter"))
 
 
 def test_settings_that_do_not_fit_the_frames_are_flags_mistakes(tmp_path):

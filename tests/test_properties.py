@@ -13,7 +13,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_replay import assert_windows_equal_the_oracle, filled, play, sampled
 
-from flags.sweep import run_name
 from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.configs.base import Config, flatten, plain_type
 from permakey_tf.configs.frames import CollectionConfig
@@ -23,6 +22,7 @@ from permakey_tf.data.format import SPLITS
 from permakey_tf.data.recordings import Group, Recording
 from permakey_tf.data.splits import plan_recording
 from permakey_tf.errors import UserError
+from permakey_tf.launch.plan import run_name
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.objects.tracks import link_boxes
 from permakey_tf.system import schema

@@ -20,6 +20,7 @@ from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import MadeMeanwhileError
 from permakey_tf.envs.atari import find_rom
 from permakey_tf.errors import UserError
+from permakey_tf.training import request
 
 ROOT = Path(__file__).parents[1]
 GAMES = sorted((ROOT / "flags/games").glob("*.cfg"))
@@ -116,8 +117,8 @@ def test_a_store_that_another_process_has_made_meanwhile_is_used(tmp_path, monke
     values = absl_flags.FlagValues()
     keypoint_flags.define(values)
     values(["program", f"--data_dir={tmp_path / 'store'}", "--image_size=20"])
-    monkeypatch.setattr(keypoint_flags, "build_store", slower)
-    store = keypoint_flags.open_or_collect(keypoint_flags.from_flags(values))
+    monkeypatch.setattr(request, "build_store", slower)
+    store = request.open_or_collect(keypoint_flags.from_flags(values))
     assert store.path == tmp_path / "store"
     assert "made by another process meanwhile, and is used" in capsys.readouterr().out
 

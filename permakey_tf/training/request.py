@@ -1,0 +1,162 @@
+"""A keypoint training that is asked for: its settings, frames and places, checked before it begins.
+
+Nothing here needs TensorFlow.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from permakey_tf.configs.frames import CollectionConfig, canonical_game
+from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig
+from permakey_tf.data.sources import build_store, played_counts
+from permakey_tf.data.store import FrameStore
+from permakey_tf.data.writer import MadeMeanwhileError
+from permakey_tf.envs.atari import find_rom
+from permakey_tf.errors import UserError
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.progress import Status, read_status
+from permakey_tf.system import disk, schema
+
+
+@dataclasses.dataclass(frozen=True)
+class KeypointRequest:
+    """What a keypoint training is asked to do.
+
+    Attributes:
+      keypoints, logging: settings of the training.
+      collection: where its frames come from, if they are still to be collected.
+      data_dir: frame store.
+      logdir: run folder.
+      collect: whether a missing store is made.
+      given: names of the settings that the user gave.
+    """
+
+    keypoints: KeypointConfig
+    logging: LoggingConfig
+    collection: CollectionConfig
+    data_dir: str
+    logdir: str
+    collect: bool
+    given: frozenset[str]
+
+
+def check_places(request: KeypointRequest) -> Status:
+    """Where the run stands; checks first whatever would refuse it after its frames are collected.
+
+    Writes nothing that stays.
+
+    Raises:
+      UserError: a run folder of something else, with other settings or that cannot be written; a
+        store that does not fit, cannot be made, or will have fewer frames than a batch.
+    """
+    store = open_store(request)
+    if not store:
+        disk.check_place(Path(request.data_dir).parent)
+    frames = FrameSpec.of(store) if store else _frames_to_come(request)
+    RunFolder.check_place(request.logdir)
+    return read_status(request.logdir, request.keypoints, frames)
+
+
+def refuse_early(request: KeypointRequest) -> Status:
+    """As `check_places`; also refuses a run that another process works on."""
+    status = check_places(request)
+    if status.in_use:
+        raise UserError(f"{request.logdir} is in use by another process")
+    return status
+
+
+def _frames_to_come(request: KeypointRequest) -> FrameSpec:
+    """What is known of a store before it is made. Raises UserError for a game there is not."""
+    wanted, training = request.collection, request.keypoints.training
+    if wanted.source == "ale":
+        find_rom(wanted.game)
+    counts = played_counts(wanted)
+    if counts and request.keypoints.method == "permakey" and counts["train"] < training.batch_size:
+        raise UserError(
+            f"{request.data_dir}: {counts['train']} training frames are fewer than "
+            f"--batch_size={training.batch_size}: lower it, or collect more with --num_frames"
+        )
+    return FrameSpec(
+        wanted.game,
+        wanted.image_size,
+        wanted.channels,
+        "",
+        keep_aspect=wanted.keep_aspect,
+    )
+
+
+def open_or_collect(request: KeypointRequest) -> FrameStore:
+    """The frame store that the request names, made first where it is missing.
+
+    Raises:
+      UserError: no store and --nocollect, or a store that does not fit the other flags.
+    """
+    store = open_store(request)
+    if store:
+        for note in unused_flags(store, request):
+            print(f"note: {note}")
+        return store
+    try:
+        store = build_store(request.collection, request.data_dir)
+    except MadeMeanwhileError:
+        print(f"note: {request.data_dir} was made by another process meanwhile, and is used")
+        return open_store(request)
+    for note in store.manifest["notes"]:
+        print(f"note: {note}")
+    return store
+
+
+def open_store(request: KeypointRequest) -> FrameStore | None:
+    """The frame store that the request names; None where it is still to be made.
+
+    Raises:
+      UserError: as `open_or_collect`.
+    """
+    path, wanted = Path(request.data_dir), request.collection
+    if not path.exists():
+        if not request.collect:
+            raise UserError(
+                f"--data_dir={path} does not exist; make it with `python -m run.data "
+                f"--game={wanted.game} --out={path}`, or pass --collect"
+            )
+        return None
+    store = FrameStore.open(path)
+    held = {
+        "game": store.game,
+        "image_size": store.image_size,
+        "channels": store.channels,
+        "keep_aspect": store.keep_aspect,
+    }
+    asked = dataclasses.asdict(wanted) | {"game": canonical_game(wanted.game)}
+    for name, value in held.items():
+        if value != asked[name]:
+            raise UserError(f"{path} holds frames of {name} {value}: pass --{name}={value}")
+    return store
+
+
+def unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
+    """A store that is there is used as it is: which collection flags have no effect, in words.
+
+    Those that were given; and the default number of frames, where the store has fewer.
+    """
+    made_with, notes = store.manifest.get("config", {}), []
+    wanted = request.collection.to_dict()
+    for name, value in wanted.items():
+        if made_with and name in request.given and made_with.get(name) != value:
+            made = f"with {name}={made_with[name]}" if name in made_with else f"without {name}"
+            notes.append(f"{store.path} exists, {made}; --{name} is not used")
+    usual = sum((played_counts(request.collection) or {}).values())
+    played_alike = made_with.get("source") == wanted["source"]
+    if played_alike and "num_frames" not in request.given and len(store.frames) < usual:
+        notes.append(
+            f"{store.path} exists, with {len(store.frames):,} frames; the default is {usual:,}"
+        )
+    return notes
+
+
+def all_notes(request: KeypointRequest) -> list[str]:
+    """Of a finished run: what evaluation.json notes, and the flags that have no effect now."""
+    evaluation = schema.read_object(RunFolder.open(request.logdir).results["test losses"])
+    notes = schema.parse(list[str], evaluation.get("notes", []), "notes")
+    store = open_store(request) if Path(request.data_dir).exists() else None
+    return list(dict.fromkeys(notes + (unused_flags(store, request) if store else [])))
