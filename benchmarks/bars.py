@@ -83,7 +83,7 @@ def main():
     detector, footage = KeypointDetector.load(_RUN.value), open_footage(_DATA.value)
     if detector.config.method != "permakey":
         raise UserError(f"--run={_RUN.value}: Transporter has no error maps")
-    size, scored = detector.image_size, footage.score
+    size, scored = detector.image_size, footage.scored_rows
     rows = np.unique(np.linspace(0, len(scored) - 1, _NUMBER.value).astype(int))
     shape = footage.frames.shape[1:3]
     objects = footage.boxes(scored)

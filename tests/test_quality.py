@@ -14,8 +14,7 @@ from permakey_tf.data.noise import Bars, bar_positions
 from permakey_tf.errors import UserError
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.objects.tracks import link_boxes
-from permakey_tf.quality import baselines, seeds
-from permakey_tf.quality import measures as metrics
+from permakey_tf.quality import baselines, measures, seeds
 from permakey_tf.quality.scoring import GroundTruth, Probing, evaluate_keypoints
 
 BOX = np.array([[40, 100, 8, 12]], np.int16)  # columns 40..48, rows 100..112
@@ -109,7 +108,7 @@ def test_an_idle_keypoint_can_take_an_object_from_another():
     idle = np.broadcast_to(centers_at([5, 5]), (25, 1, 2))
     scores = score(np.concatenate([centers[:, :1], idle], axis=1), objects)["all"]
     assert scores["recall"][4] == 1 / 2
-    one, other = (metrics.box_distances(c, objects.frame, objects.xywh)[0].reshape(25, 2).mean(0)
+    one, other = (measures.box_distances(c, objects.frame, objects.xywh)[0].reshape(25, 2).mean(0)
                   for c in (centers[:, :1], idle))  # fmt: skip
     assert one[0] + other[1] > one[1] + other[0]
     assert scores["tracking_recall"][25] == 0
@@ -154,7 +153,7 @@ def test_without_any_object_shares_are_undefined_but_precision_is_zero():
     ],
 )
 def test_near_is_four_pixels_from_the_box(row, column, expected):
-    distances, _ = metrics.box_distances(centers_at([[row, column]]), np.array([0]), BOX)
+    distances, _ = measures.box_distances(centers_at([[row, column]]), np.array([0]), BOX)
     assert (distances <= 4).tolist() == [[expected]]
 
 
@@ -165,7 +164,7 @@ def test_a_whole_distance_is_not_more_by_rounding(dtype):
     boxes = np.stack([columns, rows, 0 * rows + 8, 0 * rows + 5], -1).reshape(-1, 4)
     boxes = boxes[boxes[:, 0] >= 4]
     centers = centers_at(*(boxes[:, None, [1, 0]] - [0, 4])).astype(dtype)
-    distances, _ = metrics.box_distances(centers.astype(float), np.arange(len(boxes)), boxes)
+    distances, _ = measures.box_distances(centers.astype(float), np.arange(len(boxes)), boxes)
     assert (distances == 4).all() and distances.shape == (1, len(boxes))
 
 
@@ -174,7 +173,7 @@ def test_distances_agree_with_a_naive_oracle():
     centers = rng.uniform(-1, 1, (6, 3, 2))
     frame = np.sort(rng.integers(0, 6, 20))
     xywh = rng.integers(0, 120, (20, 4))
-    distances, to_middle = metrics.box_distances(centers, frame, xywh)
+    distances, to_middle = measures.box_distances(centers, frame, xywh)
     for m, k in itertools.product(range(20), range(3)):
         y, x = (centers[frame[m], k] + 1) / 2 * [209, 159]
         left, top, w, h = xywh[m]
@@ -374,9 +373,9 @@ def test_a_track_goes_on_while_its_object_is_not_drawn():
 
 
 def test_windows_follow_one_another_within_episodes():
-    windows = metrics.window_of_frames(np.array([0] * 5 + [1] * 2 + [2] * 4), 2)
+    windows = measures.window_of_frames(np.array([0] * 5 + [1] * 2 + [2] * 4), 2)
     assert windows.tolist() == [0, 0, 1, 1, -1, 2, 2, 3, 3, 4, 4]
-    assert metrics.window_of_frames(np.array([0] * 5), 6).tolist() == [-1] * 5
+    assert measures.window_of_frames(np.array([0] * 5), 6).tolist() == [-1] * 5
 
 
 def test_windows_longer_than_any_episode_give_no_score():
@@ -392,14 +391,14 @@ def test_tracking_agrees_with_brute_force(seed, length):
     centers, objects, episodes = random_world(seed)
     scores = score(centers, objects, episodes, windows=(length,))["all"]
     tracks = link_boxes(objects, episodes, 16).track
-    windows = metrics.window_of_frames(episodes, length)
+    windows = measures.window_of_frames(episodes, length)
     number, num_tracks, matched = windows.max() + 1, 0, 0
     for window in range(number):
         parts = []
         for track in np.unique(tracks):
             inside = (windows[objects.frame] == window) & (tracks == track) & objects.visible
             if inside.sum() >= length / 2:
-                distances, _ = metrics.box_distances(
+                distances, _ = measures.box_distances(
                     centers, objects.frame[inside], objects.xywh[inside]
                 )
                 parts.append(distances.mean(1))
@@ -423,10 +422,10 @@ def brute_force_matches(cost):
 
 
 def test_the_keypoint_of_an_object_is_the_one_nearest_to_its_middle():
-    on = metrics.box_distances(centers_at([[101, 41], [106, 44]]), np.array([0]), BOX)
-    assert metrics.keypoint_of_box(*on, 4).tolist() == [1]
-    off = metrics.box_distances(centers_at([[0, 0], [9, 9]]), np.array([0]), BOX)
-    assert metrics.keypoint_of_box(*off, 4).tolist() == [-1]
+    on = measures.box_distances(centers_at([[101, 41], [106, 44]]), np.array([0]), BOX)
+    assert measures.keypoint_of_box(*on, 4).tolist() == [1]
+    off = measures.box_distances(centers_at([[0, 0], [9, 9]]), np.array([0]), BOX)
+    assert measures.keypoint_of_box(*off, 4).tolist() == [-1]
 
 
 # ------------------------------------------------------------------------------------------- probe
@@ -440,7 +439,7 @@ def probe_of(centers, objects, game=None, held_out=None, **settings):
     truth = GroundTruth(objects.of_frames(range(half, 2 * half)), episodes[half:], game, config)
     held_out = np.ones(half, bool) if held_out is None else held_out
     probing = Probing(centers[:half], objects.of_frames(range(half)), held_out)
-    return truth.scores(centers[half:], probing)
+    return truth.measure(centers[half:], probing)
 
 
 def wanderer(num_frames=200, seed=0):
@@ -479,7 +478,7 @@ def test_the_probe_is_ridge_regression():
     penalty = 2.5 * np.diag([1.0] * 6 + [0])  # the offset is free
     weights = np.linalg.solve(design.T @ design + penalty, design.T @ y)
     errors = np.column_stack([new_x, np.ones(30)]) @ weights - new_y
-    r2, error = metrics.probe(x.reshape(50, 3, 2), y, new_x.reshape(30, 3, 2), new_y, 2.5)
+    r2, error = measures.probe(x.reshape(50, 3, 2), y, new_x.reshape(30, 3, 2), new_y, 2.5)
     assert error == pytest.approx(np.linalg.norm(errors, axis=1).mean())
     assert r2 == pytest.approx(1 - (errors**2).sum() / ((new_y - new_y.mean(0)) ** 2).sum())
 
@@ -522,10 +521,10 @@ def test_keypoints_on_bars_by_hand():
         [[49, 9], [54, 0], [55, 0], [52, 12]],
     ])  # fmt: skip
     centers = pixels / (size - 1) * 2 - 1
-    share, _ = metrics.on_bars(centers, bars, size)
+    share, _ = measures.on_bars(centers, bars, size)
     assert share == 5 / 8
-    assert metrics.on_bars(centers, bars._replace(top=None), size)[0] == 3 / 8
-    assert metrics.on_bars(centers, bars._replace(left=None), size)[0] == 3 / 8
+    assert measures.on_bars(centers, bars._replace(top=None), size)[0] == 3 / 8
+    assert measures.on_bars(centers, bars._replace(left=None), size)[0] == 3 / 8
 
 
 @pytest.mark.parametrize("noise", ["vertical", "horizontal", "both"])
@@ -534,28 +533,28 @@ def test_chance_of_the_bars_agrees_with_bars_drawn_anew(noise):
     places = rng.uniform(-1, 1, (1, 6, 2))
     places[0, 0] = -1  # corners are covered least
     centers = np.broadcast_to(places, (40_000, 6, 2))
-    share, chance = metrics.on_bars(centers, bar_positions(40_000, 84, 84, noise, rng), 84)
+    share, chance = measures.on_bars(centers, bar_positions(40_000, 84, 84, noise, rng), 84)
     assert share == pytest.approx(chance, abs=0.003)
     corner = np.full((1, 1, 2), -1.0)
     one = bar_positions(1, 84, 84, noise, rng)
     expected = {"vertical": 1 / 80, "horizontal": 1 / 80, "both": 1 - (79 / 80) ** 2}[noise]
-    assert metrics.on_bars(corner, one, 84)[1] == pytest.approx(expected)
+    assert measures.on_bars(corner, one, 84)[1] == pytest.approx(expected)
 
 
 def test_distance_between_models():
     rng = np.random.default_rng(0)
     one = rng.uniform(-0.5, 0.5, (30, 4, 2))
-    assert metrics.matched_distance(one, one[:, [2, 0, 3, 1]]) == (0, 0)
+    assert measures.matched_distance(one, one[:, [2, 0, 3, 1]]) == (0, 0)
     shifted = one + np.array([10 / 209 * 2, 0])
     far_apart = np.array([[-0.8, -0.8], [-0.8, 0.8], [0.8, -0.8], [0.8, 0.8]])
     still = np.broadcast_to(far_apart, (30, 4, 2))
-    assert metrics.matched_distance(still, still + shifted - one) == pytest.approx((10, 10))
+    assert measures.matched_distance(still, still + shifted - one) == pytest.approx((10, 10))
     anew = np.stack([frame[rng.permutation(4)] for frame in one])
-    by_frame, fixed = metrics.matched_distance(one, anew)
+    by_frame, fixed = measures.matched_distance(one, anew)
     assert by_frame == 0 and fixed > 5
-    y, x = metrics.to_pixels(one)
+    y, x = measures.to_pixels(one)
     two = rng.uniform(-1, 1, (30, 4, 2))
-    v, u = metrics.to_pixels(two)
+    v, u = measures.to_pixels(two)
     best = [
         min(
             np.hypot(y[t] - v[t, list(p)], x[t] - u[t, list(p)]).mean()
@@ -563,7 +562,7 @@ def test_distance_between_models():
         )
         for t in range(30)
     ]
-    assert metrics.matched_distance(one, two)[0] == pytest.approx(np.mean(best))
+    assert measures.matched_distance(one, two)[0] == pytest.approx(np.mean(best))
 
 
 # ---------------------------------------------------------------------------------------- baselines
@@ -581,7 +580,7 @@ def test_best_constants_agree_with_a_naive_greedy_search():
     objects = objects_of([(t, "A", *rng.integers(0, 60, 2), 8, 10) for t in range(60)])
     grid = [(row, column) for row in range(2, 210, 4) for column in range(2, 160, 4)]
     points = centers_at(*grid)[None]
-    on = metrics.box_distances(points, np.zeros(60, int), objects.xywh)[0] <= 4  # [G, M]
+    on = measures.box_distances(points, np.zeros(60, int), objects.xywh)[0] <= 4  # [G, M]
     expected, left = [], np.ones(60, bool)
     for _ in range(5):
         expected.append(int(on[:, left].sum(1).argmax()))
@@ -594,7 +593,7 @@ def test_the_grid_is_spread_evenly(number):
     points = baselines.grid_points(number)
     assert points.shape == (number, 2) and np.abs(points).max() < 1
     np.testing.assert_allclose(points.mean(0), 0, atol=0.1)
-    y, x = metrics.to_pixels(points)
+    y, x = measures.to_pixels(points)
     distance = np.hypot(y[:, None] - y, x[:, None] - x) + 1e9 * np.eye(number)
     assert number == 1 or distance.min() > 0.6 * (160 * 210 / number) ** 0.5
 
@@ -658,15 +657,18 @@ def test_mean_and_students_interval():
     assert seeds.mean_and_interval([1.0, float("nan"), 3.0])[0] == 2
     mean, interval = seeds.mean_and_interval([5.0])
     assert mean == 5 and np.isnan(interval).all()
+    assert seeds.value_range([2.0, float("nan"), 1.0]) == (1, 2)
+    assert np.isnan(seeds.value_range([1.0, float("nan")])).all()
 
 
 def test_summaries_of_scores_keep_their_shape():
     one = {"A": {"recall": {4: 0.2, 5: 0.4}, "boxes": 3}, "only here": {"x": 1.0}}
     two = {"A": {"recall": {4: 0.4, 5: 0.4}, "boxes": 3}}
-    means, intervals = seeds.summarise([one, two])
+    means, intervals, ranges = seeds.summarise([one, two])
     assert means == {"A": {"recall": {4: pytest.approx(0.3), 5: 0.4}, "boxes": 3}}
     assert intervals["A"]["recall"][5] == (0.4, 0.4)
     assert intervals["A"]["recall"][4][0] < 0.2
+    assert ranges == {"A": {"recall": {4: (0.2, 0.4), 5: (0.4, 0.4)}, "boxes": (3, 3)}}
 
 
 def test_stability_of_equal_and_of_unlike_models():

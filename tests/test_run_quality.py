@@ -20,11 +20,12 @@ from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import UserError
 from permakey_tf.models.build import build_model
-from permakey_tf.quality import plots, tables
+from permakey_tf.quality import controls, plots, tables
 from permakey_tf.quality.benchmark import run_benchmark
-from permakey_tf.quality.candidates import CandidateMaker
+from permakey_tf.quality.candidates import SeenFrames
 from permakey_tf.quality.footage import open_footage
 from permakey_tf.quality.report import write_report
+from permakey_tf.quality.run_candidates import from_run, open_runs
 from permakey_tf.quality.scoring import evaluate_keypoints
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
@@ -120,17 +121,17 @@ class TestResult:
         ]
 
     def test_perfect_keypoints_and_their_control(self, result):
-        scores = row_of(result, "perfect").scores["characters"]
+        scores = row_of(result, "perfect").measures["characters"]
         assert scores["recall"][4] == 1 and scores["precision"][4] == 0.5
         assert scores["boxes"] == 40  # the ghost is not drawn
-        control = row_of(result, "perfect, shuffled").scores["characters"]
+        control = row_of(result, "perfect, shuffled").measures["characters"]
         assert control["recall"][4] < 0.3
-        probe = row_of(result, "perfect").scores["Player"]
+        probe = row_of(result, "perfect").measures["Player"]
         # The penalty shrinks the weights a little: the fit has 60 frames.
         assert probe["probe_r2"] > 0.98 and probe["probe_error"] < 6
 
     def test_the_mean_over_seeds(self, result):
-        of_seeds = [row_of(result, f"tiny_seed{seed}").scores for seed in (0, 1)]
+        of_seeds = [row_of(result, f"tiny_seed{seed}").measures for seed in (0, 1)]
         row = row_of(result, "tiny (2 seeds)")
         halves = []
         for at in range(17):
@@ -138,32 +139,52 @@ class TestResult:
             mean = np.mean(values)
             # Student's t with one degree of freedom; the standard error is half of the difference.
             halves.append(12.7062 * abs(values[0] - values[1]) / 2)
-            assert row.scores["all"]["recall"][at] == pytest.approx(mean)
+            assert row.measures["all"]["recall"][at] == pytest.approx(mean)
             expected = (mean - halves[-1], mean + halves[-1])
             assert row.interval["all"]["recall"][at] == pytest.approx(expected)
         assert max(halves) > 0
-        assert row.scores["stability"]["distance"] > 0
+        assert row.measures["stability"]["distance"] > 0
         assert row.about["members"] == ["tiny_seed0", "tiny_seed1"]
 
+    def test_tables_show_the_range_of_seeds_and_json_the_interval(self, result):
+        of_seeds = [row_of(result, f"tiny_seed{seed}").measures for seed in (0, 1)]
+        shown = {}
+        for table in tables.tables(result):
+            for label, _, *cells in table.rows:
+                if label == "tiny (2 seeds)":
+                    shown |= dict(zip(table.header[2:], cells, strict=True))
+        for title, group, name, at in (
+            ("Player", "Player", "recall", 4),
+            ("precision", "all", "precision", 4),
+            ("chance", "bars", "chance", None),
+            ("UAK", "all", "unassigned", None),
+        ):
+            column = tables.MeasureColumn(title, group, name, at)
+            low, high = sorted(column.find(measures) for measures in of_seeds)
+            assert shown[title] == f"{(low + high) / 2:.2f} ({low:.2f} to {high:.2f})"
+        mean = row_of(result, "tiny (2 seeds)")
+        interval = tables.as_json(result)["rows"][3]["interval"]
+        assert interval["all"]["unassigned"] == list(mean.interval["all"]["unassigned"])
+
     def test_keypoints_on_the_bars_are_counted_where_there_are_bars(self, result):
-        assert "bars" not in row_of(result, "perfect").scores
-        scores = row_of(result, "random (K=3, noise both)").scores["bars"]
+        assert "bars" not in row_of(result, "perfect").measures
+        scores = row_of(result, "random (K=3, noise both)").measures["bars"]
         # A bar covers 5 of 20 pixels: 1 - (3/4)^2 of the frame, less along its edges.
         assert scores["share"] == pytest.approx(scores["chance"], abs=0.15)
         assert 0.3 < scores["chance"] < 0.5
 
     def test_a_run_is_scored_by_the_bars_of_the_frames_that_it_saw(self, folder, result):
         footage = open_footage(folder / "store")
-        maker = CandidateMaker(footage, CONFIG)
-        run, _ = maker.from_run(maker.open_run(folder / "tiny_seed0"), "tiny_seed0")
-        clean = np.asarray(footage.frames)[footage.score.start : footage.score.stop]
-        noisy = draw_bars_at(clean, maker.bars(run.spec, maker.score))
+        (opened,) = open_runs([folder / "tiny_seed0"], footage)
+        run, _ = from_run(opened, "tiny_seed0", SeenFrames(footage, CONFIG))
+        clean = np.asarray(footage.frames)[footage.scored_rows.start : footage.scored_rows.stop]
+        noisy = draw_bars_at(clean, run.bars)
         centers = KeypointDetector.load(folder / "tiny_seed0").detect(noisy)
         y, x = np.floor((centers + 1) / 2 * (SIZE - 1) + 0.5).astype(int).transpose(2, 0, 1)
         frame = np.arange(len(clean))[:, None]
         changed = (noisy != clean).any(-1)[frame, y, x]
         assert 0 < changed.mean() < 1
-        assert row_of(result, "tiny_seed0").scores["bars"]["share"] == changed.mean()
+        assert row_of(result, "tiny_seed0").measures["bars"]["share"] == changed.mean()
 
     def test_what_a_reader_must_know_of_runs_is_noted(self, folder, tmp_path):
         run = shutil.copytree(folder / "tiny_seed0", tmp_path / "run")
@@ -181,14 +202,14 @@ class TestResult:
         assert note.startswith(f"run: was trained on the training split of {folder / 'store'}")
 
     def test_frame_differences_find_a_square_that_jumps(self, result):
-        scores = row_of(result, "frame difference (K=2, noise none)").scores
+        scores = row_of(result, "frame difference (K=2, noise none)").measures
         assert scores["Player"]["recall"][16] > 0.9
 
     def test_all_seeds_see_the_same_bars_and_a_second_time_gives_the_same(self, folder, result):
         runs = [folder / "tiny_seed1"]
         again = run_benchmark(open_footage(folder / "store"), runs, config=CONFIG)
         for label in ("tiny_seed1", "tiny_seed1, shuffled", "tiny_seed1, peaks of the error maps"):
-            one, two = (json.dumps(row_of(r, label).scores) for r in (again, result))
+            one, two = (json.dumps(row_of(r, label).measures) for r in (again, result))
             assert one == two
 
 
@@ -204,17 +225,21 @@ def test_a_transporter_on_grey_frames_is_scored_on_a_colour_store(folder, tmp_pa
         for seen in ("grey, noise none", "colour, noise both")
         for name in ("random", "grid", "best constants", "frame difference")
     ]
-    scores = row_of(found, "run").scores["characters"]
+    scores = row_of(found, "run").measures["characters"]
     detector, footage = KeypointDetector.load(run), open_footage(folder / "store")
     centers = detector.detect(np.asarray(footage.frames)[70:])
     expected = evaluate_keypoints(
-        centers, footage.boxes(footage.score), footage.episodes[70:], "mspacman", config=CONFIG
+        centers,
+        footage.boxes(footage.scored_rows),
+        footage.episodes[70:],
+        "mspacman",
+        config=CONFIG,
     )
     assert scores["recall"] == expected["characters"]["recall"]
     assert 0 < scores["recall"][16] < 1
 
 
-def test_peaks_of_the_error_maps_are_those_of_their_mean(folder):
+def test_peaks_of_the_error_maps_are_those_of_their_mean():
     class Detector:
         """Two maps, each with a spot of its own, and a common spot, the brightest in the mean."""
 
@@ -230,8 +255,7 @@ def test_peaks_of_the_error_maps_are_those_of_their_mean(folder):
     rows = 2 + np.arange(300) % 16
     frames = np.zeros((300, 20, 20, 3), np.uint8)
     frames[:, 0, 0] = rows[:, None]
-    maker = CandidateMaker(open_footage(folder / "store"), CONFIG)
-    found = (maker._map_peaks(Detector(), frames) + 1) / 2 * 19
+    found = (controls.error_map_peaks(Detector(), frames, CONFIG.peak_radius) + 1) / 2 * 19
     np.testing.assert_allclose(found[:, 0], np.stack([rows, 3 + 0 * rows], -1), atol=1e-4)
     np.testing.assert_allclose(found[:, 1], np.tile([10, 15], (300, 1)), atol=1e-4)
 
@@ -288,7 +312,7 @@ class TestCommand:
             if (row["row"], row["variant"], row["group"], row["measure"], row["at"])
             == ("tiny (2 seeds)", "", "characters", "recall", "16")
         ]  # fmt: skip
-        value = scores.scores["characters"]["recall"][16]
+        value = scores.measures["characters"]["recall"][16]
         low, high = scores.interval["characters"]["recall"][16]
         assert [float(found[k]) for k in ("value", "low", "high")] == pytest.approx(
             [value, low, high], rel=1e-4, abs=1e-5
@@ -360,7 +384,7 @@ class TestRefusals:
     def test_all_boxes_count_where_asked(self, folder):
         footage = open_footage(folder / "store", visible_only=False)
         found = run_benchmark(footage, [], [folder / "perfect.npz"], CONFIG)
-        assert row_of(found, "perfect").scores["characters"]["recall"][4] == 0.5
+        assert row_of(found, "perfect").measures["characters"]["recall"][4] == 0.5
         assert found.data["boxes"]["Ghost"] == 40 and not found.data["visible_only"]
 
     def test_runs_of_another_game_or_of_colour(self, folder, tmp_path):
@@ -438,10 +462,10 @@ class TestRefusals:
         with np.load(folder / "perfect.npz") as file:
             np.savez(tmp_path / "scored.npz", centers=file["centers"][70:])
         found = run_benchmark(open_footage(folder / "store"), [], [tmp_path / "scored.npz"], CONFIG)
-        scores = row_of(found, "scored").scores
+        scores = row_of(found, "scored").measures
         assert scores["characters"]["recall"][4] == 1
         assert "probe_r2" not in scores["Player"]
-        assert "probe_r2" in row_of(found, "random").scores["Player"]
+        assert "probe_r2" in row_of(found, "random").measures["Player"]
 
 
 # ---------------------------------------------------------------------------------- rollout files
@@ -469,14 +493,14 @@ def test_of_a_rollout_file_the_second_half_is_scored(tmp_path):
     path = write_rollout(tmp_path / "MsPacman.npz")
     footage = open_footage(path)
     assert footage.game == "mspacman" and footage.content_hash == ""
-    assert (footage.fit, footage.score) == (range(20), range(20, 40))
+    assert (footage.fitting_rows, footage.scored_rows) == (range(20), range(20, 40))
     assert footage.episodes.tolist() == [0] * 15 + [1] * 15 + [2] * 10
     assert footage.objects.visible.tolist() == [row % 4 != 0 for row in range(40)]
     y, x = (55 / 209 * 2 - 1), (np.arange(40) + 4.5) / 159 * 2 - 1
     centers = np.stack([np.broadcast_to(y, 40), x], -1)[:, None]
     np.savez(tmp_path / "mine.npz", centers=centers)
     found = run_benchmark(footage, [], [tmp_path / "mine.npz"], CONFIG)
-    scores = row_of(found, "mine").scores["characters"]
+    scores = row_of(found, "mine").measures["characters"]
     assert scores["boxes"] == 15
     assert (scores["recall"][0], scores["precision"][0]) == (1, 15 / 20)
     # Only the episode that begins in the second half is held out from the probe's fit.

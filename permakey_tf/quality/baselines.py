@@ -1,5 +1,7 @@
 """Keypoints that need no model: what a score is worth shows beside theirs."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -8,7 +10,8 @@ from permakey_tf.quality.measures import HEIGHT, WIDTH, box_distances
 
 _CELL = 4  # pixels between the points that constants are chosen from
 _BLUR = 3  # pixels, so that a peak is a blob and not a speckle
-_CHUNK = 4096  # boxes looked at together: bounds memory
+_BOXES = 4096  # boxes looked at together: bounds memory
+_FRAMES = 256  # frames whose maps are in memory together
 
 
 def random_points(num_frames: int, num_points: int, rng: np.random.Generator) -> np.ndarray:
@@ -42,7 +45,7 @@ def best_constants(num_points: int, objects: Objects, epsilon: float) -> np.ndar
     boxes, weight = np.unique(objects.xywh, axis=0, return_counts=True)
     on = [
         box_distances(grid, np.zeros(len(part), int), part)[0] <= epsilon
-        for part in np.array_split(boxes, len(boxes) // _CHUNK + 1)
+        for part in np.array_split(boxes, len(boxes) // _BOXES + 1)
     ]
     on, weight = np.concatenate(on, axis=1), weight.astype(np.float32)  # [G, U], [U]
     chosen = []
@@ -104,3 +107,21 @@ def strongest_peaks(maps: np.ndarray, num_points: int, radius: int) -> np.ndarra
         blot = every[:, None, None], rows[:, None, None] + offsets[:, None]
         padded[*blot, columns[:, None, None] + offsets] = -1
     return points
+
+
+def peaks_in_chunks(
+    maps: Callable[[slice], np.ndarray], num_frames: int, num_points: int, radius: int
+) -> np.ndarray:
+    """`strongest_peaks` of many maps, of which few are in memory together.
+
+    Args:
+      maps: from rows to their maps, float32 [number of rows, S, S].
+
+    Returns:
+      float64 [num_frames, num_points, 2].
+    """
+    points = [
+        strongest_peaks(maps(slice(start, start + _FRAMES)), num_points, radius)
+        for start in range(0, num_frames, _FRAMES)
+    ]
+    return np.concatenate([np.zeros((0, num_points, 2)), *points])

@@ -6,7 +6,7 @@ Rows, in this order:
                   its error maps, without PointNet
   baseline        points that no model made: random, a grid, best constants, frame differences
 Wherever runs differ in their training seed only, a row of kind "seeds" follows theirs: their mean,
-with 95 % intervals.
+with 95 % intervals and ranges.
 """
 
 import itertools
@@ -20,11 +20,12 @@ from tqdm import tqdm
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.errors import UserError
 from permakey_tf.objects.categories import GAMES, reliability_warning
-from permakey_tf.quality import measures as metrics
-from permakey_tf.quality import seeds
-from permakey_tf.quality.candidates import BASELINES, Candidate, CandidateMaker
+from permakey_tf.quality import baseline_candidates, controls, measures, seeds
+from permakey_tf.quality.candidates import Candidate, SeenFrames
+from permakey_tf.quality.file_candidates import from_file
 from permakey_tf.quality.footage import Footage
-from permakey_tf.quality.scoring import GroundTruth, Probing, Scores
+from permakey_tf.quality.run_candidates import from_run, open_runs
+from permakey_tf.quality.scoring import GroundTruth, Measures, Probing
 
 
 class Row(NamedTuple):
@@ -32,9 +33,10 @@ class Row(NamedTuple):
 
     name, variant, kind, family: as in `Candidate`; kind can also be "seeds".
     num_keypoints: K.
-    scores: as `quality.evaluate_keypoints` gives them; also "bars" (`share`, `chance`) where the
-      frames were noisy, and "stability" of several seeds.
-    interval: like `scores`, with (low, high) for each value; None but for kind "seeds".
+    measures: as `evaluate_keypoints` gives them; also "bars" (`share`, `chance`) where the frames
+      were noisy, and "stability" of several seeds.
+    interval: like `measures`, with (low, high) for each value; None but for kind "seeds".
+    range: like `interval`, the lowest and the highest value of the seeds.
     about: JSON-compatible description.
     """
 
@@ -43,8 +45,9 @@ class Row(NamedTuple):
     kind: str
     family: str
     num_keypoints: int
-    scores: Scores
+    measures: Measures
     interval: dict | None
+    range: dict | None
     about: dict[str, Any]
 
     @property
@@ -83,7 +86,7 @@ def run_benchmark(
     Args:
       footage: frames and boxes.
       runs: run folders.
-      keypoint_files: .npz files with `centers`, see `CandidateMaker.from_file`.
+      keypoint_files: .npz files with `centers`, see `file_candidates.from_file`.
       progress: show a progress bar on stderr.
 
     Raises:
@@ -93,18 +96,18 @@ def run_benchmark(
     config = config or QualityConfig()
     files, folders = ([Path(path) for path in paths] for paths in (keypoint_files, runs))
     names = _names(files + folders)
-    maker, judge = CandidateMaker(footage, config), _Judge(footage, config)
-    candidates = [maker.from_file(path, names[path]) for path in files]
-    opened = [maker.open_run(path) for path in folders]  # all mistakes before the first minute
+    seen, judge = SeenFrames(footage, config), _Judge(footage, config)
+    candidates = [from_file(path, names[path], seen) for path in files]
+    opened = open_runs(folders, footage)  # all mistakes before the first minute
     for folder in tqdm(opened, desc="runs", unit=" runs", disable=not progress):
-        candidates += maker.from_run(folder, names[folder.path])
+        candidates += from_run(folder, names[folder.path], seen)
     models = [candidate for candidate in candidates if not candidate.variant]
-    candidates += [maker.shuffled(candidate) for candidate in models]
+    candidates += [controls.shuffled(model, seen) for model in models]
     rows = []
     for variant in dict.fromkeys(candidate.variant for candidate in candidates):
         part = [candidate for candidate in candidates if candidate.variant == variant]
-        rows += judge.with_means([(c, judge.row(c, maker)) for c in part])
-    rows += [judge.row(candidate, maker) for candidate in maker.baselines(models)]
+        rows += judge.with_means([(c, judge.row(c)) for c in part])
+    rows += [judge.row(baseline) for baseline in baseline_candidates.beside(models, seen)]
     counts = judge.truth.num_boxes
     groups = tuple(name for name in counts if counts[name])
     sets = tuple(name for name in judge.truth.sets if name in groups)
@@ -119,7 +122,7 @@ def _names(paths: list[Path]) -> dict[Path, str]:
         if path.resolve() == other.resolve():
             raise UserError(f"{other} is given twice")
     short = [path.stem if path.suffix == ".npz" else path.resolve().name for path in paths]
-    taken = [*short, *BASELINES]
+    taken = [*short, *baseline_candidates.BASELINES]
     return {p: s if taken.count(s) == 1 else str(p) for p, s in zip(paths, short, strict=True)}
 
 
@@ -127,27 +130,26 @@ class _Judge:
     """Turns candidates into rows."""
 
     def __init__(self, footage: Footage, config: QualityConfig):
-        fit, score = footage.fit, footage.score
+        fitting, scored = footage.fitting_rows, footage.scored_rows
         self._footage, self._config = footage, config
-        self._episodes = footage.episodes[score.start : score.stop]
-        self._fit_boxes = footage.boxes(fit[: config.probe_frames])
-        self._held_out = ~np.isin(self._episodes, footage.episodes[fit.start : fit.stop])
-        self.truth = GroundTruth(footage.boxes(score), self._episodes, footage.game, config)
+        self._episodes = footage.episodes[scored.start : scored.stop]
+        self._fitting_boxes = footage.boxes(fitting[: config.probe_frames])
+        self._held_out = ~np.isin(self._episodes, footage.episodes[fitting.start : fitting.stop])
+        self.truth = GroundTruth(footage.boxes(scored), self._episodes, footage.game, config)
         if not any(self.truth.num_boxes.values()):
             raise UserError(f"{footage.path}: no object that counts is drawn in the scored frames")
 
-    def row(self, candidate: Candidate, maker: CandidateMaker) -> Row:
-        probing = None
-        if candidate.fit is not None:
-            probing = Probing(candidate.fit, self._fit_boxes, self._held_out)
-        scores = self.truth.scores(candidate.score, probing)
-        if candidate.spec.noise != "none":
-            bars = maker.bars(candidate.spec, maker.score)
-            share, chance = metrics.on_bars(candidate.score, bars, candidate.spec.size)
-            scores["bars"] = {"share": share, "chance": chance}
-        about = {"noise": candidate.spec.noise} | candidate.about
+    def row(self, candidate: Candidate) -> Row:
+        probing, centers = None, candidate.scored_centers
+        if candidate.fitting_centers is not None:
+            probing = Probing(candidate.fitting_centers, self._fitting_boxes, self._held_out)
+        found = self.truth.measure(centers, probing)
+        if candidate.format.noise != "none":
+            share, chance = measures.on_bars(centers, candidate.bars, candidate.format.size)
+            found["bars"] = {"share": share, "chance": chance}
+        about = {"noise": candidate.format.noise} | candidate.about
         shared = (candidate.name, candidate.variant, candidate.kind, candidate.family)
-        return Row(*shared, candidate.num_keypoints, scores, None, about)
+        return Row(*shared, candidate.num_keypoints, found, None, None, about)
 
     def with_means(self, pairs: list[tuple[Candidate, Row]]) -> list[Row]:
         """The rows, each family's mean behind its last member."""
@@ -169,7 +171,7 @@ class _Judge:
             "content_hash": footage.content_hash,
             "reliability": known.reliability if known else "unknown",
             "visible_only": footage.objects.visible is not None,
-            "first_row": footage.score.start,
+            "first_row": footage.scored_rows.start,
             "frames": len(self._episodes),
             "episodes": len(np.unique(self._episodes)),
             "probe_held_out_frames": int(self._held_out.sum()),
@@ -185,7 +187,7 @@ class _Judge:
         warning = reliability_warning(game)
         notes += [warning] if warning else []
         for model in models:
-            if model.kind == "keypoints" and model.score.min() >= 0:
+            if model.kind == "keypoints" and model.scored_centers.min() >= 0:
                 notes.append(f"{model.name}: no centre is below 0; are they in [0, 1]?")
             if model.about.get("finished") is False:
                 step = model.about["step"]
@@ -203,11 +205,17 @@ class _Judge:
 
 def _mean_row(family: list[tuple[Candidate, Row]], rng: np.random.Generator) -> Row:
     first = family[0][1]
-    scores, interval = seeds.summarise([row.scores for _, row in family])
+    means, interval, lowest_to_highest = seeds.summarise([row.measures for _, row in family])
     if not first.variant:
-        scores["stability"] = seeds.stability([candidate.score for candidate, _ in family], rng)
+        centers = [candidate.scored_centers for candidate, _ in family]
+        means["stability"] = seeds.stability(centers, rng)
     names = [row.name for _, row in family]
     about = {"noise": first.about["noise"], "members": names}
     return first._replace(
-        name=seeds.common_name(names), kind="seeds", scores=scores, interval=interval, about=about
+        name=seeds.common_name(names),
+        kind="seeds",
+        measures=means,
+        interval=interval,
+        range=lowest_to_highest,
+        about=about,
     )

@@ -24,8 +24,8 @@ class Footage(NamedTuple):
     frames: uint8 [N, H, W, C], all of them.
     episodes: int [N], number of the episode of every frame.
     objects: the boxes of all frames.
-    fit: rows that serve what has to be fitted: constants and the probe.
-    score: rows that are scored.
+    fitting_rows: that serve what has to be fitted: constants and the probe.
+    scored_rows: that are scored.
     content_hash: SHA-256 of a frame store; "" for a rollout file.
     notes: what a reader must know.
     """
@@ -35,8 +35,8 @@ class Footage(NamedTuple):
     frames: np.ndarray
     episodes: np.ndarray
     objects: Objects
-    fit: range
-    score: range
+    fitting_rows: range
+    scored_rows: range
     content_hash: str
     notes: tuple[str, ...] = ()
 
@@ -88,9 +88,15 @@ def _open_store(path: Path, game: str | None, visible_only: bool) -> Footage:
         )
     if not visible_only:
         objects = objects.replace(visible=None)
-    fit, score = store.split_range("train"), store.split_range("test")
     return Footage(
-        path, held, store.frames, store.episodes, objects, fit, score, store.content_hash
+        path=path,
+        game=held,
+        frames=store.frames,
+        episodes=store.episodes,
+        objects=objects,
+        fitting_rows=store.split_range("train"),
+        scored_rows=store.split_range("test"),
+        content_hash=store.content_hash,
     )
 
 
@@ -118,5 +124,14 @@ def _open_rollout(path: Path, game: str | None, visible_only: bool) -> Footage:
             )
         objects = objects.replace(visible=VisibilityTest(name)(frames, objects))
     half = rollout.length // 2
-    fit, score = range(half), range(half, rollout.length)
-    return Footage(path, name, frames, rollout.episodes, objects, fit, score, "", notes)
+    return Footage(
+        path=path,
+        game=name,
+        frames=frames,
+        episodes=rollout.episodes,
+        objects=objects,
+        fitting_rows=range(half),
+        scored_rows=range(half, rollout.length),
+        content_hash="",
+        notes=notes,
+    )

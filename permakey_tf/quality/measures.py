@@ -191,11 +191,11 @@ def tracking(parts: WindowedTracks, distances: np.ndarray, epsilon: float) -> tu
 # ------------------------------------------------------------------------------------------- probe
 
 
-def probe(fit_centers, fit_targets, centers, targets, ridge: float) -> tuple[float, float]:
+def probe(fitting_centers, fitting_targets, centers, targets, ridge: float) -> tuple[float, float]:
     """Linear read-out of a position from all centres.
 
     Args:
-      fit_centers: float [F, K, 2]; fit_targets: float [F, 2], pixels: fits the weights.
+      fitting_centers: float [F, K, 2]; fitting_targets: float [F, 2], pixels: fits the weights.
       centers: float [N, K, 2]; targets: float [N, 2]: scored.
       ridge: penalty on the squared weights; the offset is free.
 
@@ -203,9 +203,9 @@ def probe(fit_centers, fit_targets, centers, targets, ridge: float) -> tuple[flo
       R^2 over both coordinates together (NaN where the targets never change), and the mean
       distance between prediction and target in pixels.
     """
-    inputs, outputs = fit_centers.reshape(len(fit_centers), -1).astype(float), fit_targets
-    mean_in, mean_out = inputs.mean(0), outputs.mean(0)
-    x, y = inputs - mean_in, outputs - mean_out
+    inputs = fitting_centers.reshape(len(fitting_centers), -1).astype(float)
+    mean_in, mean_out = inputs.mean(0), fitting_targets.mean(0)
+    x, y = inputs - mean_in, fitting_targets - mean_out
     # The minimum of |x w - y|^2 + ridge |w|^2, as least squares: works for ridge = 0 too.
     augmented = np.concatenate([x, np.sqrt(ridge) * np.eye(x.shape[1])])
     padded = np.concatenate([y, np.zeros((x.shape[1], 2))])

@@ -103,7 +103,7 @@ def _series(result: Result, places: list[tuple]) -> list[plots.Series]:
 
 
 def _values(row: Row, places: list[tuple]) -> list[float]:
-    return [tables.Column("", *place).find(row.scores) for place in places]
+    return [tables.MeasureColumn("", *place).find(row.measures) for place in places]
 
 
 def _range(rows: list[Row], places: list[tuple]) -> tuple[list[float], list[float]]:

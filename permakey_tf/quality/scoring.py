@@ -19,10 +19,10 @@ from permakey_tf.errors import UserError
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.objects.categories import GAMES, GameObjects
 from permakey_tf.objects.tracks import link_boxes
-from permakey_tf.quality import measures as metrics
+from permakey_tf.quality import measures
 
 # {group: {measure: value, or {distance or length of a window: value}}}; NaN: not defined.
-Scores = dict[str, dict[str, float | dict[int, float]]]
+Measures = dict[str, dict[str, float | dict[int, float]]]
 
 _FARTHEST = 2.0  # of a coordinate: models may point beyond the frame, but pixels are far larger
 
@@ -46,7 +46,7 @@ def evaluate_keypoints(
     game: str | None = None,
     probing: Probing | None = None,
     config: QualityConfig | None = None,
-) -> Scores:
+) -> Measures:
     """Scores keypoints against boxes; builds the objects' tracks itself.
 
     Args:
@@ -67,7 +67,7 @@ def evaluate_keypoints(
       UserError: the arrays do not fit each other.
     """
     ground_truth = GroundTruth(objects, episodes, game, config or QualityConfig())
-    return ground_truth.scores(centers, probing)
+    return ground_truth.measure(centers, probing)
 
 
 class GroundTruth:
@@ -103,47 +103,47 @@ class GroundTruth:
         self.groups = groups_of(self._objects, game)
         self.sets = tuple(set_categories(self._objects, game))
         self.num_boxes = {name: int(mask.sum()) for name, mask in self.groups.items()}
-        self._windowed: dict[tuple[str, int], metrics.WindowedTracks] = {}
+        self._windowed: dict[tuple[str, int], measures.WindowedTracks] = {}
 
     @property
     def num_frames(self) -> int:
         """N."""
         return len(self._episodes)
 
-    def scores(self, centers: np.ndarray, probing: Probing | None = None) -> Scores:
-        """Scores centres [N, K, 2]. Raises UserError where they do not fit the frames."""
+    def measure(self, centers: np.ndarray, probing: Probing | None = None) -> Measures:
+        """All measures of centres [N, K, 2]. Raises UserError where they do not fit the frames."""
         centers = check_centers(centers, self.num_frames)
-        distances, to_middle = metrics.box_distances(
+        distances, to_middle = measures.box_distances(
             centers, self._objects.frame, self._objects.xywh
         )
         result = {}
         for name, mask in self.groups.items():
             result[name] = self._group(name, distances[:, mask], to_middle[:, mask])
         if probing is not None:
-            for name, scores in self._probe(centers, probing).items():
-                result[name] |= scores
+            for name, of_probe in self._probe(centers, probing).items():
+                result[name] |= of_probe
         return result
 
     def _group(self, name: str, distances: np.ndarray, to_middle: np.ndarray) -> dict:
         config, mask = self._config, self.groups[name]
         frame, epsilon = self._objects.frame[mask], config.epsilon
-        nearest = metrics.nearest_box(distances, frame, self.num_frames)
+        nearest = measures.nearest_box(distances, frame, self.num_frames)
         to_keypoint = distances.min(0)
-        recall = metrics.share_within(to_keypoint, self._epsilons)
-        precision = metrics.share_within(nearest, self._epsilons)
+        recall = measures.share_within(to_keypoint, self._epsilons)
+        precision = measures.share_within(nearest, self._epsilons)
         keypoint = np.full(len(mask), -1)
-        keypoint[mask] = metrics.keypoint_of_box(distances, to_middle, epsilon)
+        keypoint[mask] = measures.keypoint_of_box(distances, to_middle, epsilon)
         # Links between two boxes that both are in the group.
         previous = np.where(mask & mask[self._previous], self._previous, -1)
-        same, same_of_found = metrics.consistency(keypoint, previous)
+        same, same_of_found = measures.consistency(keypoint, previous)
         over_windows = {
-            length: metrics.tracking(self._windows(name, length), distances, epsilon)
+            length: measures.tracking(self._windows(name, length), distances, epsilon)
             for length in config.windows
         }
         curves = {
             "recall": recall,
             "precision": precision,
-            "f1": metrics.harmonic_mean(precision, recall),
+            "f1": measures.harmonic_mean(precision, recall),
         }
         epsilons = self._epsilons.tolist()
         return {
@@ -153,33 +153,33 @@ class GroundTruth:
             "tracking_recall": {length: pair[1] for length, pair in over_windows.items()},
             "consistency": same,
             "consistency_of_found": same_of_found,
-            "unassigned": metrics.unassigned(nearest, epsilon),
-            "redundancy": metrics.redundancy(to_keypoint, nearest, frame, epsilon),
+            "unassigned": measures.unassigned(nearest, epsilon),
+            "redundancy": measures.redundancy(to_keypoint, nearest, frame, epsilon),
         }
 
-    def _windows(self, name: str, length: int) -> metrics.WindowedTracks:
+    def _windows(self, name: str, length: int) -> measures.WindowedTracks:
         """The group's tracks in windows, made once for all keypoints that are scored."""
         if (name, length) not in self._windowed:
             mask = self.groups[name]
             frame, track = self._objects.frame[mask], self._track[mask]
-            parts = metrics.WindowedTracks(frame, track, self._episodes, length)
+            parts = measures.WindowedTracks(frame, track, self._episodes, length)
             self._windowed[name, length] = parts
         return self._windowed[name, length]
 
-    def _probe(self, centers: np.ndarray, probing: Probing) -> Scores:
-        """The probe's scores for every category with at most one drawn object in every frame."""
+    def _probe(self, centers: np.ndarray, probing: Probing) -> Measures:
+        """The probe's measures for every category with at most one drawn object in every frame."""
         probing = _checked_probing(probing, centers)
-        fit_objects = probing.objects.drawn()
-        result: Scores = {}
+        fitting_objects = probing.objects.drawn()
+        result: Measures = {}
         for name in self._objects.categories:
-            fit_frame, fit_targets = _positions(fit_objects, name)
+            fitting_frame, fitting_targets = _positions(fitting_objects, name)
             frame, targets = _positions(self._objects, name)
-            unique = all((np.diff(f) > 0).all() for f in (fit_frame, frame))
+            unique = all((np.diff(f) > 0).all() for f in (fitting_frame, frame))
             held_out = probing.held_out[frame]
-            if name in self.groups and unique and len(fit_frame) and held_out.any():
-                r2, error = metrics.probe(
-                    probing.centers[fit_frame],
-                    fit_targets,
+            if name in self.groups and unique and len(fitting_frame) and held_out.any():
+                r2, error = measures.probe(
+                    probing.centers[fitting_frame],
+                    fitting_targets,
                     centers[frame[held_out]],
                     targets[held_out],
                     self._config.ridge,
@@ -259,8 +259,8 @@ def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
     if (farthest := np.abs(centers).max(initial=0)) > _FARTHEST:
         raise UserError(
             f"centres must be (y, x) in [-1, 1], not up to {farthest:g}; were they pixels? Row r "
-            f"of {metrics.HEIGHT} and column c of {metrics.WIDTH} are "
-            f"(2 r / {metrics.HEIGHT - 1} - 1, 2 c / {metrics.WIDTH - 1} - 1)"
+            f"of {measures.HEIGHT} and column c of {measures.WIDTH} are "
+            f"(2 r / {measures.HEIGHT - 1} - 1, 2 c / {measures.WIDTH - 1} - 1)"
         )
     return centers.astype(np.float64)
 
@@ -274,18 +274,18 @@ def _check_episodes(episodes: np.ndarray) -> None:
 
 
 def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
-    fit, held_out = np.asarray(probing.centers), np.asarray(probing.held_out)
-    if fit.ndim != 3 or fit.shape[1:] != centers.shape[1:]:
+    fitting, held_out = np.asarray(probing.centers), np.asarray(probing.held_out)
+    if fitting.ndim != 3 or fitting.shape[1:] != centers.shape[1:]:
         raise UserError(
-            f"the probe's centres must be [F, {centers.shape[1]}, 2], not {list(fit.shape)}"
+            f"the probe's centres must be [F, {centers.shape[1]}, 2], not {list(fitting.shape)}"
         )
     if held_out.dtype != bool or held_out.shape != (len(centers),):
         raise UserError(
             f"the probe's held_out must be bool [{len(centers)}], not {held_out.dtype} "
             f"{list(held_out.shape)}"
         )
-    probing.objects.check_frames(len(fit))
-    return Probing(fit, probing.objects, held_out)
+    probing.objects.check_frames(len(fitting))
+    return Probing(fitting, probing.objects, held_out)
 
 
 def _check_names(names: tuple[str, ...], game: str | None) -> None:

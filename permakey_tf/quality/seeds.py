@@ -29,18 +29,25 @@ def mean_and_interval(values: list[float]) -> tuple[float, tuple[float, float]]:
     return mean, (mean - half, mean + half)
 
 
+def value_range(values: list[float]) -> tuple[float, float]:
+    """The lowest and the highest value. NaNs are left out; NaN where fewer than two remain."""
+    values = [value for value in values if not math.isnan(value)]
+    return (min(values), max(values)) if len(values) > 1 else (math.nan, math.nan)
+
+
 def summarise(trees: list) -> tuple:
-    """`mean_and_interval` of nested dicts, value by value; keys that not all have are left out.
+    """`mean_and_interval` and `value_range` of nested dicts, value by value.
 
     Returns:
-      Two dicts of the same shape: means, and (low, high).
+      Three dicts of the same shape: means, intervals (low, high), ranges (lowest, highest). Keys
+      that not all dicts have are left out.
     """
     if not isinstance(trees[0], dict):
-        return mean_and_interval(trees)
+        return *mean_and_interval(trees), value_range(trees)
     keys = [key for key in trees[0] if all(key in tree for tree in trees)]
-    pairs = {key: summarise([tree[key] for tree in trees]) for key in keys}
-    means, intervals = ({key: pair[part] for key, pair in pairs.items()} for part in (0, 1))
-    return means, intervals
+    parts = {key: summarise([tree[key] for tree in trees]) for key in keys}
+    means, intervals, ranges = ({key: parts[key][part] for key in keys} for part in range(3))
+    return means, intervals, ranges
 
 
 def stability(centers: list[np.ndarray], rng: np.random.Generator) -> dict[str, float]:

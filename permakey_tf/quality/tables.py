@@ -13,8 +13,8 @@ FORMAT = "permakey-quality"
 FORMAT_VERSION = 1
 
 
-class Column(NamedTuple):
-    """One measure: which group's, its name in the scores, at which distance or window length."""
+class MeasureColumn(NamedTuple):
+    """One measure: which group's, its name, at which distance or window length."""
 
     title: str
     group: str
@@ -22,7 +22,7 @@ class Column(NamedTuple):
     at: int | None = None
 
     def find(self, tree: dict | None):
-        """The value in scores or intervals; None where it is missing."""
+        """The value in measures, intervals or ranges; None where it is missing."""
         value = (tree or {}).get(self.group, {}).get(self.measure)
         return value.get(self.at) if isinstance(value, dict) else value
 
@@ -70,9 +70,9 @@ def _near(result: Result) -> str:
 
 def _bars_and_stability(result: Result) -> list[Table]:
     """Tables of what only some rows have; left out where none has it."""
-    bars = [Column(title, "bars", title) for title in ("share", "chance")]
+    bars = [MeasureColumn(title, "bars", title) for title in ("share", "chance")]
     stability = [
-        Column(title, "stability", measure)
+        MeasureColumn(title, "stability", measure)
         for title, measure in (
             ("matched in every frame", "distance"),
             ("matched once", "distance_fixed"),
@@ -84,52 +84,52 @@ def _bars_and_stability(result: Result) -> list[Table]:
         ("share of keypoints on the bars", bars),
         ("distance between the keypoints of two seeds, pixels", stability),
     ):
-        rows = [row for row in result.rows if columns[0].find(row.scores) is not None]
+        rows = [row for row in result.rows if columns[0].find(row.measures) is not None]
         if rows:
             made.append(_table(result, title, columns, rows))
     return made
 
 
-def _of_set(result: Result, name: str) -> list[Column]:
+def _of_set(result: Result, name: str) -> list[MeasureColumn]:
     epsilon, windows = result.config.epsilon, result.config.windows
-    columns = [Column(m, name, m, epsilon) for m in ("recall", "precision")]
-    columns.append(Column("F1", name, "f1", epsilon))
+    columns = [MeasureColumn(m, name, m, epsilon) for m in ("recall", "precision")]
+    columns.append(MeasureColumn("F1", name, "f1", epsilon))
     longer = [length for length in windows if length > 1][:1] or list(windows[:1])
-    columns += [Column(f"tracked {n}", name, "tracking_recall", n) for n in longer]
+    columns += [MeasureColumn(f"tracked {n}", name, "tracking_recall", n) for n in longer]
     columns += [
-        Column("TOP", name, "consistency"),
-        Column("same index", name, "consistency_of_found"),
-        Column("UAK", name, "unassigned"),
-        Column("redundant", name, "redundancy"),
+        MeasureColumn("TOP", name, "consistency"),
+        MeasureColumn("same index", name, "consistency_of_found"),
+        MeasureColumn("UAK", name, "unassigned"),
+        MeasureColumn("redundant", name, "redundancy"),
     ]
     return columns
 
 
-def _by_category(result: Result, measure: str) -> list[Column]:
+def _by_category(result: Result, measure: str) -> list[MeasureColumn]:
     names = [name for name in result.groups if name not in result.sets]
-    return [Column(name, name, measure, result.config.epsilon) for name in names]
+    return [MeasureColumn(name, name, measure, result.config.epsilon) for name in names]
 
 
-def _windows(result: Result, name: str) -> list[Column]:
+def _windows(result: Result, name: str) -> list[MeasureColumn]:
     return [
-        Column(f"{length} {short}", name, f"tracking_{measure}", length)
+        MeasureColumn(f"{length} {short}", name, f"tracking_{measure}", length)
         for length in result.config.windows
         for measure, short in (("recall", "r"), ("precision", "p"))
     ]
 
 
-def _probed(result: Result) -> list[Column]:
+def _probed(result: Result) -> list[MeasureColumn]:
     names = [
-        name for name in result.groups if any("probe_r2" in r.scores[name] for r in result.rows)
+        name for name in result.groups if any("probe_r2" in r.measures[name] for r in result.rows)
     ]
     return [
-        Column(f"{name} {title}", name, measure)
+        MeasureColumn(f"{name} {title}", name, measure)
         for name in names
         for measure, title in (("probe_r2", "R2"), ("probe_error", "error"))
     ]
 
 
-def _table(result: Result, title: str, columns: list[Column], rows=None) -> Table:
+def _table(result: Result, title: str, columns: list[MeasureColumn], rows=None) -> Table:
     cells = [
         [row.label, str(row.num_keypoints), *(_cell(row, column) for column in columns)]
         for row in (result.rows if rows is None else rows)
@@ -137,13 +137,16 @@ def _table(result: Result, title: str, columns: list[Column], rows=None) -> Tabl
     return Table(title, ["", "K", *(column.title for column in columns)], cells)
 
 
-def _cell(row: Row, column: Column) -> str:
-    value, interval = column.find(row.scores), column.find(row.interval)
+def _cell(row: Row, column: MeasureColumn) -> str:
+    """The value, and of several seeds their range: an interval of so few can leave [0, 1]."""
+    value = column.find(row.measures)
     if value is None or math.isnan(value):
         return "-"
-    if interval is None or math.isnan(interval[0]):
+    bounds = column.find(row.range)
+    if bounds is None or math.isnan(bounds[0]):
         return _rounded(value)
-    return f"{_rounded(value)} [{_rounded(interval[0])}, {_rounded(interval[1])}]"
+    low, high = map(_rounded, bounds)
+    return f"{_rounded(value)} ({low} to {high})"
 
 
 def _rounded(value: float) -> str:
@@ -177,7 +180,8 @@ def as_markdown(result: Result) -> str:
         f"{data['frames']:,} frames of {data['episodes']} episodes; counted are {counted}: "
         + ", ".join(f"{data['boxes'][g]:,} {g}" for g in result.groups if g not in result.sets)
         + ".",
-        "Definitions: docs/quality.md. In brackets: 95 % intervals over training seeds.",
+        "Definitions: docs/quality.md. Of several training seeds: the mean, and in parentheses the "
+        "lowest and the highest value.",
         "",
         *(f"Note: {note}.\n" for note in result.notes),
     ]
@@ -201,12 +205,12 @@ def as_csv(result: Result) -> str:
     writer.writerow(names.split())
     for row in result.rows:
         fixed = [row.name, row.variant, row.kind, row.num_keypoints]
-        for group, measures in row.scores.items():
+        for group, measures in row.measures.items():
             for measure, values in measures.items():
                 for at in values if isinstance(values, dict) else (None,):
-                    column = Column("", group, measure, at)
+                    column = MeasureColumn("", group, measure, at)
                     bounds = column.find(row.interval) or (None, None)
-                    cells = (column.find(row.scores), *bounds)
+                    cells = (column.find(row.measures), *bounds)
                     place = "" if at is None else at
                     writer.writerow([*fixed, group, measure, place, *map(_number, cells)])
     return text.getvalue()
@@ -225,7 +229,7 @@ def as_json(result: Result) -> dict[str, Any]:
             "kind": row.kind,
             "num_keypoints": row.num_keypoints,
             "about": row.about,
-            "scores": row.scores,
+            "scores": row.measures,
             "interval": row.interval,
         }
         for row in result.rows

@@ -1,0 +1,74 @@
+"""The baselines that stand beside the models: one of each kind for every way of seeing frames."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from permakey_tf.data.preparation import FrameFormat
+from permakey_tf.quality import baselines
+from permakey_tf.quality.candidates import Candidate, SeenFrames
+from permakey_tf.quality.scoring import groups_of
+from permakey_tf.system.seeds import Stream
+
+# Names of the baselines, in the order of the tables.
+BASELINES = ("random", "grid", "best constants", "frame difference")
+_COLOURS = {1: "grey", 3: "colour"}  # by number of channels
+
+
+def beside(models: list[Candidate], seen: SeenFrames) -> Iterator[Candidate]:
+    """One of each kind for every number of keypoints and format of the models."""
+    wanted = list(dict.fromkeys((model.num_keypoints, model.format) for model in models))
+    described = [
+        (f"K={number}", f"{f.size} pixels", _COLOURS[f.channels], f"noise {f.noise}")
+        for number, f in wanted
+    ]
+    differ = [len(set(column)) > 1 for column in zip(*described, strict=True)]
+    for (number, frame_format), words in zip(wanted, described, strict=True):
+        notes = ", ".join(itertools.compress(words, differ))
+        suffix = f" ({notes})" if notes else ""
+        for name, scored, fitting in _points(number, frame_format, seen):
+            yield Candidate(
+                name=name + suffix,
+                variant="",
+                kind="baseline",
+                family="",
+                format=frame_format,
+                bars=seen.bars(frame_format, seen.scored_rows),
+                scored_centers=scored,
+                fitting_centers=fitting,
+                about={},
+            )
+
+
+def _points(number: int, frame_format: FrameFormat, seen: SeenFrames):
+    """Yields (name, centres in the scored frames, centres in the probe's frames)."""
+    parts = seen.scored_rows, seen.fitting_rows
+    rng = seen.rng(Stream.RANDOM_POINTS)
+    fixed = baselines.grid_points(number), _constants(number, seen)
+    points = [
+        [baselines.random_points(len(rows), number, rng) for rows in parts],
+        *([np.broadcast_to(same, (len(rows), number, 2)) for rows in parts] for same in fixed),
+        [_difference_peaks(number, frame_format, rows, seen) for rows in parts],
+    ]
+    for name, (scored, fitting) in zip(BASELINES, points, strict=True):
+        yield name, scored, fitting
+
+
+def _constants(number: int, seen: SeenFrames) -> np.ndarray:
+    """The best constant points for the first set that has boxes, on all frames that fit."""
+    footage = seen.footage
+    boxes = footage.boxes(footage.fitting_rows).drawn()
+    groups = groups_of(boxes, footage.game).values()
+    first_set = next((group for group in groups if group.any()), slice(0))
+    return baselines.best_constants(number, boxes.where(first_set), seen.config.epsilon)
+
+
+def _difference_peaks(
+    number: int, frame_format: FrameFormat, rows: range, seen: SeenFrames
+) -> np.ndarray:
+    episodes = seen.footage.episodes[rows.start : rows.stop]
+    differences = baselines.frame_differences(seen.frames(frame_format, rows), episodes)
+    return baselines.peaks_in_chunks(
+        differences.__getitem__, len(rows), number, seen.config.peak_radius
+    )

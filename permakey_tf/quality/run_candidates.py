@@ -1,0 +1,106 @@
+"""Centres of keypoint runs, which are opened and checked before the first of them is computed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from permakey_tf.errors import UserError
+from permakey_tf.quality import controls
+from permakey_tf.quality.candidates import Candidate, SeenFrames
+from permakey_tf.quality.footage import Footage
+from permakey_tf.runs.families import family_key
+
+
+def open_runs(paths: Iterable[Path], footage: Footage) -> list:
+    """The runs' `runs.keypoints.RunFolder`s, with all checks that need no model.
+
+    Raises:
+      UserError: no run folder, nothing trained in it, of another game, or a copy of an earlier
+        run.
+    """
+    # Who scores files only needs none of what training needs.
+    from permakey_tf.runs.keypoints import RunFolder
+
+    folders = []
+    trained: dict[tuple[str, int], Path] = {}  # by settings and seed
+    for path in paths:
+        folder = RunFolder.open(path)
+        _check_fit(folder, footage)
+        folder.require_best()
+        seed = folder.config.training.seed
+        # A copy is no second seed: it would agree with the first perfectly.
+        if (first := trained.setdefault((family_key(folder.settings), seed), path)) != path:
+            raise UserError(f"{first} and {path} are the same training (seed {seed})")
+        folders.append(folder)
+    return folders
+
+
+def _check_fit(folder, footage: Footage) -> None:
+    if folder.frames.game != footage.game:
+        raise UserError(
+            f"{folder.path} was trained on {folder.frames.game}, {footage.path} has frames of "
+            f"{footage.game}: choose other --runs or --data (or say --game)"
+        )
+    if folder.frames.keep_aspect:
+        raise UserError(
+            f"{folder.path} was trained on padded frames (--keep_aspect), and boxes are scored "
+            "on squeezed ones: train another run without it"
+        )
+    if footage.frames.shape[3] < folder.frames.channels:
+        raise UserError(f"{folder.path} needs colour, {footage.path} has grey frames")
+    side = min(footage.frames.shape[1:3])
+    if side < folder.frames.image_size:
+        raise UserError(
+            f"{folder.path} sees {folder.frames.image_size} pixels a side, {footage.path} has "
+            f"{side}: make a store with --image_size={folder.frames.image_size} or more"
+        )
+
+
+def from_run(folder, name: str, seen: SeenFrames) -> list[Candidate]:
+    """A run's centres, then the peaks of its error maps where its method has such maps.
+
+    Args:
+      folder: of `open_runs`.
+      name: what the run is called.
+    """
+    from permakey_tf.detector import KeypointDetector  # loads TensorFlow, which takes seconds
+
+    detector, frame_format = KeypointDetector.load(folder.path), folder.format
+    scored, fitting = (
+        seen.frames(frame_format, rows) for rows in (seen.scored_rows, seen.fitting_rows)
+    )
+    run = Candidate(
+        name=name,
+        variant="",
+        kind="run",
+        family=family_key(folder.settings),
+        format=frame_format,
+        bars=seen.bars(frame_format, seen.scored_rows),
+        scored_centers=detector.detect(scored),
+        fitting_centers=detector.detect(fitting),
+        about=_describe(folder),
+    )
+    if not detector.error_map_layers:
+        return [run]
+    radius = seen.config.peak_radius
+    peaks = run._replace(
+        kind="control",
+        variant="peaks of the error maps",
+        scored_centers=controls.error_map_peaks(detector, scored, radius),
+        fitting_centers=controls.error_map_peaks(detector, fitting, radius),
+        about={"run": str(folder.path)},
+    )
+    return [run, peaks]
+
+
+def _describe(folder) -> dict:
+    from permakey_tf.runs.progress import read_progress
+
+    progress = read_progress(folder)
+    return {
+        "run": str(folder.path),
+        "step": progress and progress.step,
+        "best_step": progress and progress.best_step,
+        "finished": progress and progress.finished,
+        "settings": folder.config.to_dict(),
+        "frames": vars(folder.frames),
+    }
