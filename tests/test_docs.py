@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from absl import flags as absl_flags
 
+import permakey_tf
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = sorted(path.stem for path in (ROOT / "run").glob("[a-z]*.py"))
@@ -65,3 +67,17 @@ def test_commands_name_flags_that_exist(program):
                 found += 1
                 assert set(names) <= known, f"{page.name}: {set(names) - known}"
     assert found
+
+
+def test_python_in_the_pages_uses_public_names():
+    for page in PAGES:
+        text = page.read_text()
+        imported = ", ".join(re.findall(r"from permakey_tf import ([\w, ]+)", text))
+        names = {*re.findall(r"\bpk\.(\w+)", text), *re.findall(r"\w+", imported)}
+        assert names <= set(permakey_tf.__all__), page.name
+    assert "pk.train" in (ROOT / "README.md").read_text()
+
+
+def test_the_citation_names_this_version():
+    assert f"version: {permakey_tf.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {permakey_tf.__version__}" in (ROOT / "CHANGELOG.md").read_text()
