@@ -1,0 +1,31 @@
+"""What an installed wheel must have; called outside the checkout, beside the examples."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import permakey_tf as pk
+from permakey_tf.configs import preset_files
+from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.scores import published
+
+home = Path(pk.__file__).parent
+assert home.parent == Path(sys.argv[1]), f"{home} is not the wheel's"
+assert (home / "py.typed").is_file()
+assert pk.KeypointConfig.make("paper") == pk.KeypointConfig() != pk.KeypointConfig.make("quick")
+for name in preset_files.names():
+    pk.KeypointConfig.make(name, "seaquest")
+for name in preset_files.names("rl_"):
+    AgentConfig.make(name)
+assert published.human_normalised("mspacman", published.find(None, "mspacman", "human").value) == 1
+
+objects = pk.Objects(np.zeros(1, np.int32), np.zeros(1, np.uint8), np.array([[0, 0, 9, 9]]), ("A",))
+scores = pk.evaluate_keypoints(np.full([1, 1, 2], -1.0), objects, np.zeros(1, int))
+assert scores["all"]["recall"][4] == 1
+
+from examples import train_from_arrays  # noqa: E402 (needs TensorFlow: last)
+
+frames = train_from_arrays.make_frames(num_episodes=3, length=8, size=20)
+tiny = {"vae_filters": (4, 8, 8, 8), "lsp_hidden_sizes": (8, 8), "batch_size": 4, "max_steps": 2}
+train_from_arrays.main("run", frames, image_size=20, **tiny)

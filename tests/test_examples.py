@@ -1,0 +1,80 @@
+"""The examples, run at tiny size; that of Stable-Baselines3 is only read."""
+
+import ast
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from test_run_quality import make_store
+
+import permakey_tf
+from examples import score_your_keypoints, train_from_arrays, your_own_images
+from permakey_tf import FrameStore
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+TINY = {
+    "vae_filters": (4, 8, 8, 8),
+    "pointnet_filters": (4, 8, 8, 8),
+    "lsp_hidden_sizes": (16, 8),
+    "batch_size": 4,
+    "max_steps": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("example")
+    made = train_from_arrays.make_frames(num_episodes=6, length=8, size=20)
+    return train_from_arrays.main(folder / "run", made, image_size=20, **TINY)
+
+
+def test_train_from_arrays(detector):
+    assert (detector.num_keypoints, detector.image_size) == (1, 20)
+    assert detector.config.vae.vae_filters == TINY["vae_filters"]
+
+
+def test_your_own_images(detector, tmp_path, monkeypatch, capsys):
+    """What is trained is tested above."""
+    frames, episodes = train_from_arrays.make_frames(num_episodes=3, length=4, size=20)
+    for number, (frame, episode) in enumerate(zip(frames, episodes, strict=True)):
+        path = tmp_path / "images" / f"game {episode}" / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame[..., 0] = 7  # red and blue are told apart
+        cv2.imwrite(str(path), frame[:14, :, ::-1])
+    asked = {}
+
+    def train(store: FrameStore, config, out):
+        asked.update(store=store, config=config)
+        Path(out).mkdir()
+        return detector
+
+    monkeypatch.setattr(permakey_tf, "train", train)
+    out = tmp_path / "out"
+    your_own_images.main(tmp_path / "images", 3, out, image_size=20)
+    store = asked["store"]
+    np.testing.assert_array_equal(store.frames[:, 3:17], frames[:, :14])  # padded
+    np.testing.assert_array_equal(store.episodes, episodes)
+    assert asked["config"].pointnet.num_keypoints == 3
+    drawn = cv2.imread(str(out / "keypoints_6.png"))[..., ::-1]
+    assert drawn.shape == (14, 20, 3) and (drawn == (0, 255, 0)).all(-1).any()
+
+
+def test_score_your_keypoints(tmp_path):
+    """The square of every frame is its brightest part, and its box the player's."""
+    make_store(tmp_path / "truth")
+    scores = score_your_keypoints.main(tmp_path / "truth")
+    assert scores["Player"]["recall"][4] == 1
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_short_and_use_public_names_only(path):
+    source = path.read_text()
+    assert len(source.splitlines()) < 60
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            assert not getattr(node, "module", "").startswith("permakey_tf")
+            assert all(name == "permakey_tf" or "permakey_tf" not in name for name in names)
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "pk":
+            assert node.attr in permakey_tf.__all__
