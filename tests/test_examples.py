@@ -72,9 +72,11 @@ def test_examples_are_short_and_use_public_names_only(path):
     source = path.read_text()
     assert len(source.splitlines()) < 60
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "permakey_tf":
+            assert node.module == "permakey_tf"
+            assert {alias.name for alias in node.names} <= set(permakey_tf.__all__)
+        if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-            assert not getattr(node, "module", "").startswith("permakey_tf")
-            assert all(name == "permakey_tf" or "permakey_tf" not in name for name in names)
+            assert not any(name.startswith("permakey_tf.") for name in names)
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "pk":
             assert node.attr in permakey_tf.__all__
