@@ -314,11 +314,13 @@ class TestWhatARunReportsAfterAKill:
         rows = files.read_rows(folder / "metrics.csv")[1]
         rows = [{k: v for k, v in row.items() if "per_second" not in k} for row in rows]
         logged = {}
-        for path in (folder / "tensorboard").iterdir():
+        for path in folder.glob("events.out.tfevents.*"):
             for event in EventFileLoader(str(path)).Load():
                 for value in event.summary.value:
                     content = value.tensor.SerializeToString()
                     logged.setdefault((value.tag, event.step), []).append(content)
+        scalars = {tag for tag, _ in logged if not tag.startswith(("config", "_hparams_"))}
+        assert all(tag.startswith("agent/") for tag in scalars)
         return rows, {key: v for key, v in logged.items() if "per_second" not in key[0]}
 
     def test_is_what_an_uninterrupted_one_reports(self, monkeypatch, tmp_path, clean):

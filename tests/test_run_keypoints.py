@@ -64,7 +64,7 @@ def column(run_folder, name):
 def logged(folder):
     """{(tag, step): values} of all of TensorBoard's files in a folder, as they stand there."""
     found = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.glob("events.out.tfevents.*")):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 content = value.tensor.SerializeToString() or value.metadata.SerializeToString()
@@ -90,7 +90,7 @@ class TestFinishedRun:
     def test_it_collects_trains_and_says_where_everything_is(self, finished):
         folder, result = finished
         assert (folder / "store" / "manifest.json").exists()
-        for path in ("evaluation.json", "figures/test_frames.png", "tensorboard"):
+        for path in ("evaluation.json", "figures/test_frames.png"):
             assert (folder / "run" / path).exists()
         assert str(folder / "run" / "evaluation.json") in result.stdout
         assert "device: " in result.stdout
@@ -114,13 +114,23 @@ class TestFinishedRun:
         assert validations == [8, 16, 24]
 
     def test_tensorboard_holds_the_same_scalars_images_and_settings(self, finished):
-        events = EventAccumulator(str(finished[0] / "run" / "tensorboard"), {"tensors": 0})
+        events = EventAccumulator(str(finished[0] / "run"), {"tensors": 0})
         events.Reload()
         tags = set(events.Tags()["tensors"])
         header = set(rows(finished[0] / "run")[0]) - {"step"}
         assert header <= tags
-        assert {"keypoints", "error_map_0", "error_map_1", "reconstruction", "windows"} <= tags
-        assert any(tag.startswith("config") for tag in tags)
+        names = ("error_map_0", "error_map_1", "reconstruction", "windows")
+        panels = {f"panels/{name}" for name in names}
+        assert {"keypoints"} | panels <= tags
+        for tag in ("keypoints", *panels):
+            assert [event.step for event in events.Tensors(tag)] == [0, 8, 16, 24]
+            width, height, png = tf.make_ndarray(events.Tensors(tag)[0].tensor_proto)
+            assert (int(width), int(height)) == (4 * 3 * 20, 3 * 20)
+            assert tf.io.decode_png(png).shape == (60, 240, 3)
+        (table,) = events.Tensors("config")
+        table = tf.make_ndarray(table.tensor_proto).item().decode()
+        for words in ("mspacman", "python -m run.keypoints --", str(finished[0] / "store")):
+            assert words in table
         logged = [
             tf.make_ndarray(event.tensor_proto).item()
             for event in events.Tensors("train/loss_lspn")
@@ -242,7 +252,7 @@ class TestResume:
             for path in (folder / "run", expected)
         ]
         assert tables[0] == tables[1]
-        ours, theirs = (logged(path / "tensorboard") for path in (folder / "run", expected))
+        ours, theirs = (logged(path) for path in (folder / "run", expected))
         assert len(ours) > 100
         assert len(ours) == len(theirs)
         for (tag, step), values in ours.items():
@@ -314,9 +324,10 @@ class TestTransporter:
         evaluation = json.loads((trained / "run" / "evaluation.json").read_text())
         assert np.isfinite(evaluation["losses"]["loss_transporter"])
         assert (trained / "run" / "figures" / "test_frames.png").exists()
-        events = EventAccumulator(str(trained / "run" / "tensorboard"), {"tensors": 0})
+        events = EventAccumulator(str(trained / "run"), {"tensors": 0})
         events.Reload()
-        expected = {"keypoints", "windows", "first_frame", "reconstruction"}
+        panels = {f"panels/{name}" for name in ("windows", "first_frame", "reconstruction")}
+        expected = {"keypoints"} | panels
         assert expected <= set(events.Tags()["tensors"])
 
     def test_keypoints_of_padded_frames_are_in_the_frames_coordinates(self, trained, tmp_path):

@@ -10,6 +10,12 @@ import re
 import numpy as np
 import pytest
 from support import tiny_config
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.plugins.hparams.metadata import (
+    parse_experiment_plugin_data,
+    parse_session_start_info_plugin_data,
+)
 
 from permakey_tf.configs.agent import AgentConfig, LearningConfig
 from permakey_tf.configs.keypoints import LoggingConfig, TrainingConfig
@@ -386,7 +392,62 @@ class TestRunFolder:
         RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
 
 
+def tags_of(path):
+    """{tag: steps} of all event files in a folder."""
+    found = {}
+    for file in sorted(path.glob("events.out.tfevents.*")):
+        for event in EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append(event.step)
+    return found
+
+
 class TestMetricsLog:
+    def report(self, path, first_step, step, group="agent/"):
+        log = MetricsLog(path, ["train/loss"], first_step, group)
+        log.settings({"game": "a|b"}, {"seed": 1, "lsp_layers": (0, 1)})
+        if not first_step:
+            log.image(0, "panels/windows", np.zeros([2, 2, 3], np.uint8))
+        log.scalars(step, {"train/loss": 2.0})
+        log.close()
+
+    def test_tensorboards_names_have_the_group_and_step_0_stays(self, tmp_path):
+        self.report(tmp_path, 0, 1)
+        self.report(tmp_path, 0, 1)  # killed before its first checkpoint
+        self.report(tmp_path, 1, 2)
+        tags = tags_of(tmp_path)
+        hyper = ("_hparams_/experiment", "_hparams_/session_start_info")
+        once = {tag: [0] for tag in ("config", *hyper)}
+        assert tags == once | {"agent/train/loss": [1, 2], "agent/panels/windows": [0]}
+        assert (tmp_path / "metrics.csv").read_text() == "step,train/loss\n1,2.0\n2,2.0\n"
+
+    def test_runs_of_earlier_versions_go_on_where_they_are(self, tmp_path):
+        (tmp_path / "tensorboard").mkdir()
+        self.report(tmp_path, 0, 1)
+        self.report(tmp_path, 1, 2)
+        tags = tags_of(tmp_path / "tensorboard")
+        assert tags["train/loss"] == [1, 2]
+        assert tags["windows"] == [0]
+        assert not tags_of(tmp_path)
+
+    def test_tensorboards_table_of_runs(self, tmp_path):
+        """A row is named by the run, and columns are the chosen ones, selection first."""
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            self.report(tmp_path / name, 0, 1, group="")
+        multiplexer = EventMultiplexer().AddRunsFromDirectory(str(tmp_path))
+        multiplexer.Reload()
+        assert set(multiplexer.Runs()) == {"one", "two"}
+        for run in multiplexer.Runs():
+            found = multiplexer.SummaryMetadata(run, "_hparams_/session_start_info")
+            start = parse_session_start_info_plugin_data(found.plugin_data.content)
+            assert start.group_name == f"{tmp_path.name}/{run}"
+            assert start.hparams["seed"].number_value == 1
+            found = multiplexer.SummaryMetadata(run, "_hparams_/experiment")
+            experiment = parse_experiment_plugin_data(found.plugin_data.content)
+            assert experiment.metric_infos[0].name.tag == "validation/selection"
+            assert len(experiment.hparam_infos) < 20
+
     def test_rows_after_the_resumed_step_and_cut_off_rows_are_dropped(self, tmp_path):
         (tmp_path / "metrics.csv").write_text("step,a,b\n1,0.5,\n2,,7\n3,1,1\n4,2")
         log = MetricsLog(tmp_path, ["a", "b"], first_step=2)

@@ -22,6 +22,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 from permakey_tf.system import files
 
 _VERSION = "brain.Event:2"  # of the format: summaries are tensors
+_IMAGES = create_summary_metadata(display_name=None, description=None).plugin_data.plugin_name
 
 
 class EventFile:
@@ -65,8 +66,11 @@ def image_summary(tag: str, image: np.ndarray) -> Summary:
     return Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
 
 
-def keep_events(folder: Path, first: int, last: int) -> None:
-    """Drops from TensorBoard's files all but the steps `first` to `last`, and what stands twice.
+def keep_events(folder: Path, last: int) -> None:
+    """Drops from TensorBoard's files what a run that goes on after step `last` writes again.
+
+    That is all later steps, the settings (at step 0, where images alone stay), all where nothing
+    was trained, and what stands twice.
 
     TensorBoard's own mark of a restart (SessionLog.START) is no way out: readers of the files do
     not heed it, nor does TensorBoard's EventAccumulator (2.21) for what TensorFlow 2 writes.
@@ -82,7 +86,8 @@ def keep_events(folder: Path, first: int, last: int) -> None:
         key = event.step, *(value.tag for value in event.summary.value)
         known = key in seen
         seen.add(key)
-        return first <= event.step <= last and not known
+        stays = last > 0 and (event.step > 0 or _is_image(event))
+        return stays and event.step <= last and not known
 
     for path in sorted(folder.glob("*tfevents*")):
         kept = [is_kept(event) for event, _ in _events_of(path)]
@@ -94,6 +99,10 @@ def keep_events(folder: Path, first: int, last: int) -> None:
                 for stays, (_, record) in zip(kept, _events_of(path), strict=True):
                     if stays:
                         writer.write(record)
+
+
+def _is_image(event: Event) -> bool:
+    return any(v.metadata.plugin_data.plugin_name == _IMAGES for v in event.summary.value)
 
 
 def _events_of(path: Path) -> Iterator[tuple[Event, bytes]]:

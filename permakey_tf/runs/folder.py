@@ -2,7 +2,7 @@
 
 config.json     settings, which frames the run was trained on, and the command that made it
 checkpoints/    latest.npz (everything, for resuming) and best.npz (weights, for using)
-metrics.csv     scalars; tensorboard/ has the same and images
+metrics.csv     scalars; events.out.tfevents.* have the same and images, for TensorBoard
 evaluation.json, figures/   written at the end
 """
 
@@ -21,7 +21,7 @@ _HEADER = ("format_version", "kind", "version")  # runs of 0.1.0 have no version
 # What killed processes leave of files that are replaced; only the lock's holder may remove it.
 _LEFTOVERS = (
     *("config.json", "metrics.csv", "checkpoints/*", "keypoints/*", "keypoints/*/*"),
-    *("tensorboard/*", "figures/*", "evaluation.json"),
+    *("events.out.tfevents.*", "tensorboard/*", "figures/*", "evaluation.json"),
 )
 
 
@@ -56,6 +56,11 @@ class Folder:
         raise NotImplementedError
 
     @property
+    def command(self) -> str:
+        """What was typed to make the run; "" where it was not typed, or by an earlier version."""
+        return self.read(self.path).get("command", "")
+
+    @property
     def latest_checkpoint(self) -> Path:
         """Everything that resuming needs."""
         return self.path / "checkpoints" / "latest.npz"
@@ -85,7 +90,7 @@ class Folder:
         """`best_checkpoint`. Raises UserError where it is missing, with the way to it."""
         if self.best_checkpoint.is_file():
             return self.best_checkpoint
-        command = self.read(self.path).get("command")
+        command = self.command
         remedy = f": `{command}`" if command else " with the command that made it"
         if self.in_use:
             advice = f"wait for the first validation of {self.path}, which is being trained"

@@ -2,10 +2,9 @@
 
 import csv
 import io
-import json
 from pathlib import Path
 
-from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.plugins.hparams.summary_v2 import HParam, Metric, hparams_config_pb, hparams_pb
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 
@@ -14,6 +13,14 @@ from permakey_tf.runs.events import EventFile, image_summary, keep_events
 from permakey_tf.system import files
 
 _SETTINGS_STEP = 0  # the first report is of step 1 or later
+# Columns of TensorBoard's table of runs. One list for keypoints and agents: TensorBoard takes the
+# list of any of the runs that it shows for all of them.
+_HYPERPARAMETERS = (
+    *("game", "method", "num_keypoints", "noise", "seed", "learning_rate", "batch_size"),
+    *("max_steps", "schedule", "soft_argmax", "window_join", "overlap_weight", "lsp_layers"),
+    *("encoder", "num_steps", "n_step", "sticky_actions"),
+)
+_HYPERPARAMETER_METRICS = ("validation/selection", "agent/validation/score")
 
 
 class MetricsLog:
@@ -27,12 +34,15 @@ class MetricsLog:
       columns: names of all scalars that will be written.
       first_step: what was written of later steps, by a run that was killed, is dropped from both:
         the resumed run writes it again.
+      group: in front of TensorBoard's names of all of them, so that keypoints and agents do not
+        share charts; metrics.csv has none. Runs of earlier versions, which have a folder
+        tensorboard/, go on in it, and with their names.
 
     Raises:
       UserError: a file cannot be written, from here on; metrics.csv is damaged or of another run.
     """
 
-    def __init__(self, folder: Path, columns: list[str], first_step: int):
+    def __init__(self, folder: Path, columns: list[str], first_step: int, group: str = ""):
         self._columns = ["step", *columns]
         self._path = folder / "metrics.csv"
         kept = _rows_up_to(self._path, self._columns, first_step)
@@ -40,32 +50,56 @@ class MetricsLog:
         with files.writing(self._path):
             self._file = self._path.open("a", newline="")
         self._csv = csv.DictWriter(self._file, self._columns, lineterminator="\n")
-        # Not the settings: every start writes them.
-        keep_events(folder / "tensorboard", _SETTINGS_STEP + 1, first_step)
-        self._events = EventFile(folder / "tensorboard")
+        # TensorBoard names a run by the folder of its files.
+        earlier = folder / "tensorboard"
+        self._is_earlier = earlier.is_dir()
+        self._group = group if not self._is_earlier else ""
+        self._name = "/".join(folder.absolute().parts[-2:])
+        place = earlier if self._is_earlier else folder
+        keep_events(place, first_step)
+        self._events = EventFile(place)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """One row; the names must be among the columns."""
         with files.writing(self._path):
             self._csv.writerow({"step": step, **values})
             self._file.flush()
-        self._events.add(step, *(scalar_pb(name, value) for name, value in values.items()))
+        tags = {self._group + name: value for name, value in values.items()}
+        self._events.add(step, *(scalar_pb(tag, value) for tag, value in tags.items()))
 
     def image(self, step: int, name: str, image) -> None:
         """uint8 [H, W, 3]."""
-        self._events.add(step, image_summary(name, image))
+        name = name.rpartition("/")[2] if self._is_earlier else name
+        self._events.add(step, image_summary(self._group + name, image))
 
-    def settings(self, settings: dict, flat: dict) -> None:
-        """The resolved configuration as text and, flattened, as hyper-parameters."""
-        text = "\n".join("    " + line for line in json.dumps(settings, indent=2).splitlines())
-        plain = {name: _plain(value) for name, value in flat.items()}
-        self._events.add(_SETTINGS_STEP, text_pb("config", text), hparams_pb(plain))
+    def settings(self, about: dict[str, str], flat: dict) -> None:
+        """What the run is, as a table, and the settings by which runs are told apart.
+
+        Args:
+          about: {what: words}.
+          flat: {setting: value}, all of them; config.json has them too.
+        """
+        rows = [f"| {what} | {_cell(words)} |" for what, words in about.items()]
+        table = "\n".join(["| | |", "|---|---|", *rows])
+        told = {name: _plain(flat[name]) for name in _HYPERPARAMETERS if flat.get(name) is not None}
+        columns = hparams_config_pb(
+            [HParam(name) for name in _HYPERPARAMETERS],
+            [Metric(name) for name in _HYPERPARAMETER_METRICS],
+            time_created_secs=0,
+        )
+        trial = hparams_pb(told, trial_id=self._name)
+        self._events.add(_SETTINGS_STEP, text_pb("config", table), columns, trial)
 
     def close(self) -> None:
         """Flushes and closes both files."""
         with files.writing(self._path):
             self._file.close()
         self._events.close()
+
+
+def _cell(words: str) -> str:
+    """For a table in Markdown."""
+    return "`" + words.replace("|", "\\|").replace("`", "'") + "`" if words else "unknown"
 
 
 def _plain(value):

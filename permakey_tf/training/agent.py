@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+import permakey_tf
 from permakey_tf.configs.agent import AgentLoggingConfig, LearningConfig
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.keypoints import check_kernels
@@ -229,12 +230,24 @@ class AgentTrainer:
         """
         if self._finished():
             return Interruption()
-        log = MetricsLog(self.folder.path, list(_COLUMNS), self.progress.step)
-        log.settings(self.config.to_dict(), flatten(self.config))
+        log = MetricsLog(self.folder.path, list(_COLUMNS), self.progress.step, group="agent/")
+        log.settings(self._about(), self.folder.keypoints.settings | flatten(self.config))
         with deferred() as interruption:
             self._train_until(interruption, log)
         log.close()
         return interruption
+
+    def _about(self) -> dict[str, str]:
+        """What the run is, in words."""
+        environment = self.config.environment
+        return {
+            "game": environment.env_id or environment.game,
+            "encoder": self.config.encoder.encoder,
+            "keypoints": self.folder.keypoints.config.method,
+            "their weights' hash": self.folder.content["keypoints"]["weights"],
+            "command": self.folder.command,
+            "version": permakey_tf.__version__,
+        }
 
     def _finished(self) -> bool:
         """Whether nothing is left to play, not even the last validation."""

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from permakey_tf.configs.base import flatten
+import permakey_tf
 from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, TrainingConfig
 from permakey_tf.data import pipeline
 from permakey_tf.data.store import FrameStore
@@ -124,11 +124,29 @@ class KeypointTrainer:
             return Interruption()
         names = self._column_names()
         log = MetricsLog(self.folder.path, names, self.progress.step)
-        log.settings(self.config.to_dict(), flatten(self.config))
+        log.settings(self._about(), self.folder.settings)
+        if not self.progress.step:
+            self._log_images(log)
         with deferred() as interruption:
             self._train_until(interruption, log, progress)
         log.close()
         return interruption
+
+    def _about(self) -> dict[str, str]:
+        """What the run is, in words."""
+        return {
+            "game": self.folder.frames.game,
+            "method": self.config.method,
+            "frame store": str(self.store.path),
+            "its hash": self.store.content_hash,
+            "command": self.folder.command,
+            "version": permakey_tf.__version__,
+        }
+
+    def _log_images(self, log):
+        view = self.model.view(self.examples("validation", 4))
+        for name, image in overlay.summary_images(view).items():
+            log.image(self.progress.step, name, image)
 
     def _train_until(self, interruption, log, show_bar):
         progress = self.progress
@@ -189,9 +207,7 @@ class KeypointTrainer:
         values = self.evaluate("validation")
         self._check_finite({f"validation/{name}": value for name, value in values.items()})
         log.scalars(progress.step, {f"validation/{n}": v for n, v in values.items()})
-        view = self.model.view(self.examples("validation", 4))
-        for name, image in overlay.summary_images(view).items():
-            log.image(progress.step, name, image)
+        self._log_images(log)
         if values["selection"] < progress.best_loss:
             progress.best_loss, progress.best_step = values["selection"], progress.step
             progress.validations_since_best = 0

@@ -10,6 +10,7 @@ from permakey_tf.types import View
 _PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 NUM_COLORS = len(_PALETTE)
 RING_RADIUS = 0.04  # of a ring, in frame sides
+_MAGNIFY = 3  # of contact sheets: frames of 84 pixels are small on a screen
 
 
 def keypoint_colors(num_keypoints: int) -> np.ndarray:
@@ -54,7 +55,9 @@ def write_numbers(frame: np.ndarray, points_yx: np.ndarray) -> None:
             cv2.putText(frame, str(number), place, font, scale, color, thickness, cv2.LINE_AA)
 
 
-def draw_keypoints(frames: np.ndarray, centers_yx: np.ndarray, magnify: int = 3) -> np.ndarray:
+def draw_keypoints(
+    frames: np.ndarray, centers_yx: np.ndarray, magnify: int = _MAGNIFY
+) -> np.ndarray:
     """Draws a ring around every keypoint, one colour per keypoint, and numbers where they repeat.
 
     Args:
@@ -80,7 +83,9 @@ def draw_keypoints(frames: np.ndarray, centers_yx: np.ndarray, magnify: int = 3)
 
 
 def summary_images(view: View) -> dict[str, np.ndarray]:
-    """Contact sheets for TensorBoard, one per kind of picture, the batch side by side.
+    """Contact sheets for TensorBoard, one per kind of picture, the batch side by side, enlarged.
+
+    TensorBoard sorts by name: the keypoints come first.
 
     Returns:
       {name: uint8 [H, W, 3]}.
@@ -89,7 +94,9 @@ def summary_images(view: View) -> dict[str, np.ndarray]:
     sheets = {"keypoints": draw_keypoints(frames, np.asarray(view.keypoints.centers_yx))}
     for title, panel in view.panels.items():
         panel = np.asarray(panel)
-        sheets[title.replace(" ", "_")] = heat(panel) if panel.ndim == 3 else to_rgb(panel)
+        images = heat(panel) if panel.ndim == 3 else to_rgb(panel)
+        name = f"panels/{title.replace(' ', '_')}"
+        sheets[name] = images.repeat(_MAGNIFY, axis=1).repeat(_MAGNIFY, axis=2)
     return {name: np.concatenate(list(sheet), axis=1) for name, sheet in sheets.items()}
 
 
