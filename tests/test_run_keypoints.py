@@ -151,7 +151,7 @@ class TestFinishedRun:
     def test_running_it_again_changes_nothing_and_tells_unused_flags(self, finished):
         folder = finished[0]
         before = {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*")}
-        result = run(folder, num_frames=200)
+        result = run_here(folder, num_frames=200)
         assert result.returncode == 0, result.stderr
         assert "with num_frames=120; --num_frames is not used" in result.stdout
         assert "device: " not in result.stdout  # TensorFlow is not even loaded
@@ -161,13 +161,13 @@ class TestFinishedRun:
 
     def test_that_its_store_is_small_is_told_at_the_end_too(self, finished, tmp_path):
         store = finished[0] / "store"
-        result = run(tmp_path, data_dir=store, num_frames=500, max_steps=2)
+        result = run_here(tmp_path, data_dir=store, num_frames=500, max_steps=2)
         note = f"{store} exists, with num_frames=120; --num_frames is not used"
         assert result.stdout.count(f"note: {note}") == 2
         assert result.stdout.rindex(note) > result.stdout.index("run folder: ")
         evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
         assert evaluation["notes"] == [note]
-        again = run(tmp_path, data_dir=store, num_frames=120, max_steps=2)
+        again = run_here(tmp_path, data_dir=store, num_frames=120, max_steps=2)
         assert f"note: {note}" in again.stdout  # what it was trained on has not changed
 
     @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ class TestRefusals:
         refused(run_here(tmp_path, data_dir=finished[0] / "store"), "is no run folder", "--logdir")
 
     def test_a_loss_that_is_not_finite_names_step_module_and_checkpoint(self, finished, tmp_path):
-        result = run(tmp_path, data_dir=finished[0] / "store", learning_rate=1e18)
+        result = run_here(tmp_path, data_dir=finished[0] / "store", learning_rate=1e18)
         refused(result, "loss of", "at step", "checkpoint")
 
     def test_help_explains_every_flag(self):
@@ -365,7 +365,7 @@ class TestTransporter:
 
 def test_greyscale_frames_and_names_in_folders(tmp_path):
     folders = {"data_dir": tmp_path / "{game}", "logdir": tmp_path / "{game}_{method}_{seed}"}
-    result = run(tmp_path, channels=1, max_steps=1, seed=7, **folders)
+    result = run_here(tmp_path, channels=1, max_steps=1, seed=7, **folders)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "mspacman" / "manifest.json").exists()
     detector = KeypointDetector.load(tmp_path / "mspacman_permakey_7")

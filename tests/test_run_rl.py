@@ -144,7 +144,9 @@ class TestFinishedRun:
             assert recorded.generate_state(4).tolist() == played.generate_state(4).tolist()
 
     def test_the_test_protocol_writes_every_score(self, finished, tmp_path):
-        result = run(mode="evaluate", runs=finished[0], seeds="3,1", test_episodes=2, out=tmp_path)
+        result = call_rl(
+            mode="evaluate", runs=finished[0], seeds="3,1", test_episodes=2, out=tmp_path
+        )
         assert result.returncode == 0, result.stderr
         evaluation = read_evaluation(tmp_path / "evaluation.json")
         assert evaluation.seeds == (3, 1)
@@ -211,7 +213,7 @@ def test_killed_and_resumed_it_ends_the_same(keypoints, request, tmp_path, kind,
 def test_the_convolutional_agent_on_any_gymnasium_environment(tmp_path):
     vision = train_keypoints(tmp_path, game="catch")
     flags = TINY | {"num_steps": 24, "validate_every": 24, "max_episode_steps": 50}
-    result = run(
+    result = call_rl(
         keypoints=vision, env_id="sprites:Catch-v0", encoder="cnn", logdir=tmp_path / "run",
         **flags,
     )  # fmt: skip
@@ -220,7 +222,7 @@ def test_the_convolutional_agent_on_any_gymnasium_environment(tmp_path):
     assert checkpoint(tmp_path / "run")["progress/step"] == 24
 
 
-def test_without_keypoints_quick_ones_are_trained_once(tmp_path):
+def test_without_keypoints_quick_ones_are_trained_once(tmp_path, monkeypatch, capfd):
     # The preset is found from where the command is typed: here stands a tiny one.
     preset = tmp_path / "flags" / "presets" / "quick.cfg"
     preset.parent.mkdir(parents=True)
@@ -229,13 +231,11 @@ def test_without_keypoints_quick_ones_are_trained_once(tmp_path):
         "max_steps": 2,
     }  # fmt: skip
     preset.write_text("".join(f"--{name}={value}\n" for name, value in tiny.items()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of the process that trains the keypoints
     for encoder in ("gnn", "cnn"):
         flags = TINY | {"num_steps": 20, "validate_every": 20, "encoder": encoder}
-        result = subprocess.run(
-            command(game="Ms. Pac-Man", noise="both", **flags),
-            cwd=tmp_path, capture_output=True, text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        result = call_rl(game="Ms. Pac-Man", noise="both", **flags)
         assert result.returncode == 0, result.stderr
         assert "no --keypoints: the quick preset's are trained first, or reused" in result.stdout
     vision = RunFolder.open(tmp_path / "runs" / "mspacman_permakey_quick_both_seed0")
@@ -243,7 +243,8 @@ def test_without_keypoints_quick_ones_are_trained_once(tmp_path):
     for encoder in ("gnn", "cnn"):
         agent = AgentFolder.open(tmp_path / "runs" / f"mspacman_permakey_{encoder}_seed0")
         assert agent.keypoints.best_checkpoint.read_bytes() == vision.best_checkpoint.read_bytes()
-    assert "at step 2 of 2" in result.stdout  # not trained again
+    told = capfd.readouterr().out
+    assert told.count("(at step 0 of 2)") == told.count("(finished at step 2)") == 1
 
 
 class TestRefusals:
