@@ -1,7 +1,7 @@
 """A trained run as a function of frames."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +10,9 @@ from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.errors import UserError
 from permakey_tf.models.base import KeypointModel
+from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import prepare_frames, to_images
+from permakey_tf.runs import checkpoint, release
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.system import files
 
@@ -46,14 +48,67 @@ class KeypointDetector:
             )
 
     @classmethod
-    def load(cls, run_folder: str | Path) -> "KeypointDetector":
-        """Loads the best checkpoint of a run folder; needs neither its frames nor flags.
+    def load(cls, path: str | Path, sha256: str | None = None) -> "KeypointDetector":
+        """Loads the best checkpoint of a run folder, or a file that `save` has written.
+
+        Needs neither the run's frames nor flags.
+
+        Args:
+          path: of the folder or file.
+          sha256: of the file, in hex, as published with it; compared where it is given.
 
         Raises:
-          UserError: no run folder, or a missing or damaged checkpoint.
+          UserError: no such run or file, or a missing, damaged or other one.
         """
-        folder = RunFolder.open(run_folder)
+        if Path(path).is_file():
+            return cls._load_file(Path(path), sha256)
+        if sha256 is not None:
+            raise UserError(f"{path}: sha256 is compared with a file, and this is none")
+        folder = RunFolder.open(path)
         return cls(folder.load_model(), folder.frames.keep_aspect)
+
+    @classmethod
+    def _load_file(cls, path: Path, sha256: str | None) -> "KeypointDetector":
+        if sha256 is not None:
+            release.check(path, sha256)
+        content = release.read(path)
+        model = build_model(content.config, content.image_size, content.channels)
+        detector = cls(model, content.keep_aspect)
+        checkpoint.assign(detector._variables_read(), content.weights, path)
+        return detector
+
+    def save(self, path: str | Path, half: bool = True) -> str:
+        """Writes one small file that `load` opens, to hand a trained detector on.
+
+        It has what `detect` and `error_maps` read, and all settings; no decoder, so that the
+        reconstructions of its model are meaningless, and no state of training.
+
+        Args:
+          path: of the file, such as "mspacman.npz"; replaced where it exists.
+          half: weights in half precision, half as large; docs/export.md says how far keypoints
+            move.
+
+        Returns:
+          SHA-256 (hex) of the file, to be published beside it.
+
+        Raises:
+          UserError: the file cannot be written.
+        """
+        weights = checkpoint.to_arrays(self._variables_read())
+        size, channels = self.image_size, self.channels
+        content = release.Release(self.config, size, channels, self._keep_aspect, weights)
+        return release.write(Path(path), content, half)
+
+    def _variables_read(self) -> dict[str, Any]:
+        """{name: variable} of all that `detect` and `error_maps` read."""
+        functions = [self._detect, *([self._error_maps] if self._error_maps else [])]
+        read = {
+            id(variable)
+            for function in functions
+            for variable in function.get_concrete_function().variables
+        }
+        named = checkpoint.named_variables({"model": self._model.variables})
+        return {name: variable for name, variable in named.items() if id(variable.value) in read}
 
     def __deepcopy__(self, memo) -> "KeypointDetector":
         """The detector itself: it never changes, and Gymnasium copies the arguments of wrappers."""
