@@ -25,8 +25,10 @@ from permakey_tf.configs.agent import (
     EnvironmentConfig,
     LearningConfig,
 )
+from permakey_tf.envs.games import make_game
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.system.seeds import episode_seed
 
 _KEYPOINTS = common.define_path("keypoints", None, "Keypoint run folder.", required=True)
 _ENCODERS = flags.DEFINE_list("encoders", ["gnn", "cnn"], "Encoders to measure.")
@@ -59,7 +61,7 @@ def make_trainer(encoder: str, folder: Path):
         learning=LearningConfig(precision=_PRECISION.value),
     )
     run = AgentFolder.create_or_resume(folder / encoder, config, keypoints)
-    trainer = AgentTrainer(run, AgentLoggingConfig())
+    trainer = AgentTrainer.open(run, AgentLoggingConfig())
     for _ in range(_STEPS.value):
         trainer.play_step()
     return trainer
@@ -67,33 +69,29 @@ def make_trainer(encoder: str, folder: Path):
 
 def parts_of(trainer) -> dict:
     """{part: function}: the parts of a step and of an update."""
-    frame, prepare = trainer.game.step(0).frame, trainer.player.frame_format.with_bars
+    player = trainer.agent.player
+    game, start = make_game(trainer.config.environment), episode_seed("train", 0, 0)
+    frame, prepare = game.reset(start), player.frame_format.with_bars
     prepared = prepare(frame, np.random.default_rng(0))
     forced = np.array([-1], np.int32)
     ten = np.repeat(prepared[None], 10, axis=0)
-    state = trainer.actor.network.initial_state(10)
+    state = player.actor.network.initial_state(10)
 
     def emulator():
-        if trainer.game.step(0).terminal:
-            trainer._start_game()
-
-    def sample():
-        learning = trainer.learning
-        return trainer.replay.sample(
-            np.random.default_rng(0), learning.batch_size, learning.window, learning.n_step, 0.99
-        )
+        if game.step(0).terminal:
+            game.reset(start)
 
     return {
         "emulator": repeated(emulator),
         "frame": repeated(lambda: prepare(frame, np.random.default_rng(0))),
         "vision and network": repeated(
-            lambda: trainer.actor.step(prepared[None], forced, trainer.state).actions.numpy()
+            lambda: player.actor.step(prepared[None], forced, trainer.agent.state).actions.numpy()
         ),
         "whole step": repeated(trainer.play_step),
-        "replay sample": repeated(sample),
+        "replay sample": repeated(lambda: trainer.playing.sample(0)),
         "whole update": repeated(lambda: float(trainer.learn_step()["loss"])),
         "ten games' step": repeated(
-            lambda: trainer.actor.step(ten, np.full(10, -1, np.int32), state).actions.numpy()
+            lambda: player.actor.step(ten, np.full(10, -1, np.int32), state).actions.numpy()
         ),
     }
 

@@ -39,7 +39,7 @@ def train(command: rl_flags.Training):
 
     print(f"device: {prepare_device()}")
     with AgentFolder.held(logdir, agent, keypoints, common.command_line("run.rl")) as folder:
-        trainer = AgentTrainer(folder, command.logging)
+        trainer = AgentTrainer.open(folder, command.logging)
         done = f"step {trainer.progress.step} of {agent.learning.num_steps}"
         print(f"run folder: {folder.path} (at {done})", flush=True)
         interruption = trainer.train()

@@ -13,18 +13,32 @@ import tensorflow as tf
 from support import train_keypoints
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig, EnvironmentConfig
+from permakey_tf.configs.agent import (
+    AgentConfig,
+    AgentLoggingConfig,
+    EnvironmentConfig,
+    LearningConfig,
+    ValidationConfig,
+)
 from permakey_tf.data.noise import BAR_COLOR
-from permakey_tf.envs.atari import GameStep
+from permakey_tf.envs.play import Episode, GameStep, Task, play
 from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import LSTMState
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.system import files
-from permakey_tf.training import acting, agent
-from permakey_tf.training.acting import Acted, Episodes, Film, play_episodes
-from permakey_tf.training.agent import AgentTrainer
+from permakey_tf.system.seeds import Stream, stream
+from permakey_tf.training.acting import (
+    Acted,
+    Episodes,
+    Film,
+    Player,
+    first_screens,
+    play_episodes,
+    random_scores,
+)
+from permakey_tf.training.agent import AgentTrainer, build_agent, build_playing
 
 LIMIT = 5
 # The games in turn: (reward, game over, life lost) of every step.
@@ -83,11 +97,17 @@ class Black(Scripted):
 
 
 class Seeded(Scripted):
-    """Game e lasts 2 + 3 e steps; frames are bright or dark, and rewards tell all actions."""
+    """Game e lasts 2 + 3 e steps; frames are bright or dark, and rewards tell all actions.
+
+    e is the sum of the seed and of the game's number.
+    """
+
+    def number(self, seed):
+        return seed.entropy + seed.spawn_key[-1]
 
     def reset(self, seed):
-        self._end, self._step = 2 + 3 * seed, 0
-        self._rng = np.random.default_rng(seed)
+        self._end, self._step = 2 + 3 * self.number(seed), 0
+        self._rng = np.random.default_rng(self.number(seed))
         return self._frame()
 
     def step(self, action):
@@ -108,8 +128,8 @@ def noisy(tmp_path_factory):
     return RunFolder.open(train_keypoints(tmp_path_factory.mktemp("noisy"), noise="vertical"))
 
 
-def make_trainer(monkeypatch, tmp_path, keypoints, game, **changes):
-    monkeypatch.setattr(agent, "make_game", game)
+def make_trainer(tmp_path, keypoints, game, validation_game=Black, logging=None, **changes):
+    """As `AgentTrainer.open`, with games of classes above."""
     values = {
         "encoder": "cnn", "cnn_filters": (4, 4), "cnn_kernel_sizes": (3, 3), "cnn_strides": (2, 2),
         "cnn_units": 8, "lstm_units": 8, "max_episode_steps": LIMIT,
@@ -120,71 +140,88 @@ def make_trainer(monkeypatch, tmp_path, keypoints, game, **changes):
         part.update({name: values.pop(name) for name in list(values) if name in part})
     assert not values
     folder = AgentFolder.create_or_resume(tmp_path / "run", AgentConfig.from_dict(plain), keypoints)
-    return AgentTrainer(folder, AgentLoggingConfig())
+    seed, number = folder.config.learning.seed, folder.config.validation.validation_episodes
+    task = Task(validation_game, folder.config.environment.max_episode_steps)
+    agent = build_agent(folder, game.num_actions)
+
+    def play_validation(stop):
+        return play_episodes(agent.player, task, "validation", seed, number, film=True, stop=stop)
+
+    playing = build_playing(folder, game(), agent)
+    parts = agent, playing, play_validation
+    trainer = AgentTrainer(folder, logging or AgentLoggingConfig(), *parts, progress=False)
+    trainer.start_or_resume()
+    return trainer
 
 
 def remembered(trainer):
-    rows = np.arange(trainer.replay.num_rows)
+    rows = np.arange(trainer.playing.replay.num_rows)
     names = ("frame", "reward", "terminal", "episode", "action")
-    frame, reward, terminal, episode, action = (trainer.replay.column(name, rows) for name in names)
+    frame, reward, terminal, episode, action = (
+        trainer.playing.replay.column(name, rows) for name in names
+    )
     assert np.ptp(frame, axis=(1, 2, 3)).max() == 0
     columns = (frame[:, 0, 0, 0], reward, terminal, episode, action >= 0)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 class TestWhatIsRemembered:
-    def test_every_row_of_games_that_end_in_every_way(self, monkeypatch, tmp_path, clean):
-        trainer = make_trainer(monkeypatch, tmp_path, clean, Scripted)
+    def test_every_row_of_games_that_end_in_every_way(self, tmp_path, clean):
+        trainer = make_trainer(tmp_path, clean, Scripted)
         finished = [trainer.play_step() for _ in range(15)]
         assert remembered(trainer) == ROWS
         ends = {3: (1.5, 4), 8: (2.0, 5), 13: (-7.0, 5)}  # true returns, whole games
         assert {i: end for i, end in enumerate(finished) if end} == ends
 
-    def test_without_lives_only_the_game_ends(self, monkeypatch, tmp_path, clean):
-        trainer = make_trainer(monkeypatch, tmp_path, clean, Scripted, life_is_episode=False)
+    def test_without_lives_only_the_game_ends(self, tmp_path, clean):
+        trainer = make_trainer(tmp_path, clean, Scripted, life_is_episode=False)
         for _ in range(14):
             trainer.play_step()
         expected = [(f, r, f == 3, f // 10, acts) for f, r, _, _, acts in ROWS[:-1]]
         expected.append((25, 0, False, 2, False))  # the limit cut that game, its value goes on
         assert remembered(trainer) == expected
 
-    def test_rewards_as_they_are(self, monkeypatch, tmp_path, clean):
-        trainer = make_trainer(monkeypatch, tmp_path, clean, Scripted, clip_rewards=False)
+    def test_rewards_as_they_are(self, tmp_path, clean):
+        trainer = make_trainer(tmp_path, clean, Scripted, clip_rewards=False)
         for _ in range(4):
             trainer.play_step()
         assert [row[1] for row in remembered(trainer)] == [3, -2, 0, 0.5]
 
-    def test_memory_starts_anew_with_an_episode(self, monkeypatch, tmp_path, clean):
-        trainer = make_trainer(monkeypatch, tmp_path, clean, Scripted)
+    def test_memory_starts_anew_with_an_episode(self, tmp_path, clean):
+        trainer = make_trainer(tmp_path, clean, Scripted)
         fresh = []
         for _ in range(10):
             trainer.play_step()
-            fresh.append(not np.any(trainer.state.hidden))
+            fresh.append(not np.any(trainer.agent.state.hidden))
         assert [i for i, new in enumerate(fresh) if new] == [1, 3, 8]  # life, end, limit
 
-    def test_a_resumed_run_stands_at_the_same_frame(self, monkeypatch, tmp_path, clean):
+    def test_a_resumed_run_stands_at_the_same_frame(self, tmp_path, clean):
         """With a ring that keeps fewer rows for learning than a game is long."""
         flags = {"replay_capacity": 2, "validate_every": 1, "max_episode_steps": 40}
+
+        games = []
 
         class Long(Black):
             def reset(self, seed):
                 self.actions = []
+                games.append(self)
                 return super().reset(seed)
 
             def step(self, action):
                 self.actions.append(action)
                 return super().step(action)
 
-        trainer = make_trainer(monkeypatch, tmp_path, clean, Long, **flags)
+        trainer = make_trainer(tmp_path, clean, Long, **flags)
         for _ in range(30):
             trainer.play_step()
         trainer._save()
-        resumed = make_trainer(monkeypatch, tmp_path, clean, Long, **flags)
-        assert len(set(trainer.game.actions)) > 1
-        assert resumed.game.actions == trainer.game.actions
+        resumed = make_trainer(tmp_path, clean, Long, **flags)
+        assert len(set(games[0].actions)) > 1
+        assert games[1].actions == games[0].actions
+        assert resumed.playing.progress == trainer.playing.progress
 
-    def test_a_wrong_action_of_the_current_game_is_found(self, monkeypatch, tmp_path, clean):
-        trainer = make_trainer(monkeypatch, tmp_path, clean, Black)
+    def test_a_wrong_action_of_the_current_game_is_found(self, tmp_path, clean):
+        trainer = make_trainer(tmp_path, clean, Black)
         for _ in range(3):
             trainer.play_step()
         trainer._save()
@@ -192,12 +229,10 @@ class TestWhatIsRemembered:
         actions[1] ^= 1
         actions.flush()
         with pytest.raises(UserError, match=r"action\.dat is damaged: rows 0 to 255"):
-            make_trainer(monkeypatch, tmp_path, clean, Black)
+            make_trainer(tmp_path, clean, Black)
 
     @pytest.mark.parametrize("repeats", [True, False])
-    def test_a_game_that_does_not_come_back_is_told(
-        self, monkeypatch, tmp_path, clean, capsys, repeats
-    ):
+    def test_a_game_that_does_not_come_back_is_told(self, tmp_path, clean, capsys, repeats):
         class Drawing(Black):
             made = 0  # games: what each shows
 
@@ -208,11 +243,11 @@ class TestWhatIsRemembered:
             def step(self, action):
                 return super().step(action)._replace(frame=np.full([20, 20, 3], self.made, "u1"))
 
-        trainer = make_trainer(monkeypatch, tmp_path, clean, Drawing)
+        trainer = make_trainer(tmp_path, clean, Drawing)
         for _ in range(3):
             trainer.play_step()
         trainer._save()
-        make_trainer(monkeypatch, tmp_path, clean, Drawing)
+        make_trainer(tmp_path, clean, Drawing)
         assert ("does not repeat by its seed" in capsys.readouterr().out) != repeats
 
 
@@ -220,24 +255,24 @@ class TestABestThatIsNotFinite:
     """It never replaces a good one."""
 
     @pytest.fixture
-    def trainer(self, monkeypatch, tmp_path, clean):
-        return make_trainer(monkeypatch, tmp_path, clean, Black)
+    def trainer(self, tmp_path, clean):
+        return make_trainer(tmp_path, clean, Black)
 
-    def scored(self, monkeypatch, score):
-        hashes, film = np.array([1]), Film(np.zeros([1, 20, 20, 3]), [])
+    def scored(self, trainer, score):
+        film = Film(np.zeros([1, 20, 20, 3], np.uint8), np.zeros([1, 3, 2], np.float32))
+        hashes = np.array([1])
         episodes = Episodes(np.array([score]), np.array([3]), hashes, hashes, film)
-        monkeypatch.setattr(agent, "play_episodes", lambda *_, **__: episodes)
-        monkeypatch.setattr(agent.overlay, "film_strip", lambda *_: np.zeros([4, 4, 3], np.uint8))
+        trainer._play_validation = lambda stop: episodes
 
     @pytest.mark.parametrize("broken", ["weights", "score"])
-    def test_is_refused(self, trainer, monkeypatch, broken):
+    def test_is_refused(self, trainer, broken):
         log = unittest.mock.Mock()
-        self.scored(monkeypatch, 1.0)
+        self.scored(trainer, 1.0)
         assert trainer._validate(log, None)
         good = trainer.folder.best_checkpoint.read_bytes()
-        self.scored(monkeypatch, math.inf if broken == "score" else 2.0)
+        self.scored(trainer, math.inf if broken == "score" else 2.0)
         if broken == "weights":
-            bias = next(w for w in trainer.weights.values() if w.shape.rank == 1)
+            bias = next(w for w in trainer.agent.weights.values() if w.shape.rank == 1)
             bias.assign(bias + np.nan)
         words = {"weights": "is not finite at step 0, not saved", "score": "score is inf at step 0"}
         with pytest.raises(UserError, match=words[broken]):
@@ -250,7 +285,7 @@ class TestASignalDuringAValidation:
     """Validations are long: the run leaves at once, and plays the games again when resumed."""
 
     @pytest.mark.parametrize("at", [6, 12])  # 12: the last step, after which nothing is played
-    def test_leaves_at_once_and_resumes_with_the_validation(self, monkeypatch, tmp_path, clean, at):
+    def test_leaves_at_once_and_resumes_with_the_validation(self, tmp_path, clean, at):
         played = []  # steps of validation games
 
         class Interrupting(Black):
@@ -260,26 +295,25 @@ class TestASignalDuringAValidation:
                     os.kill(os.getpid(), signal.SIGTERM)
                 return super().step(action)
 
-        def make(name):
+        def make(name, validation_game):
             flags = {"num_steps": 12, "validate_every": 6, "validation_episodes": 1}
             flags |= {"learn_start": 4, "update_every": 4, "batch_size": 1, "window": 2}
-            return make_trainer(monkeypatch, tmp_path / name, clean, Black, **flags)
+            return make_trainer(tmp_path / name, clean, Black, validation_game, **flags)
 
-        monkeypatch.setattr(acting, "make_game", Black)
-        undisturbed = make("undisturbed")
+        undisturbed = make("undisturbed", Black)
         assert not undisturbed.train().signal
-        monkeypatch.setattr(acting, "make_game", Interrupting)
-        trainer = make("run")
+        trainer = make("run", Interrupting)
         assert trainer.train().signal == signal.SIGTERM
         assert trainer.progress.step == at
         assert played.count(at) == 3  # of LIMIT
-        trainer = make("run")
+        trainer = make("run", Interrupting)
         assert (trainer.progress.step, trainer.progress.validated_step) == (at, at - 6)
         assert not trainer.train().signal
         assert played.count(at) == 3 + LIMIT
         assert trainer.progress == undisturbed.progress
+        assert trainer.playing.progress == undisturbed.playing.progress
         for ours, expected in zip(
-            trainer.weights.values(), undisturbed.weights.values(), strict=True
+            trainer.agent.weights.values(), undisturbed.agent.weights.values(), strict=True
         ):
             np.testing.assert_array_equal(ours, expected)
         validated = [
@@ -287,7 +321,7 @@ class TestASignalDuringAValidation:
             for path in (trainer.folder.path, undisturbed.folder.path)
         ]
         assert validated == [["6", "12"]] * 2
-        assert not make("run").train().signal  # nothing is left
+        assert not make("run", Interrupting).train().signal  # nothing is left
         assert len(played) == 2 * LIMIT + 3
 
 
@@ -303,10 +337,9 @@ class TestWhatARunReportsAfterAKill:
         "update_every": 2, "batch_size": 1, "window": 2, "max_episode_steps": 4,
     }  # fmt: skip
 
-    def make(self, monkeypatch, path, clean, game):
-        trainer = make_trainer(monkeypatch, path, clean, game, **self.FLAGS)
-        trainer.logging = AgentLoggingConfig(summary_every=5, checkpoint_every=3)
-        return trainer
+    def make(self, path, clean, game):
+        logging = AgentLoggingConfig(summary_every=5, checkpoint_every=3)
+        return make_trainer(path, clean, game, logging=logging, **self.FLAGS)
 
     def reported(self, trainer):
         """Rows of metrics.csv but for the speeds; {(tag, step): values} of TensorBoard's files."""
@@ -323,7 +356,7 @@ class TestWhatARunReportsAfterAKill:
         assert all(tag.startswith("agent/") for tag in scalars)
         return rows, {key: v for key, v in logged.items() if "per_second" not in key[0]}
 
-    def test_is_what_an_uninterrupted_one_reports(self, monkeypatch, tmp_path, clean):
+    def test_is_what_an_uninterrupted_one_reports(self, tmp_path, clean):
         kills, trainers = [], []
 
         class Rewarding(Black):
@@ -335,10 +368,9 @@ class TestWhatARunReportsAfterAKill:
                 return super().step(action)._replace(reward=1.0 + step)
 
         def train(name):
-            trainers.append(self.make(monkeypatch, tmp_path / name, clean, Rewarding))
+            trainers.append(self.make(tmp_path / name, clean, Rewarding))
             trainers[-1].train()
 
-        monkeypatch.setattr(acting, "make_game", Black)
         train("undisturbed")
         rows, logged = self.reported(trainers[-1])
         for step in (8, 14):
@@ -352,10 +384,9 @@ class TestWhatARunReportsAfterAKill:
 
     def test_a_longer_run_goes_on_as_one_that_was_made_so(self, monkeypatch, tmp_path, clean):
         def train(name, num_steps):
-            monkeypatch.setattr(acting, "make_game", Black)
             monkeypatch.setitem(self.FLAGS, "num_steps", num_steps)
             monkeypatch.setitem(self.FLAGS, "epsilon_steps", 15)
-            trainer = self.make(monkeypatch, tmp_path / name, clean, Black)
+            trainer = self.make(tmp_path / name, clean, Black)
             trainer.train()
             arrays = checkpoint.load(trainer.folder.latest_checkpoint)
             return {k: v.tobytes() for k, v in arrays.items()}, self.reported(trainer)[0]
@@ -363,8 +394,8 @@ class TestWhatARunReportsAfterAKill:
         train("run", 11)
         assert train("run", 22) == train("expected", 22)
 
-    def test_a_checkpoint_without_means_is_resumed(self, monkeypatch, tmp_path, clean):
-        trainer = self.make(monkeypatch, tmp_path, clean, Black)
+    def test_a_checkpoint_without_means_is_resumed(self, tmp_path, clean):
+        trainer = self.make(tmp_path, clean, Black)
         trainer.play_step()
         trainer._save()
         path = trainer.folder.latest_checkpoint
@@ -372,28 +403,106 @@ class TestWhatARunReportsAfterAKill:
         older = {name: a for name, a in arrays.items() if not name.startswith("report/")}
         assert len(older) < len(arrays)
         checkpoint.save(path, older)
-        resumed = self.make(monkeypatch, tmp_path, clean, Black)
+        resumed = self.make(tmp_path, clean, Black)
         assert resumed.progress.step == 1
         assert resumed.report.games == resumed.report.learning == []
 
 
+class Recorder:
+    """An agent and its games: what the trainer asks of them, in turn, as words."""
+
+    def __init__(self, words):
+        self.words, self.weights = words, {}
+
+    def start(self):
+        self.words.append("start")
+
+    def step(self, agent, number):
+        assert agent is self
+        self.words.append(f"play {number}")
+        return (7.0, 2) if number == 3 else None
+
+    def sample(self, update):
+        return f"batch {update}"
+
+    def learn(self, batch):
+        self.words.append(f"learn {batch}")
+        return dict.fromkeys(("loss", "td_error", "q_value", "gradient_norm"), 0.5)
+
+    def get_state(self):
+        self.words.append("save")
+        return {}
+
+
+def test_the_trainer_plays_learns_validates_and_saves_in_turn(tmp_path, clean, capsys):
+    words = []
+    film = Film(np.zeros([1, 20, 20, 3], np.uint8), np.zeros([1, 3, 2], np.float32))
+
+    def play_validation(stop):
+        assert not stop()
+        words.append("validate")
+        return Episodes(np.array([3.0, 4.0]), np.array([5, 6]), np.zeros(2), np.zeros(2), film)
+
+    learning = LearningConfig(num_steps=7, learn_start=4, update_every=2)
+    config = AgentConfig(learning=learning, validation=ValidationConfig(validate_every=4))
+    folder = AgentFolder.create_or_resume(tmp_path / "run", config, clean)
+    logging = AgentLoggingConfig(summary_every=5, checkpoint_every=3)
+    parts = Recorder(words)
+    trainer = AgentTrainer(folder, logging, parts, parts, play_validation, progress=False)
+    trainer.start_or_resume()
+    trainer.train()
+    saved = ["save"] * 2  # of the agent, and of its games
+    assert words == [
+        *("start", "play 0", "play 1", "play 2", *saved),
+        *("play 3", "learn batch 0", "validate", *saved, "play 4"),
+        *("play 5", "learn batch 1", *saved, "play 6", "validate", *saved),
+    ]
+    rows = files.read_rows(folder.path / "metrics.csv")[1]
+    assert [row["step"] for row in rows] == ["4", "5", "7"]
+    assert rows[0]["validation/score"] == "3.5"
+    assert (rows[1]["train/episode_return"], rows[1]["train/episode_length"]) == ("7.0", "2.0")
+    assert rows[1]["train/loss"] == "0.5"
+    assert capsys.readouterr().err == ""  # no bar
+
+
+@pytest.mark.parametrize("written", ["vertical", "as-trained"])
+def test_noise_is_named_once_the_keypoints_are_known(tmp_path, noisy, written):
+    """Also in a folder whose config.json leaves it to the keypoints."""
+    left, named = (
+        AgentConfig(environment=EnvironmentConfig(noise=noise))
+        for noise in ("as-trained", "vertical")
+    )
+    folder = AgentFolder.create_or_resume(tmp_path, left, noisy)
+    assert folder.config == named
+    text = (tmp_path / "config.json").read_text()
+    assert "as-trained" not in text
+    (tmp_path / "config.json").write_text(
+        text.replace('"noise": "vertical"', f'"noise": "{written}"', 1)
+    )
+    checkpoint.save(folder.latest_checkpoint, {})  # from now on, other settings are refused
+    assert AgentFolder.open(tmp_path).config == named
+    for config in (left, named):
+        AgentFolder.create_or_resume(tmp_path, config, noisy)
+    other = AgentConfig(environment=EnvironmentConfig(noise="both"))
+    with pytest.raises(UserError, match="noise was vertical, now both"):
+        AgentFolder.create_or_resume(tmp_path, other, noisy)
+
+
 class TestNoise:
-    def test_training_draws_a_new_bar_at_every_step(self, monkeypatch, tmp_path, noisy):
-        trainer = make_trainer(monkeypatch, tmp_path, noisy, Black)
+    def test_training_draws_a_new_bar_at_every_step(self, tmp_path, noisy):
+        trainer = make_trainer(tmp_path, noisy, Black)
         for _ in range(30):
             trainer.play_step()
-        assert len(places(trainer.replay.column("frame", np.arange(30)))) > 8  # of 16
+        assert len(places(trainer.playing.replay.column("frame", np.arange(30)))) > 8  # of 16
 
-    def test_and_so_does_every_step_of_an_evaluation(self, monkeypatch, tmp_path, noisy):
-        trainer = make_trainer(monkeypatch, tmp_path, noisy, Black, max_episode_steps=30)
-        monkeypatch.setattr(acting, "make_game", Black)
+    def test_and_so_does_every_step_of_an_evaluation(self, tmp_path, noisy):
+        trainer = make_trainer(tmp_path, noisy, Black)
         played = [
             play_episodes(
-                trainer.actor, trainer.config.environment, trainer.player.frame_format,
-                "test", seed, 1, film=True,
+                trainer.agent.player, Task(Black, 30), "test", seed, 1, film=True
             ).film.frames
             for seed in (0, 0, 1)
-        ]  # fmt: skip
+        ]
         assert len(places(played[0])) > 8
         np.testing.assert_array_equal(played[0], played[1])
         assert (played[0] != played[2]).any()
@@ -420,13 +529,12 @@ class Counting:
         return Acted(tf.cast(bright[:, 0], tf.int32) % 3, LSTMState(bright, state.cell), {})
 
 
-def test_games_side_by_side_end_as_they_do_alone(monkeypatch):
-    monkeypatch.setattr(acting, "make_game", Seeded)
+COUNTING = Player(Counting(), AS_THEY_ARE, 3)
 
+
+def test_games_side_by_side_end_as_they_do_alone():
     def play(first, number):
-        monkeypatch.setattr(acting, "episode_seed", lambda role, seed, e: first + e)
-        environment = EnvironmentConfig(max_episode_steps=9)
-        return play_episodes(Counting(), environment, AS_THEY_ARE, "test", 0, number)
+        return play_episodes(COUNTING, Task(Seeded, 9), "test", first, number)
 
     together, alone = play(0, 4), [play(e, 1) for e in range(4)]
     assert together.lengths.tolist() == [2, 5, 8, 9]  # the last one is cut
@@ -438,20 +546,58 @@ def test_games_side_by_side_end_as_they_do_alone(monkeypatch):
     assert len(set(actions)) == 3
 
 
-def test_equal_games_are_known_by_their_screens(monkeypatch):
+def test_equal_games_are_known_by_their_screens():
     """Game e of Seeded ends after 2 + 3 e steps: what is not the same game differs by then."""
-    monkeypatch.setattr(acting, "make_game", Seeded)
-    monkeypatch.setattr(acting, "episode_seed", lambda role, seed, e: seed + e % 3)
-    environment = EnvironmentConfig(game="mspacman", max_episode_steps=10)
+
+    class Returning(Seeded):
+        def number(self, seed):
+            return seed.entropy + seed.spawn_key[-1] % 3
+
+    task = Task(Returning, 10)
 
     def play(seed, number):
-        return play_episodes(Counting(), environment, AS_THEY_ARE, "test", seed, number)
+        return play_episodes(COUNTING, task, "test", seed, number)
 
     first, second = play(0, 6), play(1, 2)
     assert first.courses[:3].tolist() == first.courses[3:].tolist()
     assert len(set(first.courses.tolist())) == 3
     assert second.courses.tolist() == first.courses[1:3].tolist()
-    starts = [Seeded().reset(seed)[0, 0, 0] for seed in range(3)]  # two brightnesses
+    seeds = [np.random.SeedSequence(0, spawn_key=(e,)) for e in range(3)]
+    starts = [Returning().reset(seed)[0, 0, 0] for seed in seeds]  # two brightnesses
     assert len(set(first.openings.tolist())) == len(set(starts)) == 2
-    screens = acting.first_screens(environment, "train", 0, 3)
+    screens = first_screens(task, "train", 0, 3)
     assert screens.tolist() == first.openings[:3].tolist()
+
+
+def test_random_play_is_scored_by_the_same_games():
+    scores = random_scores(Task(Seeded, 9), "test", 1, 3)
+    expected = []
+    for game, length in enumerate((5, 8, 9)):  # games 1, 2 and 3, the last one cut
+        actions = stream(1, Stream.TEST_GAME, game).integers(3, size=length)
+        expected.append(sum(int(a) * 3.0 ** (i + 1) for i, a in enumerate(actions)))
+    assert scores.tolist() == expected
+
+
+class TestEpisode:
+    def test_is_counted_until_the_game_is_over(self):
+        episode = Episode(Scripted(), None, 9)
+        assert episode.frame.max() == 0
+        steps = list(play(episode, lambda frame: int(frame[0, 0, 0])))
+        assert [action for action, _ in steps] == [0, 1, 2, 3]  # each sees the newest frame
+        assert [(step.terminal, step.truncated) for _, step in steps] == (
+            [(False, False)] * 3 + [(True, False)]
+        )
+        assert (episode.score, episode.length, episode.over) == (1.5, 4, True)
+
+    @pytest.mark.parametrize(("limit", "truncated"), [(3, [0, 0, 1]), (4, [0, 0, 0, 0])])
+    def test_a_limit_truncates_what_is_not_over(self, limit, truncated):
+        steps = [step for _, step in play(Episode(Scripted(), None, limit), lambda _: 0)]
+        assert [step.truncated for step in steps] == truncated
+
+    def test_a_game_that_cuts_itself_is_truncated(self):
+        class Cutting(Black):
+            def step(self, action):
+                return super().step(action)._replace(truncated=True)
+
+        episode = Episode(Cutting(), None, 9)
+        assert episode.step(0).truncated and episode.over

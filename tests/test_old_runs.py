@@ -55,7 +55,7 @@ def test_a_keypoint_run_is_finished(left):
 
 def test_an_agent_is_finished(left):
     folder = AgentFolder.open(left / "agent")
-    trainer = AgentTrainer(folder, AgentLoggingConfig(summary_every=5))
-    assert (trainer.progress.step, trainer.replay.num_rows) == (30, 32)
+    trainer = AgentTrainer.open(folder, AgentLoggingConfig(summary_every=5))
+    assert (trainer.progress.step, trainer.playing.replay.num_rows) == (30, 32)
     trainer.train()
     check_checkpoint(folder.path)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from benchmarks.starts import different_starts, scripts
-from permakey_tf.envs.atari import AtariGame, GameStep
+from permakey_tf.envs.atari import AtariGame
+from permakey_tf.envs.play import GameStep
 
 
 class Clock:

@@ -10,6 +10,7 @@ from permakey_tf.errors import UserError
 # The network is unrolled over a window and the steps of the returns behind it: tracing takes 0.2 s
 # a step.
 _MAX_UNROLLED = 128
+AS_TRAINED = "as-trained"  # of the noise: the keypoint run's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +32,10 @@ class EnvironmentConfig(GameConfig):
         added=True,
     )
     noise: str = setting(
-        "as-trained",
+        AS_TRAINED,
         "Moving bars drawn on every frame: as-trained takes the keypoint run's.",
         origin="ours",
-        choices=("as-trained", *NOISES),
+        choices=(AS_TRAINED, *NOISES),
     )
 
     def __post_init__(self):
@@ -52,6 +53,11 @@ class EnvironmentConfig(GameConfig):
                 "env_id",
                 "env_kwargs",
             )
+
+    def resolved(self, trained_noise: str) -> "EnvironmentConfig":
+        """With the noise of the keypoint run where it is left to that."""
+        noise = trained_noise if self.noise == AS_TRAINED else self.noise
+        return dataclasses.replace(self, noise=noise)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ from permakey_tf.data.repeats import frame_hash, without_blank_end
 from permakey_tf.data.splits import share
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import check_new
+from permakey_tf.envs.play import Episode, play
 from permakey_tf.errors import UserError
 from permakey_tf.types import EnvironmentRecord, Step
 
@@ -178,24 +179,24 @@ def _gymnasium_episodes(
             yield without_blank_end(steps, origin)
 
 
-def _gymnasium_episode(env, config, discrete: bool, episode: int) -> Iterator[Step]:
+def _gymnasium_episode(env, config, discrete: bool, number: int) -> Iterator[Step]:
     """One episode of random actions, each held for 1 to `config.max_hold` steps."""
-    seed = np.random.SeedSequence(config.collect_seed, spawn_key=(episode,))
+    seed = np.random.SeedSequence(config.collect_seed, spawn_key=(number,))
     env_seed, space_seed = (int(word) & 0x7FFFFFFF for word in seed.generate_state(2))
-    holds = np.random.default_rng(seed)
-    frame = env.reset(env_seed)
+    episode = Episode(env, env_seed, config.max_episode_steps)
     env.action_space.seed(space_seed)  # after the reset, which replaces it in some environments
-    yield Step(frame, first=True)
-    held = 0
-    for _ in range(config.max_episode_steps):
-        if not held:
-            action, held = env.action_space.sample(), holds.integers(1, config.max_hold + 1)
-        held -= 1
-        step = env.step(action)
+    yield Step(episode.frame, first=True)
+    actions = _held_actions(env, np.random.default_rng(seed), config.max_hold)
+    for action, step in play(episode, lambda _: next(actions)):
         index = int(action - env.action_space.start) if discrete else -1
         yield Step(step.frame, False, index, step.reward)
-        if step.terminated or step.truncated:
-            return
+
+
+def _held_actions(env, rng: np.random.Generator, max_hold: int) -> Iterator:
+    """Endless: random actions of the environment, each 1 to `max_hold` times."""
+    while True:
+        action = env.action_space.sample()
+        yield from itertools.repeat(action, int(rng.integers(1, max_hold + 1)))
 
 
 # ------------------------------------------------------------------------------- manifest -----

@@ -7,12 +7,12 @@ rewards, a life as an episode, time limits) is done by who uses it.
 
 import functools
 import types
-from typing import NamedTuple
 
 import numpy as np
 from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 
 from permakey_tf.configs.frames import canonical_game, did_you_mean
+from permakey_tf.envs.play import GameStep
 from permakey_tf.errors import UserError
 
 
@@ -33,23 +33,6 @@ def find_rom(game: str) -> str:
     if ALEInterface.isSupportedROM(roms.get_rom_path(rom)) is None:
         raise UserError(f"game {game!r} cannot be played: it needs two players; choose another")
     return rom
-
-
-class GameStep(NamedTuple):
-    """What one action led to.
-
-    frame: uint8 [210, 160, 3], RGB, maximum of the last two emulator frames.
-    reward: true reward, summed over the emulator frames.
-    terminal: True where the game is over.
-    life_lost: True where fewer lives are left than before the action.
-    truncated: True where the environment itself cuts the game short, without an end.
-    """
-
-    frame: np.ndarray
-    reward: float
-    terminal: bool
-    life_lost: bool
-    truncated: bool = False
 
 
 class AtariGame:

@@ -1,18 +1,20 @@
 """Games that an agent plays: Atari on the emulator, or any Gymnasium environment that renders."""
 
 import contextlib
+import functools
 import importlib.metadata
 import inspect
 import json
 import sys
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
 
 from permakey_tf.configs.agent import EnvironmentConfig
 from permakey_tf.configs.frames import parse_env_kwargs
-from permakey_tf.envs.atari import AtariGame, GameStep
+from permakey_tf.envs.atari import AtariGame
+from permakey_tf.envs.play import Game, GameStep, Task
 from permakey_tf.errors import UserError
 from permakey_tf.types import EnvironmentRecord
 
@@ -27,37 +29,6 @@ _HINTS = {
     "SDL_VIDEODRIVER=dummy (pygame), xvfb-run",
 }
 _MAX_WORDS = 300  # characters of an environment's own message
-
-
-class Game(Protocol):
-    """A game with discrete actions and RGB frames.
-
-    Attributes:
-      num_actions: an action is an index below it.
-      action_names: name of each action.
-    """
-
-    num_actions: int
-    action_names: tuple[str, ...]
-
-    def reset(self, seed: np.random.SeedSequence) -> np.ndarray:
-        """Starts a game that depends on `seed` alone; uint8 [H, W, 3], the first frame."""
-
-    def step(self, action: int) -> GameStep:
-        """Plays one action."""
-
-
-class RenderedStep(NamedTuple):
-    """What one action of a `RenderedEnvironment` led to.
-
-    frame: uint8 [H, W, 3], RGB, or [H, W, 1], grey.
-    reward, terminated, truncated: as Gymnasium's.
-    """
-
-    frame: np.ndarray
-    reward: float
-    terminated: bool
-    truncated: bool
 
 
 class RenderedEnvironment:
@@ -96,12 +67,12 @@ class RenderedEnvironment:
             self._env.reset(seed=seed)
         return self._render()
 
-    def step(self, action) -> RenderedStep:
-        """Plays one action of the action space."""
+    def step(self, action) -> GameStep:
+        """Plays one action of the action space; grey frames are uint8 [H, W, 1]."""
         with self._calling("fails at an action"):
             _, reward, terminated, truncated, _ = self._env.step(action)
-            outcome = float(reward), bool(terminated), bool(truncated)
-        return RenderedStep(self._render(), *outcome)
+            reward, terminal, truncated = float(reward), bool(terminated), bool(truncated)
+        return GameStep(self._render(), reward, terminal, False, truncated)
 
     def close(self) -> None:
         """Frees what the environment holds, where it can: frames that were had do not suffer."""
@@ -214,8 +185,7 @@ class GymnasiumGame(Game):
         return self.environment.reset(int(seed.generate_state(1)[0]) & 0x7FFFFFFF)
 
     def step(self, action: int) -> GameStep:
-        step = self.environment.step(self._first_action + action)
-        return GameStep(step.frame, step.reward, step.terminated, False, step.truncated)
+        return self.environment.step(self._first_action + action)
 
 
 def make_game(config: EnvironmentConfig) -> Game:
@@ -223,3 +193,8 @@ def make_game(config: EnvironmentConfig) -> Game:
     if config.env_id:
         return GymnasiumGame(config.env_id, parse_env_kwargs(config.env_kwargs))
     return AtariGame(config.game, config.frame_skip, config.noop_max, config.sticky_actions)
+
+
+def make_task(config: EnvironmentConfig) -> Task:
+    """The games that the settings name, with their limit of actions."""
+    return Task(functools.partial(make_game, config), config.max_episode_steps)

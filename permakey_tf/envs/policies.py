@@ -9,6 +9,7 @@ import numpy as np
 
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.envs.atari import AtariGame
+from permakey_tf.envs.play import Episode, play
 from permakey_tf.envs.search import SearchPool, Sequence
 from permakey_tf.objects.boxes import boxes_of_one_frame
 from permakey_tf.objects.visibility import VisibilityTest
@@ -49,7 +50,7 @@ def play_episode(
     game_seed, policy_seed = (
         np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, part)) for part in (0, 1)
     )
-    frame = game.reset(game_seed)
+    episode = Episode(game, game_seed, max_steps)
     policy.reset(np.random.default_rng(policy_seed))
     if reader is not None:
         reader.reset()
@@ -57,13 +58,9 @@ def play_episode(
     def boxes():
         return None if reader is None else reader.read(game.ram)
 
-    yield Step(frame, first=True, boxes=boxes())
-    for _ in range(max_steps):
-        action = policy.action(game, frame)
-        frame, reward, terminal, *_ = game.step(action)
-        yield Step(frame, False, action, reward, boxes())
-        if terminal:
-            return
+    yield Step(episode.frame, first=True, boxes=boxes())
+    for action, step in play(episode, lambda frame: policy.action(game, frame)):
+        yield Step(step.frame, False, action, step.reward, boxes())
 
 
 class RandomPolicy(Policy):

@@ -26,7 +26,7 @@ def quick_keypoints(environment: EnvironmentConfig) -> str:
             f"--flagfile={_QUICK} --source=gymnasium --env_id={environment.env_id} --game=NAME "
             "--num_keypoints=K`"
         )
-    noise = "none" if environment.noise == "as-trained" else environment.noise
+    noise = environment.resolved("none").noise
     make_game(environment)  # refuses a name that no game has
     game = canonical_game(environment.game)
     if game not in PAPER_NUM_KEYPOINTS:

@@ -1,6 +1,7 @@
 """The folder of an agent's run."""
 
 import contextlib
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,17 @@ class AgentFolder(Folder):
       path: the folder.
       config: the agent's settings.
       keypoints: the keypoint run.
+
+    Attributes:
+      config: the settings; its noise is named, also where `config` leaves it to the keypoint run.
     """
 
     kind = "agent"
     lengths = ("num_steps",)
 
     def __init__(self, path: Path, config: AgentConfig, keypoints: RunFolder):
+        environment = config.environment.resolved(keypoints.config.training.noise)
+        config = dataclasses.replace(config, environment=environment)
         vision = {"settings": keypoints.config.to_dict(), "weights": _hash(keypoints)}
         seeds = seed_sets(config.learning.seed)
         super().__init__(path, {"settings": config.to_dict(), "seeds": seeds, "keypoints": vision})
@@ -107,8 +113,9 @@ class AgentFolder(Folder):
 
     def _flat(self, content):
         config, weights = self._parse(content, self.path)
-        game = canonical_game(config.environment.game)
-        return {**flatten(config), "game": game, "keypoint run": weights}
+        environment = config.environment.resolved(self.keypoints.config.training.noise)
+        names = {"game": canonical_game(environment.game), "noise": environment.noise}
+        return {**flatten(config), **names, "keypoint run": weights}
 
     def _copy_keypoints(self):
         """Copies what is used of the keypoint run; what an agent was trained on stays."""

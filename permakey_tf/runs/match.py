@@ -5,7 +5,7 @@ import json
 from collections.abc import Container
 from typing import Any
 
-from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
+from permakey_tf.configs.agent import AS_TRAINED, AgentConfig, EnvironmentConfig
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import check_kernels
@@ -40,7 +40,7 @@ def _agree(agent: AgentConfig, keypoints: RunFolder, given: Container[str]) -> A
             f"with `python -m run.keypoints --game={environment.game}`"
         )
     noise = keypoints.config.training.noise
-    if environment.noise not in ("as-trained", noise):
+    if environment.resolved(noise).noise != noise:
         raise UserError(
             f"--noise={environment.noise}: {keypoints.path} was trained with noise={noise}; train "
             f"others with `python -m run.keypoints --noise={environment.noise}`"
@@ -118,7 +118,7 @@ def refuse_contradictions(folder: AgentFolder, asked: dict[str, Any]) -> None:
     """
     trained = flatten(folder.config)
     for name, value in asked.items():
-        same = value in (trained[name], "as-trained") or (
+        same = value in (trained[name], AS_TRAINED) or (
             name == "game" and canonical_game(value) == canonical_game(trained[name])
         )
         if not same:

@@ -10,6 +10,8 @@ from tqdm import tqdm
 from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.frames import canonical_game
+from permakey_tf.envs.games import make_task
+from permakey_tf.envs.play import Task
 from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
@@ -17,14 +19,22 @@ from permakey_tf.scores.protocol import AgentSpec, Evaluation, PolicySpec, Rules
 from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.system import disk, schema
 from permakey_tf.system.files import make_folder
-from permakey_tf.training.acting import Episodes, first_screens, play_episodes, random_scores
-from permakey_tf.training.agent import Player, build_player
+from permakey_tf.training.acting import (
+    Episodes,
+    Player,
+    first_screens,
+    play_episodes,
+    random_scores,
+)
+from permakey_tf.training.agent import build_player
 
 # What may differ between the policies of one evaluation: the training seeds, nothing else.
 _FREE = ("seed", "the keypoints' seed")
 
 
-def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Path) -> Evaluation:
+def evaluate_policies(
+    runs: list[str], seeds: list[int], episodes: int, path: Path, progress: bool = True
+) -> Evaluation:
     """Plays the best checkpoint of every run on every test seed, and writes evaluation.json.
 
     Args:
@@ -32,6 +42,7 @@ def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Pa
       seeds: test seeds; they have nothing in common with training's and validation's.
       episodes: of every policy on every seed, played side by side.
       path: of evaluation.json.
+      progress: show a progress bar on stderr.
 
     Raises:
       UserError: runs that do not belong together or have no best checkpoint yet; a policy that is
@@ -44,15 +55,15 @@ def evaluate_policies(runs: list[str], seeds: list[int], episodes: int, path: Pa
             _refuse_the_same(earlier, folder)
     disk.check_place(path.parent, path.name)
     _refuse_another_kinds(path)
-    tested = [load_policy(folder) for folder in folders]
-    environment = folders[0].config.environment
-    at_random = [random_scores(environment, "test", seed, episodes) for seed in seeds]
-    with tqdm(total=len(folders) * (len(seeds) + 1), desc="test", unit="seed") as bar:
-        played = [_play_test(policy, environment, seeds, episodes, bar) for policy in tested]
-        validated = [_play_validation(*pair, bar) for pair in zip(tested, folders, strict=True)]
+    task = make_task(folders[0].config.environment)
+    tested = [load_policy(folder, task) for folder in folders]
+    at_random = [random_scores(task, "test", seed, episodes) for seed in seeds]
+    total = len(folders) * (len(seeds) + 1)
+    with tqdm(total=total, desc="test", unit="seed", disable=not progress) as bar:
+        played = [_play_test(policy, task, seeds, episodes, bar) for policy in tested]
+        validated = [_play_validation(policy, task, bar) for policy in tested]
     opened = [
-        first_screens(environment, "train", policy.spec.train_seed, policy.num_games)
-        for policy in tested
+        first_screens(task, "train", policy.spec.train_seed, policy.num_games) for policy in tested
     ]
     games = [_games(of_seeds) for of_seeds in played]
     repeats = GameRepeats.count(games, opened, [_games([games]) for games in validated])
@@ -75,34 +86,28 @@ class Policy(NamedTuple):
 
     player: with the weights of the best validation. spec: where they come from.
     num_games: games that its run has begun in training.
+    num_validation: games of each of its validations.
     """
 
     player: Player
     spec: PolicySpec
     num_games: int
+    num_validation: int
 
 
-def _play_test(policy: Policy, environment, seeds, episodes, bar) -> list[Episodes]:
+def _play_test(policy: Policy, task: Task, seeds, episodes, bar) -> list[Episodes]:
     """The games of each seed."""
-    actor, frame_format = policy.player.actor, policy.player.frame_format
     played = []
     for seed in seeds:
-        played.append(play_episodes(actor, environment, frame_format, "test", seed, episodes))
+        played.append(play_episodes(policy.player, task, "test", seed, episodes))
         bar.update()
     return played
 
 
-def _play_validation(policy: Policy, folder: AgentFolder, bar) -> Episodes:
+def _play_validation(policy: Policy, task: Task, bar) -> Episodes:
     """The games that the policy was chosen by: what is tested should be others."""
-    config, player = folder.config, policy.player
-    played = play_episodes(
-        player.actor,
-        config.environment,
-        player.frame_format,
-        "validation",
-        config.learning.seed,
-        config.validation.validation_episodes,
-    )
+    seed, number = policy.spec.train_seed, policy.num_validation
+    played = play_episodes(policy.player, task, "validation", seed, number)
     bar.update()
     return played
 
@@ -111,12 +116,11 @@ def _games(played: list[Episodes]) -> Games:
     return Games(*(np.concatenate([getattr(p, name) for p in played]) for name in Games._fields))
 
 
-def load_policy(folder: AgentFolder) -> Policy:
+def load_policy(folder: AgentFolder, task: Task) -> Policy:
     """The policy of the best validation."""
     weights = checkpoint.load(folder.require_best())
-    player = build_player(folder)
-    variables = checkpoint.named_variables({"online": player.actor.network.weights})
-    checkpoint.assign(variables, weights, folder.best_checkpoint)
+    player = build_player(folder, task.make().num_actions)
+    checkpoint.assign(player.weights, weights, folder.best_checkpoint)
     progress = checkpoint.load(folder.latest_checkpoint)
     spec = PolicySpec(
         run=str(folder.path),
@@ -124,7 +128,8 @@ def load_policy(folder: AgentFolder) -> Policy:
         num_steps=int(progress["progress/step"]),
         checkpoint_step=int(progress["progress/best_step"]),
     )
-    return Policy(player, spec, int(progress["progress/game"]) + 1)
+    num_validation = folder.config.validation.validation_episodes
+    return Policy(player, spec, int(progress["progress/game"]) + 1, num_validation)
 
 
 def _settings(folder: AgentFolder) -> dict:

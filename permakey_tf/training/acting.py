@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from permakey_tf.configs.agent import EnvironmentConfig
 from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.data.repeats import follow, frame_hash
-from permakey_tf.envs.games import Game, make_game
+from permakey_tf.envs.play import Episode, Task, play
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
+from permakey_tf.runs import checkpoint
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 
 # What is drawn in a played game beside its start.
@@ -59,6 +59,19 @@ class Actor:
         return Acted(tf.where(forced == GREEDY, best, forced), output.state, stored)
 
 
+class Player(NamedTuple):
+    """What is needed to play: who acts, how frames are seen, and the number of actions."""
+
+    actor: Actor
+    frame_format: FrameFormat
+    num_actions: int
+
+    @property
+    def weights(self) -> dict:
+        """{name: variable} of the network, as checkpoints name them."""
+        return checkpoint.named_variables({"online": self.actor.network.weights})
+
+
 class Episodes(NamedTuple):
     """What was played.
 
@@ -83,9 +96,8 @@ class Film(NamedTuple):
 
 
 def play_episodes(
-    actor: Actor,
-    environment: EnvironmentConfig,
-    frame_format: FrameFormat,
+    player: Player,
+    task: Task,
     role: str,
     seed: int,
     number: int,
@@ -97,9 +109,8 @@ def play_episodes(
     Every game depends on (role, seed, its number) alone, and so does its noise.
 
     Args:
-      actor: who plays.
-      environment: the game.
-      frame_format: how the model sees frames.
+      player: who plays.
+      task: the game.
       role: "validation" or "test".
       seed: of the games.
       number: E.
@@ -109,55 +120,54 @@ def play_episodes(
     Returns:
       What was played; None where it was broken off.
     """
-    games = [make_game(environment) for _ in range(number)]
-    seeds = [episode_seed(role, seed, episode) for episode in range(number)]
-    frames = [game.reset(s) for game, s in zip(games, seeds, strict=True)]
+    games = [task.make() for _ in range(number)]
+    episodes = [_begin(game, task, role, seed, e) for e, game in enumerate(games)]
     noise = [stream(seed, _GAME_STREAMS[role], e) for e in range(number)]
-    openings = np.array([frame_hash(frame) for frame in frames])
+    openings = np.array([frame_hash(episode.frame) for episode in episodes])
     courses = np.array([follow(0, opening) for opening in openings.tolist()])
-    scores, lengths = np.zeros(number), np.zeros(number, int)
     playing, shots = np.arange(number), []
-    state = actor.network.initial_state(number)
+    state = player.actor.network.initial_state(number)
     while len(playing):
         if stop():
             return None
-        prepared = np.stack([frame_format.with_bars(frames[i], noise[i]) for i in playing])
-        acted = actor.step(prepared, np.full(len(playing), GREEDY, np.int32), state)
+        frames = np.stack(
+            [player.frame_format.with_bars(episodes[i].frame, noise[i]) for i in playing]
+        )
+        acted = player.actor.step(frames, np.full(len(playing), GREEDY, np.int32), state)
         if film and playing[0] == 0:
             # A copy: the view would keep the frames of all games in memory.
-            shots.append((prepared[0].copy(), acted.stored["positions"][0].numpy()))
-        over = np.zeros(len(playing), bool)
-        for position, (i, action) in enumerate(zip(playing, acted.actions.numpy(), strict=True)):
-            step = games[i].step(int(action))
-            frames[i] = step.frame
+            shots.append((frames[0].copy(), acted.stored["positions"][0].numpy()))
+        for i, action in zip(playing, acted.actions.numpy(), strict=True):
+            step = episodes[i].step(int(action))
             courses[i] = follow(int(courses[i]), frame_hash(step.frame))
-            scores[i] += step.reward
-            lengths[i] += 1
-            cut = lengths[i] >= environment.max_episode_steps
-            over[position] = step.terminal or step.truncated or cut
-        playing = playing[~over]
-        state = LSTMState(*(tf.boolean_mask(part, ~over) for part in acted.state))
+        going_on = np.array([not episodes[i].over for i in playing])
+        playing = playing[going_on]
+        state = LSTMState(*(tf.boolean_mask(part, going_on) for part in acted.state))
+    scores = np.array([episode.score for episode in episodes])
+    lengths = np.array([episode.length for episode in episodes])
     shown = Film(*map(np.stack, zip(*shots, strict=True))) if film else None
     return Episodes(scores, lengths, openings, courses, shown)
 
 
-def first_screens(environment: EnvironmentConfig, role: str, seed: int, number: int) -> np.ndarray:
+def _begin(game, task: Task, role: str, seed: int, number: int) -> Episode:
+    return Episode(game, episode_seed(role, seed, number), task.max_steps)
+
+
+def first_screens(task: Task, role: str, seed: int, number: int) -> np.ndarray:
     """int64 [number]: hashes of the first screens of games 0, 1, ..., as `Episodes.openings`."""
-    game: Game = make_game(environment)
-    screens = (game.reset(episode_seed(role, seed, episode)) for episode in range(number))
-    return np.array([frame_hash(screen) for screen in screens])
+    game = task.make()
+    episodes = (_begin(game, task, role, seed, episode) for episode in range(number))
+    return np.array([frame_hash(episode.frame) for episode in episodes])
 
 
-def random_scores(environment: EnvironmentConfig, role: str, seed: int, number: int) -> np.ndarray:
+def random_scores(task: Task, role: str, seed: int, number: int) -> np.ndarray:
     """float [E]: true returns of uniformly random play under the protocol of `play_episodes`."""
-    game: Game = make_game(environment)
+    game = task.make()
     scores = np.zeros(number)
-    for episode in range(number):
-        game.reset(episode_seed(role, seed, episode))
-        rng = stream(seed, _GAME_STREAMS[role], episode)
-        for _ in range(environment.max_episode_steps):
-            step = game.step(int(rng.integers(game.num_actions)))
-            scores[episode] += step.reward
-            if step.terminal or step.truncated:
-                break
+    for number_of_game in range(number):
+        rng = stream(seed, _GAME_STREAMS[role], number_of_game)
+        episode = _begin(game, task, role, seed, number_of_game)
+        for _ in play(episode, lambda _, rng=rng: int(rng.integers(game.num_actions))):
+            pass
+        scores[number_of_game] = episode.score
     return scores

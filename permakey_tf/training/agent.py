@@ -6,32 +6,33 @@ emulator is brought back by replaying the current game's actions from its seeded
 """
 
 import dataclasses
+import functools
 import math
 import time
-import zlib
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 import permakey_tf
-from permakey_tf.configs.agent import AgentLoggingConfig, LearningConfig
+from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.keypoints import check_kernels
-from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.data.replay import SequenceReplay
-from permakey_tf.envs.games import make_game
+from permakey_tf.envs.games import make_task
+from permakey_tf.envs.play import Game
 from permakey_tf.errors import UserError
-from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork, build_q_network
+from permakey_tf.models.q_network import RecurrentQNetwork, build_q_network
 from permakey_tf.models.vision import build_vision
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.system.interruption import Interruption, deferred
-from permakey_tf.system.seeds import Stream, episode_seed, stream
-from permakey_tf.training.acting import GREEDY, Actor, play_episodes
+from permakey_tf.training.acting import Actor, Episodes, Player, play_episodes
 from permakey_tf.training.learner import Learner
+from permakey_tf.training.playing import Agent, Playing
 from permakey_tf.viz import overlay
 
 _LEARNING_METRICS = ("loss", "td_error", "q_value", "gradient_norm")
@@ -49,48 +50,29 @@ _COLUMNS = (
 
 @dataclasses.dataclass
 class Progress(checkpoint.ProgressRecord):
-    """Where a run stands; saved with every checkpoint.
+    """Where a run stands, but for its games; saved with every checkpoint.
 
-    step, update: agent steps and updates done. rows: of the replay. episode: number of the current
-    training episode, which ends with a life. game, game_step: number of the current game, and
-    actions since its start. game_return: true return of the current game so far. validated_step:
-    the step of the last validation.
+    step, update: agent steps and updates done. validated_step: the step of the last validation.
     """
 
     step: int = 0
     update: int = 0
-    rows: int = 0
-    episode: int = 0
-    game: int = 0
-    game_step: int = 0
-    game_return: float = 0.0
     validated_step: int = 0
     best_score: float = -math.inf
     best_step: int = 0
 
 
-class Player(NamedTuple):
-    """What is needed to play with an agent's run: see `build_player`."""
-
-    actor: Actor
-    frame_format: FrameFormat
-    num_actions: int
-
-
-def build_player(folder: AgentFolder) -> Player:
+def build_player(folder: AgentFolder, num_actions: int) -> Player:
     """Vision, an untrained network with its variables made, and how it sees frames."""
     config = folder.config
     model = folder.keypoints.load_model(config.learning.precision)
     vision = build_vision(model, config.encoder)
-    num_actions = make_game(config.environment).num_actions
-    network = build_network(folder, vision, num_actions)
-    noise = config.environment.noise
-    noise = folder.keypoints.format.noise if noise == "as-trained" else noise
-    frame_format = folder.keypoints.format._replace(noise=noise)
+    network = _build_network(folder, vision, num_actions)
+    frame_format = folder.keypoints.format._replace(noise=config.environment.noise)
     return Player(Actor(network, vision, frame_format.shape), frame_format, num_actions)
 
 
-def build_network(folder: AgentFolder, vision, num_actions: int) -> RecurrentQNetwork:
+def _build_network(folder: AgentFolder, vision, num_actions: int) -> RecurrentQNetwork:
     """An untrained network with its variables made, from the run's seed."""
     config, frames = folder.config, folder.keypoints.frames
     check_kernels(config.encoder, "cnn", frames.image_size)
@@ -102,125 +84,105 @@ def build_network(folder: AgentFolder, vision, num_actions: int) -> RecurrentQNe
     return network
 
 
+def build_agent(folder: AgentFolder, num_actions: int) -> Agent:
+    """An untrained agent with a run's settings."""
+    player = build_player(folder, num_actions)
+    vision = player.actor.vision
+    target = _build_network(folder, vision, num_actions)
+    learner = Learner(player.actor.network, target, vision.prepare, folder.config.learning)
+    return Agent(player, learner)
+
+
+def build_playing(folder: AgentFolder, game: Game, agent: Agent) -> Playing:
+    """The training games of a run, remembered in its folder."""
+    learning, limit = folder.config.learning, folder.config.environment.max_episode_steps
+
+    def open_replay(num_rows, checksums):
+        return SequenceReplay(
+            folder.replay,
+            agent.player.actor.vision.columns,
+            # A step is one row, and one more at the end of a game that a time limit cuts.
+            learning.replay_capacity or 2 * learning.num_steps,
+            # Every validation saves; and resuming needs all actions of the current game.
+            slack=2 * folder.config.validation.validate_every + limit,
+            num_rows=num_rows,
+            checksums=checksums,
+        )
+
+    return Playing(game, limit, open_replay, learning)
+
+
+class PlayValidation(Protocol):
+    """Plays the validation games of the weights as they are."""
+
+    def __call__(self, stop: Callable[[], bool]) -> Episodes | None:
+        """With a film; None where `stop`, asked before every step, broke the games off."""
+
+
 class AgentTrainer:
-    """Trains an agent in its run folder; a checkpoint in it is resumed.
+    """Trains an agent in its run folder; `open` makes one that goes on where the folder stands.
 
     Args:
       folder: run folder.
       logging: how often to report and save.
+      agent: acts and learns.
+      playing: the training games and what is remembered of them; neither started nor resumed.
+      play_validation: plays the validation games.
+      progress: show a progress bar on stderr.
+
+    Attributes:
+      progress: where the run stands.
     """
 
-    def __init__(self, folder: AgentFolder, logging: AgentLoggingConfig):
-        self.folder, self.config, self.logging = folder, folder.config, logging
-        self.learning: LearningConfig = folder.config.learning
-        self.player = build_player(folder)
-        self.actor, vision = self.player.actor, self.player.actor.vision
-        target = build_network(folder, vision, self.player.num_actions)
-        self.learner = Learner(self.actor.network, target, vision.prepare, self.learning)
-        self.weights = checkpoint.named_variables({"online": self.actor.network.weights})
-        self.variables = self.weights | checkpoint.named_variables(
-            {"target": target.weights, "optimizer": self.learner.optimizer.variables}
+    def __init__(
+        self,
+        folder: AgentFolder,
+        logging: AgentLoggingConfig,
+        agent: Agent,
+        playing: Playing,
+        play_validation: PlayValidation,
+        progress: bool = True,
+    ):
+        self.folder, self.logging = folder, logging
+        self.config: AgentConfig = folder.config
+        self.agent, self.playing, self._play_validation = agent, playing, play_validation
+        self.progress, self.report, self._show_bar = Progress(), Report(), progress
+
+    @classmethod
+    def open(
+        cls, folder: AgentFolder, logging: AgentLoggingConfig, progress: bool = True
+    ) -> "AgentTrainer":
+        """The trainer of a run with the game and the parts that its settings name.
+
+        Raises:
+          UserError: there is no such game, or the folder's checkpoint or replay cannot be used.
+        """
+        task = make_task(folder.config.environment)
+        agent = build_agent(folder, task.make().num_actions)
+        play_validation = functools.partial(
+            play_episodes,
+            agent.player,
+            task,
+            "validation",
+            folder.config.learning.seed,
+            folder.config.validation.validation_episodes,
+            film=True,
         )
-        self.progress = Progress()
-        self.report = Report()
-        self.state = self.actor.network.initial_state(1)
-        resumed = folder.latest_checkpoint.exists()
-        checksums, frame = self._restore() if resumed else (None, None)
-        self.replay = SequenceReplay(
-            folder.replay,
-            vision.columns,
-            # A step is one row, and one more at the end of a game that a time limit cuts.
-            self.learning.replay_capacity or 2 * self.learning.num_steps,
-            # Every validation saves; and resuming needs all actions of the current game.
-            slack=2 * self.config.validation.validate_every
-            + self.config.environment.max_episode_steps,
-            num_rows=self.progress.rows,
-            checksums=checksums,
-        )
-        self.game = make_game(self.config.environment)
-        self.frame = self._return_to_the_game()
-        if frame is not None and zlib.crc32(self.frame.tobytes()) != frame:
-            print(
-                "note: the game's actions, played again, lead to another frame than before: this "
-                "environment does not repeat by its seed. The run goes on from that frame, and "
-                "ends otherwise than without the interruption"
-            )
+        playing = build_playing(folder, task.make(), agent)
+        trainer = cls(folder, logging, agent, playing, play_validation, progress)
+        trainer.start_or_resume()
+        return trainer
 
-    # --------------------------------------------------------------------------------- playing
-
-    def _rng(self, purpose: Stream, number: int) -> np.random.Generator:
-        return stream(self.learning.seed, purpose, number)
-
-    def _start_game(self) -> np.ndarray:
-        return self.game.reset(episode_seed("train", self.learning.seed, self.progress.game))
-
-    def _return_to_the_game(self) -> np.ndarray:
-        """The frame that the agent is to act on: replays the current game's actions."""
-        frame, progress = self._start_game(), self.progress
-        rows = np.arange(progress.rows - progress.game_step, progress.rows)
-        for action in self.replay.column("action", rows):
-            frame = self.game.step(int(action)).frame
-        return frame
-
-    def _choose(self) -> int:
-        """A random action with probability epsilon, else GREEDY."""
-        rng = self._rng(Stream.EXPLORATION, self.progress.step)
-        if rng.random() < self.learning.epsilon(self.progress.step):
-            return int(rng.integers(self.player.num_actions))
-        return GREEDY
-
-    def _act(self, frame, noise_stream, forced):
-        prepared = self.player.frame_format.with_bars(
-            frame, self._rng(noise_stream, self.progress.step)
-        )
-        return self.actor.step(prepared[None], np.array([forced], np.int32), self.state)
-
-    def play_step(self) -> tuple[float, int] | None:
-        """One agent step into the replay; (return, length) where it ended a game."""
-        progress, learning = self.progress, self.learning
-        acted = self._act(self.frame, Stream.GAME_BARS, self._choose())
-        action = int(acted.actions[0])
-        step = self.game.step(action)
-        progress.game_step += 1
-        progress.game_return += step.reward
-        limit = self.config.environment.max_episode_steps
-        cut = not step.terminal and (step.truncated or progress.game_step >= limit)
-        ended = step.terminal or (learning.life_is_episode and step.life_lost)
-        reward = float(np.sign(step.reward)) if learning.clip_rewards else step.reward
-        self._remember(acted, action, reward, ended)
-        self.frame, self.state = step.frame, acted.state
-        if cut and not ended:  # the value of the last frame belongs to the targets before it
-            self._remember(self._act(self.frame, Stream.FINAL_FRAME_BARS, GREEDY), -1, 0.0, False)
-        progress.step += 1
-        if ended or cut:
-            progress.episode += 1
-            self.state = self.actor.network.initial_state(1)
-        if not (step.terminal or cut):
-            return None
-        finished = (progress.game_return, progress.game_step)
-        progress.game, progress.game_step, progress.game_return = progress.game + 1, 0, 0.0
-        self.frame = self._start_game()
-        return finished
-
-    def _remember(self, acted, action, reward, terminal):
-        stored = {name: values[0].numpy() for name, values in acted.stored.items()}
-        self.replay.append(stored, action, reward, terminal, self.progress.episode)
-        self.progress.rows = self.replay.num_rows
-
-    def learn_step(self) -> dict[str, tf.Tensor]:
-        """One update from the replay."""
-        learning = self.learning
-        batch = self.replay.sample(
-            self._rng(Stream.REPLAY, self.progress.update),
-            learning.batch_size,
-            learning.window,
-            learning.n_step,
-            learning.gamma,
-        )
-        self.progress.update += 1
-        return self.learner.update(tf.nest.map_structure(tf.convert_to_tensor, batch))
-
-    # --------------------------------------------------------------------------------- a run
+    def start_or_resume(self) -> None:
+        """Takes up the folder's latest checkpoint; starts the first game where there is none."""
+        path = self.folder.latest_checkpoint
+        if not path.exists():
+            self.playing.start()
+            return
+        arrays = checkpoint.load(path)
+        self.progress, self.report = Progress.pop_from(arrays, path), Report.pop_from(arrays)
+        self.playing.set_state(arrays, path)
+        self.agent.set_state(arrays, path)
 
     def train(self) -> Interruption:
         """Trains to the end, or until a signal; its `signal` is set where it was interrupted.
@@ -249,19 +211,16 @@ class AgentTrainer:
             "version": permakey_tf.__version__,
         }
 
-    def _finished(self) -> bool:
-        """Whether nothing is left to play, not even the last validation."""
-        return self.progress.step >= self.learning.num_steps and not self._validation_is_due()
-
-    def _validation_is_due(self) -> bool:
-        step, every = self.progress.step, self.config.validation.validate_every
-        planned = step % every == 0 or step == self.learning.num_steps
-        return planned and step > self.progress.validated_step
-
     def _train_until(self, interruption, log):
-        progress, total = self.progress, self.learning.num_steps
+        progress, total = self.progress, self.config.learning.num_steps
         self.report.start_clock(progress)
-        with tqdm(total=total, initial=progress.step, desc="agent", unit="step") as bar:
+        with tqdm(
+            total=total,
+            initial=progress.step,
+            desc="agent",
+            unit="step",
+            disable=not self._show_bar,
+        ) as bar:
             while not self._finished() and not interruption.signal:
                 if self._validation_is_due():
                     if self._validate(log, interruption):
@@ -275,9 +234,19 @@ class AgentTrainer:
             if interruption.signal:
                 self._save()
 
+    def _finished(self) -> bool:
+        """Whether nothing is left to play, not even the last validation."""
+        done = self.progress.step >= self.config.learning.num_steps
+        return done and not self._validation_is_due()
+
+    def _validation_is_due(self) -> bool:
+        step, every = self.progress.step, self.config.validation.validate_every
+        planned = step % every == 0 or step == self.config.learning.num_steps
+        return planned and step > self.progress.validated_step
+
     def _train_step(self, log, bar):
         """One agent step, and the update and the report where they are due."""
-        progress, learning, report = self.progress, self.learning, self.report
+        progress, learning, report = self.progress, self.config.learning, self.report
         finished_game = self.play_step()
         bar.update()
         if finished_game:
@@ -289,6 +258,18 @@ class AgentTrainer:
             self._check_finite(values)
             log.scalars(progress.step, values)
             bar.set_postfix(report.short(values))
+
+    def play_step(self) -> tuple[float, int] | None:
+        """One agent step into the replay; (return, length) of the game where it ended one."""
+        finished_game = self.playing.step(self.agent, self.progress.step)
+        self.progress.step += 1
+        return finished_game
+
+    def learn_step(self) -> dict[str, tf.Tensor]:
+        """One update from the replay; scalar metrics."""
+        batch = self.playing.sample(self.progress.update)
+        self.progress.update += 1
+        return self.agent.learn(batch)
 
     def _check_finite(self, values):
         loss = values.get("train/loss", 0.0)
@@ -303,17 +284,8 @@ class AgentTrainer:
         False where a signal broke the games off: the resumed run plays them again.
         """
         progress = self.progress
-        weights = checkpoint.finite_arrays(self.weights, progress.step)
-        episodes = play_episodes(
-            self.actor,
-            self.config.environment,
-            self.player.frame_format,
-            "validation",
-            self.learning.seed,
-            self.config.validation.validation_episodes,
-            film=True,
-            stop=lambda: bool(interruption.signal),
-        )
+        weights = checkpoint.finite_arrays(self.agent.weights, progress.step)
+        episodes = self._play_validation(stop=lambda: bool(interruption.signal))
         if episodes is None:
             return False
         score = float(episodes.scores.mean())
@@ -331,37 +303,10 @@ class AgentTrainer:
         progress.validated_step = progress.step
         return True
 
-    # ------------------------------------------------------------------------------ checkpoints
-
     def _save(self):
-        self.replay.flush()
-        arrays = checkpoint.finite_arrays(self.variables, self.progress.step)
-        arrays |= {f"state/{i}": part.numpy() for i, part in enumerate(self.state)}
-        arrays |= {f"replay/{name}": sums for name, sums in self.replay.checksums().items()}
-        arrays["frame"] = np.array(zlib.crc32(self.frame.tobytes()), np.uint32)
-        arrays |= self.report.to_arrays() | self.progress.to_arrays()
+        arrays = checkpoint.finite_arrays(self.agent.get_state(), self.progress.step)
+        arrays |= self.playing.get_state() | self.report.to_arrays() | self.progress.to_arrays()
         checkpoint.save(self.folder.latest_checkpoint, arrays)
-
-    def _restore(self):
-        """Takes up the latest checkpoint.
-
-        Returns:
-          What the files and the game must agree with: the replay's checksums, and the frame's at
-          which the run was saved. Checkpoints of earlier versions have none: {} and None.
-        """
-        path = self.folder.latest_checkpoint
-        arrays = checkpoint.load(path)
-        summed = [name for name in arrays if name.startswith("replay/")]
-        checksums = {name.removeprefix("replay/"): arrays.pop(name) for name in summed}
-        frame = arrays.pop("frame", None)
-        progress, report = Progress.pop_from(arrays, path), Report.pop_from(arrays)
-        state = [arrays.pop(f"state/{i}", None) for i in range(2)]
-        if any(part is None for part in state):
-            raise UserError(f"{path} does not hold the LSTM's state; start a new --logdir")
-        checkpoint.assign(self.variables, arrays, path)
-        self.progress, self.report = progress, report
-        self.state = LSTMState(*map(tf.constant, state))
-        return checksums, frame
 
 
 class Report:
@@ -413,7 +358,7 @@ class Report:
         if self.games:
             score, length = np.mean(self.games, axis=0)
             values |= {"train/episode_return": float(score), "train/episode_length": float(length)}
-        self.__init__()
+        self.games, self.learning = [], []
         self.start_clock(progress)
         return values
 

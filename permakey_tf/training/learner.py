@@ -6,6 +6,7 @@ import tensorflow as tf
 from permakey_tf.configs.agent import LearningConfig
 from permakey_tf.models.q_network import RecurrentQNetwork
 from permakey_tf.ops import returns
+from permakey_tf.runs import checkpoint
 from permakey_tf.types import SequenceBatch
 
 
@@ -33,6 +34,12 @@ class Learner:
             copy.assign(original)
         self.optimizer = keras.optimizers.Adam(config.learning_rate, name="adam")
         self.optimizer.build(online.trainable_variables)
+
+    @property
+    def variables(self) -> dict:
+        """{name: variable} of both networks and the optimizer: what a checkpoint holds of them."""
+        groups = {"online": self.online.weights, "target": self.target.weights}
+        return checkpoint.named_variables(groups | {"optimizer": self.optimizer.variables})
 
     @tf.function(autograph=False)
     def update(self, batch: SequenceBatch) -> dict[str, tf.Tensor]:

@@ -1,0 +1,231 @@
+"""The agent in training: it acts, game after game, and what it did is remembered."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from permakey_tf.configs.agent import LearningConfig
+from permakey_tf.data.replay import SequenceReplay
+from permakey_tf.envs.play import Episode, Game
+from permakey_tf.errors import UserError
+from permakey_tf.models.q_network import LSTMState
+from permakey_tf.runs import checkpoint
+from permakey_tf.system.seeds import Stream, episode_seed, stream
+from permakey_tf.training.acting import GREEDY, Acted, Player
+from permakey_tf.training.learner import Learner
+from permakey_tf.types import SequenceBatch
+
+
+class Agent:
+    """Acts epsilon-greedily on one game, with the memory of its LSTM, and learns.
+
+    Args:
+      player: acts with the learner's online network.
+      learner: trains it.
+
+    Attributes:
+      state: LSTMState of one game.
+    """
+
+    def __init__(self, player: Player, learner: Learner):
+        self.player, self.learner = player, learner
+        self._config = learner.config
+        self.begin_episode()
+
+    def begin_episode(self) -> None:
+        """Forgets all that was seen."""
+        self.state = self.player.actor.network.initial_state(1)
+
+    def act(self, frame: np.ndarray, step: int) -> Acted:
+        """Chooses the action of agent step `step`: a random one with probability epsilon.
+
+        Args:
+          frame: uint8 [H, W, 3], as the game shows it.
+          step: what is drawn depends on the seed and this number alone.
+        """
+        rng = stream(self._config.seed, Stream.EXPLORATION, step)
+        explores = rng.random() < self._config.epsilon(step)
+        forced = int(rng.integers(self.player.num_actions)) if explores else GREEDY
+        return self._see(frame, forced, stream(self._config.seed, Stream.GAME_BARS, step))
+
+    def look(self, frame: np.ndarray, step: int) -> Acted:
+        """Sees the frame after agent step `step`, at which no action is taken."""
+        return self._see(frame, GREEDY, stream(self._config.seed, Stream.FINAL_FRAME_BARS, step))
+
+    def _see(self, frame, forced, bars) -> Acted:
+        prepared = self.player.frame_format.with_bars(frame, bars)
+        acted = self.player.actor.step(prepared[None], np.array([forced], np.int32), self.state)
+        self.state = acted.state
+        return acted
+
+    def learn(self, batch: SequenceBatch) -> dict[str, tf.Tensor]:
+        """One update; scalar metrics."""
+        return self.learner.update(tf.nest.map_structure(tf.convert_to_tensor, batch))
+
+    @property
+    def weights(self) -> dict:
+        """{name: variable}, what playing needs."""
+        return self.player.weights
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """The entries of a checkpoint: all that acting and learning depend on."""
+        memory = {f"state/{i}": part.numpy() for i, part in enumerate(self.state)}
+        return checkpoint.to_arrays(self.learner.variables) | memory
+
+    def set_state(self, arrays: dict[str, np.ndarray], path) -> None:
+        """Takes up `get_state`'s entries of the checkpoint of `path`, and refuses others.
+
+        Raises:
+          UserError: what it holds does not fit; nothing is assigned then.
+        """
+        memory = [arrays.get(f"state/{i}") for i in range(2)]
+        if any(part is None for part in memory):
+            raise UserError(f"{path} does not hold the LSTM's state; start a new --logdir")
+        variables = {name: a for name, a in arrays.items() if not name.startswith("state/")}
+        checkpoint.assign(self.learner.variables, variables, path)
+        self.state = LSTMState(*map(tf.constant, memory))
+
+
+@dataclasses.dataclass
+class PlayProgress(checkpoint.ProgressRecord):
+    """Where the games stand; saved with every checkpoint.
+
+    rows: of the replay. episode: number of the current training episode, which ends with a life.
+    game, game_step: number of the current game, and actions since its start. game_return: true
+    return of the current game so far.
+    """
+
+    rows: int = 0
+    episode: int = 0
+    game: int = 0
+    game_step: int = 0
+    game_return: float = 0.0
+
+
+class Playing:
+    """The training games, one after the other, and the replay of what happened in them.
+
+    Call `start` or `set_state` before `step`.
+
+    Args:
+      game: what is played; a game's start depends on the seed and its number alone.
+      max_steps: actions after which a game is cut.
+      open_replay: function of the number of rows that are there, and of their checksums (None where
+        they are not known), to the replay.
+      config: settings.
+    """
+
+    replay: SequenceReplay
+    current: Episode
+
+    def __init__(
+        self,
+        game: Game,
+        max_steps: int,
+        open_replay: Callable[[int, dict[str, np.ndarray] | None], SequenceReplay],
+        config: LearningConfig,
+    ):
+        self._game, self._max_steps, self._config = game, max_steps, config
+        self._open_replay = open_replay
+        self._number_of_game = self._number_of_episode = 0
+
+    def start(self) -> None:
+        """Begins the first game, with an empty replay."""
+        self.replay = self._open_replay(0, None)
+        self._begin_game()
+
+    def _begin_game(self):
+        seed = episode_seed("train", self._config.seed, self._number_of_game)
+        self.current = Episode(self._game, seed, self._max_steps)
+
+    @property
+    def progress(self) -> PlayProgress:
+        """Where the games stand."""
+        return PlayProgress(
+            rows=self.replay.num_rows,
+            episode=self._number_of_episode,
+            game=self._number_of_game,
+            game_step=self.current.length,
+            game_return=self.current.score,
+        )
+
+    def step(self, agent: Agent, number: int) -> tuple[float, int] | None:
+        """One agent step into the replay.
+
+        Args:
+          agent: who plays.
+          number: of the agent step.
+
+        Returns:
+          (true return, length) of the game where the step ended it, else None.
+        """
+        acted = agent.act(self.current.frame, number)
+        action = int(acted.actions[0])
+        step = self.current.step(action)
+        ended = step.terminal or (self._config.life_is_episode and step.life_lost)
+        reward = float(np.sign(step.reward)) if self._config.clip_rewards else step.reward
+        self._remember(acted, action, reward, ended)
+        if step.truncated and not ended:
+            # The value of the last frame belongs to the targets before it.
+            self._remember(agent.look(step.frame, number), -1, 0.0, False)
+        if ended or step.truncated:
+            self._number_of_episode += 1
+            agent.begin_episode()
+        if not (step.terminal or step.truncated):
+            return None
+        finished = (self.current.score, self.current.length)
+        self._number_of_game += 1
+        self._begin_game()
+        return finished
+
+    def _remember(self, acted: Acted, action, reward, terminal):
+        stored = {name: values[0].numpy() for name, values in acted.stored.items()}
+        self.replay.append(stored, action, reward, terminal, self._number_of_episode)
+
+    def sample(self, update: int) -> SequenceBatch:
+        """What update number `update` learns from."""
+        config = self._config
+        rng = stream(config.seed, Stream.REPLAY, update)
+        return self.replay.sample(
+            rng, config.batch_size, config.window, config.n_step, config.gamma
+        )
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """The entries of a checkpoint; the rows of the replay are on the disk then."""
+        self.replay.flush()
+        sums = {f"replay/{name}": sums for name, sums in self.replay.checksums().items()}
+        return sums | {"frame": _checksum(self.current.frame)} | self.progress.to_arrays()
+
+    def set_state(self, arrays: dict[str, np.ndarray], path) -> None:
+        """Goes back to where the checkpoint of `path` stood, and takes its entries out.
+
+        The current game's actions are played again from its start. Checkpoints of earlier versions
+        have no checksums of the replay and of the frame, and are trusted.
+
+        Raises:
+          UserError: the entries are missing, or the replay is not what they say.
+        """
+        progress = PlayProgress.pop_from(arrays, path)
+        summed = [name for name in arrays if name.startswith("replay/")]
+        sums = {name.removeprefix("replay/"): arrays.pop(name) for name in summed}
+        self.replay = self._open_replay(progress.rows, sums)
+        self._number_of_game, self._number_of_episode = progress.game, progress.episode
+        self._begin_game()
+        rows = np.arange(progress.rows - progress.game_step, progress.rows)
+        for action in self.replay.column("action", rows):
+            self.current.step(int(action))
+        self.current.score = progress.game_return
+        frame = arrays.pop("frame", None)
+        if frame is not None and _checksum(self.current.frame) != frame:
+            print(
+                "note: the game's actions, played again, lead to another frame than before: this "
+                "environment does not repeat by its seed. The run goes on from that frame, and "
+                "ends otherwise than without the interruption"
+            )
+
+
+def _checksum(frame: np.ndarray) -> np.ndarray:
+    return np.array(zlib.crc32(frame.tobytes()), np.uint32)
