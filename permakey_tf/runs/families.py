@@ -89,6 +89,8 @@ def labels(all_settings: Sequence[Settings], but: Iterable[str] = ()) -> list[st
 
     The game and the method come first, in the papers' spelling. Other settings count among runs of
     one game and method, since a method brings settings of its own, and only where they do anything.
+    Where the game is not told, a panel is: then a setting that counts in one is told in all, so
+    that the same agents have the same name in every panel.
 
     Args:
       all_settings: of each run.
@@ -97,12 +99,13 @@ def labels(all_settings: Sequence[Settings], but: Iterable[str] = ()) -> list[st
     parts = [[] for _ in all_settings]
     for name in dict.fromkeys(name for settings in all_settings for name in settings):
         own = leaf(name)
-        if own in but or not any(
-            _differ(name, one, other) for one in all_settings for other in all_settings
-        ):
-            continue
-        for words, settings in zip(parts, all_settings, strict=True):
-            if name in settings and applies(name, settings):
+        if own in _RANK:
+            counts = [len({one.get(name) for one in all_settings}) > 1] * len(all_settings)
+        else:
+            counts = [any(_differ(name, one, two) for two in all_settings) for one in all_settings]
+            counts = [any(counts)] * len(counts) if "game" in but else counts
+        for words, settings, told in zip(parts, all_settings, counts, strict=True):
+            if told and own not in but and name in settings and applies(name, settings):
                 words.append((_RANK.get(own, len(_RANK)), _word(own, settings[name])))
     ranked = [sorted(words, key=lambda pair: pair[0]) for words in parts]
     return [", ".join(word for _, word in words) for words in ranked]
@@ -118,14 +121,10 @@ def _word(own: str, value) -> str:
 
 
 def _differ(name: str, one: Settings, other: Settings) -> bool:
-    """Whether a setting tells two runs apart."""
+    """Whether a setting tells two runs of one game and method apart."""
     if one.get(name) == other.get(name):
         return False
-    if leaf(name) == "game":
-        return True
     if any(leaf(n) == "game" and other.get(n) != value for n, value in one.items()):
         return False
-    own_method = (_beside(name, "method", settings) for settings in (one, other))
-    if leaf(name) != "method" and len(set(own_method)) > 1:
-        return False
-    return applies(name, one) and applies(name, other)
+    methods = {_beside(name, "method", settings) for settings in (one, other)}
+    return len(methods) == 1 and applies(name, one) and applies(name, other)

@@ -1,0 +1,68 @@
+"""Families of runs, and the words that tell them apart."""
+
+from types import SimpleNamespace
+
+from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.configs.base import flatten
+from permakey_tf.configs.keypoints import KeypointConfig
+from permakey_tf.runs import families
+
+
+def keypoint_run(game="mspacman", **changes):
+    return {"game": game, **flatten(KeypointConfig())} | changes
+
+
+def agent_run(keypoints=None, **changes):
+    seen_with = {f"keypoints.{name}": value for name, value in (keypoints or {}).items()}
+    return flatten(AgentConfig()) | changes | seen_with
+
+
+def test_a_family_is_all_but_the_seeds():
+    settings = [keypoint_run(seed=seed, gauss_std=std) for std in (0.1, 0.2) for seed in (0, 1)]
+    runs = [SimpleNamespace(settings=one) for one in settings]
+    assert families.group([runs[i] for i in (2, 0, 1, 3)]) == [[runs[2], runs[3]], runs[:2]]
+    one = agent_run({"seed": 3, "method": "permakey"}, seed=1)
+    other = agent_run({"seed": 4, "method": "permakey"}, seed=1)
+    assert families.family_key(one) == families.family_key(other)
+    assert families.seeds_of(one) == {"seed": 1, "keypoints.seed": 3}
+
+
+def test_the_game_and_the_method_come_first_and_settings_count_among_their_own():
+    runs = [
+        keypoint_run(num_keypoints=7),
+        keypoint_run(num_keypoints=5),
+        keypoint_run(method="transporter", num_keypoints=7, batch_size=64),
+        keypoint_run("seaquest", num_keypoints=10),
+    ]
+    assert families.labels(runs) == [
+        "MsPacman, PermaKey, num_keypoints=7",
+        "MsPacman, PermaKey, num_keypoints=5",
+        "MsPacman, Transporter",
+        "Seaquest, PermaKey",
+    ]
+
+
+def test_settings_that_do_nothing_are_not_told():
+    """An encoder's own settings, beside the other encoder."""
+    runs = [agent_run(encoder="gnn"), agent_run(encoder="cnn", cnn_filters=(32, 32))]
+    assert families.labels(runs) == ["encoder=gnn", "encoder=cnn"]
+    runs.append(agent_run(encoder="cnn"))
+    assert families.labels(runs) == [
+        "encoder=gnn",
+        "encoder=cnn, cnn_filters=32,32",
+        "encoder=cnn, cnn_filters=128,128,128,128",
+    ]
+
+
+def test_a_name_is_the_same_in_all_panels():
+    runs = [
+        agent_run(encoder="gnn"),
+        agent_run(encoder="cnn"),
+        agent_run(encoder="gnn", game="seaquest"),
+    ]
+    told = families.labels(runs, but=("seed", "game"))
+    assert told == ["encoder=gnn", "encoder=cnn", "encoder=gnn"]
+
+
+def test_equal_runs_have_nothing_to_tell():
+    assert families.labels([keypoint_run(seed=0), keypoint_run(seed=1)], but=("seed",)) == ["", ""]
