@@ -72,6 +72,13 @@ class Player(NamedTuple):
         return checkpoint.named_variables({"online": self.actor.network.weights})
 
 
+class Film(NamedTuple):
+    """The first episode: frames uint8 [T, S, S, C], centers_yx float32 [T, K, 2]."""
+
+    frames: np.ndarray
+    centers_yx: np.ndarray
+
+
 class Episodes(NamedTuple):
     """What was played.
 
@@ -85,14 +92,7 @@ class Episodes(NamedTuple):
     lengths: np.ndarray
     openings: np.ndarray
     courses: np.ndarray
-    film: "Film | None"
-
-
-class Film(NamedTuple):
-    """The first episode: frames uint8 [T, S, S, C], centers_yx float32 [T, K, 2]."""
-
-    frames: np.ndarray
-    centers_yx: np.ndarray
+    film: Film | None
 
 
 def play_episodes(
