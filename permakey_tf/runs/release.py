@@ -90,16 +90,11 @@ def read(path: Path) -> Release:
         raise UserError(f"{path} is no detector's file (KeypointDetector.save makes one)")
     schema.check_version(path, content, FORMAT_VERSION)
     try:
-        about = schema.parse(_About, content)
+        about = schema.parse(_About, content, complete=True)
     except UserError as error:
         raise UserError(f"{path} is damaged or of a later version: {error}") from error
-    return Release(
-        KeypointConfig.from_dict(content["settings"]),
-        about["image_size"],
-        about["channels"],
-        about["keep_aspect"],
-        weights,
-    )
+    seen_as = about["image_size"], about["channels"], about["keep_aspect"]
+    return Release(about["settings"], *seen_as, weights)
 
 
 def check(path: Path, expected: str) -> None:
