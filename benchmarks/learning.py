@@ -2,14 +2,13 @@
 
   python -m benchmarks.learning [--encoder=gnn] [--seeds=0,1,2] [--out=runs/learning]
 
-The game (tests/sprites.py) has two moving sprites: a ball that falls and a paddle that catches it.
+The game (sprites/) has two moving sprites: a ball that falls and a paddle that catches it.
 Its frames are collected, keypoints are learned from them, and agents trained on these, through the
 commands that a user types; then the best checkpoints play unseen games. Printed beside them: the
 optimum, uniformly random play, and the best action if it is always the same. The commands resume.
 An agent below nine tenths of the optimum is an error.
 """
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,13 +22,13 @@ from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
 from permakey_tf.scores.protocol import read_evaluation
 from permakey_tf.system.seeds import episode_seed
+from sprites import BALLS
 
 _ENCODERS = flags.DEFINE_multi_enum(
     "encoder", ["gnn", "cnn"], ["gnn", "cnn"], "Encoders to train; may be given twice."
 )
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Training seeds.")
 _OUT = common.define_path("out", "runs/learning", "Folder of all runs.")
-_TESTS = Path(__file__).parents[1] / "tests"
 _GAME = "sprites:Catch-v0"
 _KEYPOINTS = {
     "source": "gymnasium", "env_id": _GAME, "game": "catch", "image_size": 48,
@@ -54,9 +53,8 @@ _OF_ENCODER = {
 def call(module: str, **values) -> None:
     """Runs a command line of the project. Raises UserError where it fails."""
     arguments = [f"--{name}={value}" for name, value in values.items()]
-    environment = os.environ | {"PYTHONPATH": str(_TESTS)}  # where the game is
     command = [sys.executable, "-m", module, *arguments]
-    if code := subprocess.run(command, env=environment).returncode:
+    if code := subprocess.run(command).returncode:
         raise UserError(f"{' '.join(command)} failed with exit code {code}")
 
 
@@ -74,9 +72,6 @@ def fixed_play(choose, episodes: int = 100) -> float:
 
 
 def main():
-    sys.path.insert(0, str(_TESTS))
-    from sprites import BALLS
-
     out = Path(_OUT.value)
     call("run.keypoints", data_dir=out / "frames", logdir=out / "keypoints", **_KEYPOINTS)
     results = {}

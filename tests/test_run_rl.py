@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -60,11 +59,7 @@ def command(**flags):
 
 
 def run(**flags):
-    # The folder of the tests has a game to play: sprites:Catch-v0.
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    return subprocess.run(
-        command(**flags), cwd=ROOT, capture_output=True, text=True, env=environment
-    )
+    return subprocess.run(command(**flags), cwd=ROOT, capture_output=True, text=True)
 
 
 def call_rl(**flags):

@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 ROOMS = [
     *("errors", "types", "ops", "system", "configs", "viz", "objects", "models", "envs", "data"),
     *("runs", "detector", "wrappers", "training", "quality", "figures", "scores", "launch"),
-    *("flags", "run", "benchmarks"),
+    *("sprites", "flags", "run", "benchmarks"),
 ]
 FILES = [
     path.relative_to(ROOT)
-    for folder in ("permakey_tf", "flags", "run", "benchmarks")
+    for folder in ("permakey_tf", "flags", "run", "benchmarks", "sprites")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 MODULES = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}

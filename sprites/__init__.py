@@ -5,7 +5,7 @@ or moves right by one column. Reward 1 for every ball that lands on the paddle. 
 reached with at least two steps to spare, so the best return is the number of balls; what to do
 depends on both sprites.
 
-  gymnasium.make("sprites:Catch-v0", render_mode="rgb_array")   # with this folder on the path
+  gymnasium.make("sprites:Catch-v0", render_mode="rgb_array")   # from the root of the checkout
 """
 
 import gymnasium
