@@ -1,0 +1,213 @@
+"""The tracker on frames made by hand, against brute force, and what must hold for any frames."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from permakey_tf.errors import UserError
+from permakey_tf.tracking import CAP, Tracker, track
+from permakey_tf.types import Keypoints
+
+
+def keypoints_of(centers, confidence=None):
+    """float32 [..., K, 2] -> Keypoints, sure of all unless told otherwise."""
+    centers = np.asarray(centers, np.float32)
+    sure = np.ones(centers.shape[:-1]) if confidence is None else confidence
+    return Keypoints(centers, np.asarray(sure, np.float32))
+
+
+def orders(centers, confidence=None, episodes=None, **tracker):
+    """The tracked order of every frame, as lists of the detector's numbers."""
+    numbers = np.broadcast_to(np.arange(np.shape(centers)[1]), np.shape(centers)[:2])
+    numbered = keypoints_of(centers, confidence)
+    tracked = track(numbered, episodes, **tracker)[0]
+    return [
+        [int(n[(frame == c).all(-1)][0]) for c in tracked_frame]
+        for n, frame, tracked_frame in zip(numbers, numbered[0], tracked, strict=True)
+    ]
+
+
+def random_walks(rng, num_frames, number, step=0.1):
+    """float32 [N, K, 2]: each frame's points in an order of its own."""
+    start = rng.uniform(-1, 1, (1, number, 2))
+    walks = start + np.cumsum(rng.normal(0, step, (num_frames, number, 2)), axis=0)
+    return np.stack([rng.permutation(frame) for frame in walks.astype(np.float32)])
+
+
+A, B, C, D = (-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)
+
+
+def test_every_index_follows_what_is_near():
+    moved = [(y + 0.05, x - 0.05) for y, x in (C, A, B)]
+    assert orders([[A, B, C], moved]) == [[0, 1, 2], [1, 2, 0]]
+
+
+def test_the_sum_counts_not_the_nearest():
+    """Two in a row move by one place: squares are less than if one leapt over the other."""
+    first = [(0, -0.1), (0, 0.0)]
+    second = [(0, 0.1), (0, 0.0)]
+    assert orders([first, second]) == [[0, 1], [1, 0]]
+
+
+def test_what_hides_does_not_drag_others_along():
+    """Of a row the first hides, and something far away is found: uncapped, all move by one."""
+    row = [(0, x / 10) for x in range(5)]
+    far = [*row[1:], (0, 0.9)]
+    assert orders([row, far])[1] == [4, 0, 1, 2, 3]
+    assert orders([row, far], cap=100)[1] == [0, 1, 2, 3, 4]
+
+
+def test_of_several_that_jump_the_nearer_are_linked():
+    lost = [A, B]
+    found = [(0.4, 0.9), (0.3, -0.9)]  # both farther from both than the cap
+    assert orders([lost, found]) == [[0, 1], [1, 0]]
+
+
+def test_an_index_goes_back_to_where_its_object_hid():
+    """Index 0 jumps to D when A hides. When A is there again and B hides, it is index 0 that goes
+    back: to stay at D, where little is, would give A to index 1."""
+    frames = [[A, B], [D, B], [A, D]]
+    confidence = [[1, 1], [0.2, 1], [1, 0.2]]
+    assert orders(frames, confidence, memory=3)[2] == [0, 1]
+    assert orders(frames, confidence, memory=0)[2] == [1, 0]
+    waiting = [frames[0], *[frames[1]] * 3, frames[2]]
+    confidences = [confidence[0], *[confidence[1]] * 3, confidence[2]]
+    assert orders(waiting, confidences, memory=3)[4] == [0, 1]
+    assert orders(waiting, confidences, memory=2)[4] == [1, 0]
+
+
+def test_confidence_decides_who_gets_the_index():
+    """Two new keypoints are equally far from the one of index 0; what it does not take is lost."""
+    first = [(0, 0), (0.9, 0.9)]
+    second = [(0, 0.1), (0, -0.1)]
+    assert orders([first, second], [[1, 1], [0.9, 0.3]])[1][0] == 0
+    assert orders([first, second], [[1, 1], [0.3, 0.9]])[1][0] == 1
+
+
+def test_frames_without_confidence_are_tracked_by_distance():
+    confidence = np.zeros((2, 3))
+    assert orders([[A, B, C], [C, A, B]], confidence) == [[0, 1, 2], [1, 2, 0]]
+
+
+def test_a_static_scene_keeps_its_order():
+    frame = np.random.default_rng(0).uniform(-1, 1, (1, 9, 2))
+    assert orders(np.repeat(frame, 5, 0)) == [list(range(9))] * 5
+
+
+def test_keypoints_in_one_place_keep_their_numbers():
+    """All in one place, of which confidence tells which is which; and after a change of order."""
+    confidence = np.linspace(0.1, 0.9, 4, dtype=np.float32)
+    still = keypoints_of(np.zeros((3, 4, 2)), np.tile(confidence, (3, 1)))
+    assert (track(still)[1] == confidence).all()
+    frames = [[A, B, B], [B, B, A], [B, B, A]]
+    tracked = track(keypoints_of(frames, [[0.9, 0.8, 0.7], [0.8, 0.7, 0.9], [0.8, 0.7, 0.9]]))
+    assert (tracked[0][1:] == np.array([A, B, B], np.float32)).all()
+    assert (tracked[1][1] == tracked[1][2]).all()
+
+
+def test_an_episode_starts_with_the_detectors_order():
+    frames = [[A, B], [B, A], [B, A], [A, B]]
+    assert orders(frames, episodes=[0, 0, 1, 1]) == [[0, 1], [1, 0], [0, 1], [1, 0]]
+    # A number that comes again is another episode.
+    assert orders(frames, episodes=[0, 1, 0, 0])[2] == [0, 1]
+
+
+def test_nothing_but_the_order_changes():
+    rng = np.random.default_rng(1)
+    centers = random_walks(rng, 30, 6)
+    found = Keypoints(centers, rng.random((30, 6)).astype(np.float32))
+    tracked = track(found)
+    assert tracked[0].dtype == tracked[1].dtype == np.float32
+    together = [np.concatenate([p[0], p[1][..., None]], -1) for p in (found, tracked)]
+    for before, after in zip(*together, strict=True):
+        assert sorted(before.tolist()) == sorted(after.tolist())
+    assert (tracked[0] != found[0]).any()
+
+
+def test_one_after_the_other_is_all_at_once():
+    rng = np.random.default_rng(2)
+    centers, confidence = random_walks(rng, 25, 5), rng.random((25, 5)).astype(np.float32)
+    whole = track(Keypoints(centers, confidence), np.arange(25) // 10)
+    tracker = Tracker()
+    for t in range(25):
+        if t in (10, 20):
+            tracker.reset()
+        frame = tracker.update(Keypoints(centers[t], confidence[t]))
+        assert (frame[0] == whole[0][t]).all() and (frame[1] == whole[1][t]).all()
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_later_frames_never_change_earlier_ones(seed, number):
+    rng = np.random.default_rng(seed)
+    one, other = random_walks(rng, 12, number, 0.3), random_walks(rng, 12, number, 0.3)
+    other[:7] = one[:7]
+    confidence = rng.random((12, number))
+    tracked = [track(keypoints_of(c, confidence))[0] for c in (one, other)]
+    assert (tracked[0][:7] == tracked[1][:7]).all()
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+def test_the_detectors_order_does_not_matter_after_the_first_frame(seed, number):
+    rng = np.random.default_rng(seed)
+    centers, confidence = random_walks(rng, 10, number, 0.3), rng.random((10, number))
+    shuffle = np.stack([np.arange(number), *(rng.permutation(number) for _ in range(9))])
+    rows = np.arange(10)[:, None]
+    tracked = track(keypoints_of(centers, confidence))
+    shuffled = track(keypoints_of(centers[rows, shuffle], confidence[rows, shuffle]))
+    assert all((a == b).all() for a, b in zip(tracked, shuffled, strict=True))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_the_first_frame_names_the_indices(seed, number):
+    rng = np.random.default_rng(seed)
+    centers, names = random_walks(rng, 10, number, 0.3), rng.permutation(number)
+    renamed = centers.copy()
+    renamed[0] = centers[0, names]
+    assert (track(keypoints_of(renamed))[0] == track(keypoints_of(centers))[0][:, names]).all()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_no_other_order_costs_less(seed, number):
+    """Of two frames, against all orders: first what is capped, then the distance of the rest."""
+    rng = np.random.default_rng(seed)
+    before, after = rng.uniform(-0.6, 0.6, (2, number, 2))
+    confidence = rng.uniform(0.1, 1, number)
+    tracked = orders([before, after], [np.ones(number), confidence])[1]
+    distance = ((before[:, None] - after) ** 2).sum(-1)
+
+    def costs(order):
+        every = distance[np.arange(number), list(order)]
+        return (
+            round(float(((confidence[list(order)] + 1e-3) * np.minimum(every, CAP)).sum()), 9),
+            float(every[every >= CAP].sum()),
+        )
+
+    assert costs(tracked) == min(map(costs, itertools.permutations(range(number))))
+
+
+def test_wrong_arrays_are_refused():
+    tracker = Tracker()
+    with pytest.raises(UserError, match=r"centres \[K, 2\] and confidences \[K\], not \[2, 3, 2\]"):
+        tracker.update(keypoints_of(np.zeros((2, 3, 2))))
+    with pytest.raises(UserError, match="finite"):
+        tracker.update(keypoints_of([[np.nan, 0]]))
+    tracker.update(keypoints_of([A, B]))
+    with pytest.raises(UserError, match="3 keypoints after 2: reset first"):
+        tracker.update(keypoints_of([A, B, C]))
+    with pytest.raises(UserError, match=r"episodes \[1\]"):
+        track(keypoints_of([[A], [B]]), [0])
+    with pytest.raises(UserError, match="cap=0"):
+        Tracker(cap=0)
+    with pytest.raises(UserError, match="memory=-1"):
+        Tracker(memory=-1)
+
+
+def test_no_frames_stay_none():
+    assert track(keypoints_of(np.zeros((0, 3, 2))))[0].shape == (0, 3, 2)
