@@ -428,6 +428,144 @@ def test_the_keypoint_of_an_object_is_the_one_nearest_to_its_middle():
     assert measures.keypoint_of_box(*off, 4).tolist() == [-1]
 
 
+# -------------------------------------------------------------------------------------- confidence
+
+
+def naive_hits(centers, objects, confidence, epsilon=4):
+    """Keypoint by keypoint, the most confident first; of equal ones the nearest to a middle."""
+    hit = np.zeros(confidence.shape, bool)
+    distances, to_middle = measures.box_distances(centers, objects.frame, objects.xywh)
+    for t in range(len(centers)):
+        free = np.flatnonzero(objects.frame == t).tolist()
+
+        def rank(k, boxes=tuple(free), t=t):
+            near = [to_middle[k, m] for m in boxes if distances[k, m] <= epsilon]
+            return -confidence[t, k], min(near, default=np.inf)
+
+        for k in sorted(range(centers.shape[1]), key=rank):
+            near = [m for m in free if distances[k, m] <= epsilon]
+            if near:
+                free.remove(min(near, key=lambda m: to_middle[k, m]))
+                hit[t, k] = True
+    return hit
+
+
+def naive_curve(confidence, hit, num_objects):
+    """[(threshold, precision, recall)] of every threshold, descending."""
+    return [
+        (t, hit[confidence >= t].mean(), hit[confidence >= t].sum() / num_objects)
+        for t in sorted(set(confidence.ravel()), reverse=True)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("ties", [False, True])
+def test_measures_of_confidence_agree_with_naive_oracles(seed, ties):
+    centers, objects, episodes = random_world(seed)
+    objects = objects.drawn()
+    confidence = np.random.default_rng(seed).random(centers.shape[:2])
+    confidence = confidence.round(1) if ties else confidence
+    hit, number = naive_hits(centers, objects, confidence), len(objects.frame)
+    curve = naive_curve(confidence, hit, number)
+    config = QualityConfig(windows=(1,))
+    scores = evaluate_keypoints(centers, objects, episodes, config=config, confidence=confidence)[
+        "all"
+    ]
+    area, reached = 0, 0
+    for _, _, recall in curve:
+        best = max(p for _, p, r in curve if r >= recall)
+        area, reached = area + best * (recall - reached), recall
+    assert scores["average_precision"] == pytest.approx(area)
+    for level, found in scores["precision_at_recall"].items():
+        best = max((p for _, p, r in curve if r >= level), default=np.nan)
+        assert found == pytest.approx(best, nan_ok=True)
+    for level in np.linspace(0, 1, 21).round(2):
+        above = confidence >= level
+        expected = hit[above].mean() if above.any() else np.nan
+        found = scores["precision_at_confidence"][level]
+        assert found == pytest.approx(expected, nan_ok=True)
+        assert scores["recall_at_confidence"][level] == (hit & above).sum() / number
+    f1 = [(2 * p * r / (p + r) if p + r else 0, -t) for t, p, r in curve]
+    assert measures.best_threshold(confidence, hit, number) == -max(f1)[1]
+
+
+def test_one_keypoint_is_counted_an_object():
+    # Two on one ghost: the second is wrong. A third between both ghosts takes the one that is left.
+    rows = [(0, "A", 20, 100, 8, 8), (0, "A", 30, 100, 8, 8)]
+    centers = centers_at([[104, 23], [104, 24], [104, 28]])
+    objects = objects_of(rows)
+    for confidence, expected in (
+        ([0.9, 0.8, 0.1], [True, False, True]),
+        ([0.8, 0.9, 0.1], [False, True, True]),
+        ([0.5, 0.5, 0.1], [False, True, True]),  # the nearer of equal ones
+        ([0.1, 0.2, 0.9], [False, False, True]),  # the third is nearer to the first ghost
+    ):
+        near = measures.box_distances(centers, objects.frame, objects.xywh)
+        hit = measures.one_to_one(*near, objects.frame, np.array([confidence]), 4)
+        assert hit.tolist() == [expected]
+
+
+def test_average_precision_by_hand():
+    # Right, wrong, right, wrong; one of three objects is never found.
+    confidence, hit = np.array([[0.9, 0.8], [0.7, 0.6]]), np.array([[True, False], [True, False]])
+    assert measures.average_precision(confidence, hit, 3) == pytest.approx((1 + 2 / 3) / 3)
+    # All alike: one threshold, half of the keypoints right, two of three objects found.
+    assert measures.average_precision(np.ones((2, 2)), hit, 3) == pytest.approx(1 / 2 * 2 / 3)
+    assert np.isnan(measures.average_precision(confidence, hit, 0))
+    # F1 of 1, 2, 3, 4 kept keypoints: 2/4, 2/5, 4/6, 4/7.
+    assert measures.best_threshold(confidence, hit, 3) == 0.7
+    assert np.isnan(measures.best_threshold(confidence, hit, 0))
+
+
+def test_the_threshold_is_chosen_on_the_fitting_frames_and_applied_to_the_scored():
+    objects, centers = two_walkers(20)
+    centers = np.concatenate([centers, np.full((20, 1, 2), 0.9)], axis=1)  # a third, on nothing
+    fitting_confidence = np.tile([0.9, 0.5, 0.4], (20, 1))
+    confidence = np.tile([0.9, 0.45, 0.5], (20, 1))  # now the third is above the second
+    held_out = np.zeros(20, bool)
+    probing = Probing(centers, objects, held_out, fitting_confidence)
+    config = QualityConfig(windows=(1,))
+    frames = np.zeros(20, int)
+    scores = evaluate_keypoints(
+        centers, objects, frames, probing=probing, config=config, confidence=confidence
+    )["all"]
+    assert scores["best_threshold"] == 0.5
+    assert scores["best_f1"] == pytest.approx(2 * 20 / (40 + 40))  # one right, one wrong a frame
+    alike = evaluate_keypoints(centers, objects, frames, None, Probing(*probing[:3]), config)["all"]
+    assert alike["best_threshold"] == 1 and alike["best_f1"] == pytest.approx(2 * 40 / (60 + 40))
+    assert "best_f1" not in evaluate_keypoints(centers, objects, frames, config=config)["all"]
+    with pytest.raises(UserError, match="confidence is needed of the probe's centres and"):
+        evaluate_keypoints(centers, objects, frames, None, probing, config)
+
+
+def test_above_the_threshold_of_the_fitting_frames_may_be_no_keypoint():
+    objects, centers = two_walkers(5)
+    probing = Probing(centers, objects, np.zeros(5, bool), np.full((5, 2), 0.9))
+    scores = evaluate_keypoints(
+        centers, objects, np.zeros(5, int), None, probing,
+        QualityConfig(windows=(1,)), np.full((5, 2), 0.5),
+    )["all"]  # fmt: skip
+    assert (scores["best_threshold"], scores["best_f1"]) == (0.9, 0)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "message"),
+    [
+        (
+            np.ones((50, 3)),
+            r"floating-point \[50, 2\], one for every centre, not float64 \[50, 3\]",
+        ),
+        (np.ones((50, 2), int), "not int64"),
+        (np.full((50, 2), np.nan), r"must be in \[0, 1\], not from nan"),
+        (np.full((50, 2), 1.5), r"must be in \[0, 1\], not from 1.5 to 1.5"),
+    ],
+)
+def test_confidence_that_does_not_fit(confidence, message):
+    objects, centers = two_walkers()
+    with pytest.raises(UserError, match=message):
+        evaluate_keypoints(centers, objects, np.zeros(50, int), confidence=confidence)
+
+
 # ------------------------------------------------------------------------------------------- probe
 
 
@@ -570,9 +708,10 @@ def test_distance_between_models():
 
 def test_best_constants_cover_the_most_boxes_first():
     rows = [(t, "A", *BOX[0]) for t in range(5)] + [(5, "A", 120, 10, 8, 8)]
-    first, second = baselines.best_constants(2, objects_of(rows), 4)
+    (first, second), shares = baselines.best_constants(2, objects_of(rows), 4)
     first, second = (score(np.tile(p, (6, 1, 1)), objects_of(rows))["all"] for p in (first, second))
     assert (first["recall"][4], second["recall"][4]) == (5 / 6, 1 / 6)
+    np.testing.assert_allclose(shares, [5 / 6, 1 / 6])
 
 
 def test_best_constants_agree_with_a_naive_greedy_search():
@@ -585,7 +724,8 @@ def test_best_constants_agree_with_a_naive_greedy_search():
     for _ in range(5):
         expected.append(int(on[:, left].sum(1).argmax()))
         left &= ~on[expected[-1]]
-    np.testing.assert_allclose(baselines.best_constants(5, objects, 4), points[0, expected])
+    found, _ = baselines.best_constants(5, objects, 4)
+    np.testing.assert_allclose(found, points[0, expected])
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 10, 20, 25])
@@ -603,7 +743,9 @@ def test_peaks_are_found_strongest_first_and_keep_apart():
     for row, column, height in ((5, 6, 9.0), (5, 8, 8.0), (20, 3, 5.0), (29, 29, 3.0)):
         maps[0, row, column] = height
     maps[1, 12, 13] = 1
-    points = (baselines.strongest_peaks(maps, 3, 4) + 1) / 2 * 29
+    points, heights = baselines.strongest_peaks(maps, 3, 4)
+    points = (points + 1) / 2 * 29
+    np.testing.assert_allclose(heights, [[17 / 9, 5 / 9, 3 / 9], [1 / 9, 0, 0]], rtol=1e-6)
     # The second is too near to the first; the blur's plateau begins one pixel up and left of each.
     assert np.abs(points[0] - [[5, 6], [20, 3], [29, 29]]).max() <= 1.01
     assert np.abs(points[1, 0] - [12, 13]).max() <= 1.01
@@ -614,7 +756,8 @@ def test_peaks_are_found_strongest_first_and_keep_apart():
 def test_where_no_peak_is_left_the_last_one_is_repeated():
     maps = np.zeros((2, 30, 30), np.float32)
     maps[0, 5, 6], maps[0, 20, 3] = 9, 5
-    points = baselines.strongest_peaks(maps, 5, 4)
+    points, heights = baselines.strongest_peaks(maps, 5, 4)
+    assert (heights > 0).sum(1).tolist() == [2, 0]
     assert np.array_equal(points[0, 2:], points[0, [1, 1, 1]])
     assert not np.array_equal(points[0, 0], points[0, 1])
     assert np.all(points[1] == 0)
@@ -622,7 +765,8 @@ def test_where_no_peak_is_left_the_last_one_is_repeated():
 
 def test_best_constants_repeat_the_last_point_where_all_boxes_are_reached():
     rows = [(0, "Player", 5, 14, 9, 10), (0, "Ghost", 75, 81, 9, 10)]
-    points = baselines.best_constants(4, objects_of(rows), 4)
+    points, shares = baselines.best_constants(4, objects_of(rows), 4)
+    assert shares.tolist() == [0.5, 0.5, 0, 0]
     assert len(np.unique(points, axis=0)) == 2
     assert np.array_equal(points[1:], points[[1, 1, 1]])
 

@@ -86,7 +86,8 @@ def folder(tmp_path_factory):
     store = make_store(folder / "store")
     for seed in (0, 1):
         make_run(folder / f"tiny_seed{seed}", store, seed, noise="both")
-    np.savez(folder / "perfect.npz", centers=perfect_centers(store))
+    confidence = np.tile(np.float32([0.8, 0.2]), (110, 1))
+    np.savez(folder / "perfect.npz", centers=perfect_centers(store), confidence=confidence)
     return folder
 
 
@@ -124,8 +125,11 @@ class TestResult:
         scores = row_of(result, "perfect").measures["characters"]
         assert scores["recall"][4] == 1 and scores["precision"][4] == 0.5
         assert scores["boxes"] == 40  # the ghost is not drawn
+        # What is in the corner is less sure, so that the threshold can leave it out.
+        assert scores["best_threshold"] == pytest.approx(0.8)
+        assert scores["best_f1"] == scores["average_precision"] == 1
         control = row_of(result, "perfect, shuffled").measures["characters"]
-        assert control["recall"][4] < 0.3
+        assert control["recall"][4] < 0.3 and control["best_f1"] < 0.3
         probe = row_of(result, "perfect").measures["Player"]
         # The penalty shrinks the weights a little: the fit has 60 frames.
         assert probe["probe_r2"] > 0.98 and probe["probe_error"] < 6
@@ -255,7 +259,9 @@ def test_peaks_of_the_error_maps_are_those_of_their_mean():
     rows = 2 + np.arange(300) % 16
     frames = np.zeros((300, 20, 20, 3), np.uint8)
     frames[:, 0, 0] = rows[:, None]
-    found = (controls.error_map_peaks(Detector(), frames, CONFIG.peak_radius) + 1) / 2 * 19
+    centers, heights = controls.error_map_peaks(Detector(), frames, CONFIG.peak_radius)
+    np.testing.assert_allclose(heights[0], [0.7, 0.5], rtol=1e-5)
+    found = (centers + 1) / 2 * 19
     np.testing.assert_allclose(found[:, 0], np.stack([rows, 3 + 0 * rows], -1), atol=1e-4)
     np.testing.assert_allclose(found[:, 1], np.tile([10, 15], (300, 1)), atol=1e-4)
 
@@ -283,10 +289,11 @@ def written(folder):
 class TestCommand:
     def test_the_terminal_shows_the_first_set_and_says_where_everything_is(self, written):
         out, text = written
-        assert "characters, within 4 pixels" in text and "recall by category" in text
+        assert "characters, within 4 pixels" in text
+        assert "characters, one keypoint an object" in text and "recall by category" in text
         assert "tiny (2 seeds), peaks of the error maps" in text
         for name in ("quality.json", "quality.csv", "quality.md", "recall_curve.png",
-                     "recall_by_category.png", "tracking.png"):  # fmt: skip
+                     "recall_by_category.png", "precision_recall.png", "tracking.png"):  # fmt: skip
             assert str(out / name) in text and (out / name).stat().st_size > 0
 
     def test_json_holds_what_another_process_found(self, written, result):
@@ -451,6 +458,8 @@ class TestRefusals:
             ({"points": np.zeros((110, 2, 2))}, "no array 'centers'"),
             ({"centers": np.zeros((110, 4))}, "must be floating-point"),
             ({"centers": np.full((40, 2, 2), np.inf)}, "finite"),
+            ({"centers": np.zeros((40, 2, 2)), "confidence": np.ones((110, 2))}, "one for every"),
+            ({"centers": np.zeros((40, 2, 2)), "confidence": np.full((40, 2), 2.0)}, "from 2 to 2"),
         ],
     )
     def test_keypoints_that_do_not_fit(self, folder, tmp_path, arrays, message):
@@ -460,11 +469,12 @@ class TestRefusals:
 
     def test_keypoints_for_the_scored_frames_only_have_no_probe(self, folder, tmp_path):
         with np.load(folder / "perfect.npz") as file:
-            np.savez(tmp_path / "scored.npz", centers=file["centers"][70:])
+            np.savez(tmp_path / "scored.npz", **{name: file[name][70:] for name in file})
         found = run_benchmark(open_footage(folder / "store"), [], [tmp_path / "scored.npz"], CONFIG)
         scores = row_of(found, "scored").measures
         assert scores["characters"]["recall"][4] == 1
-        assert "probe_r2" not in scores["Player"]
+        assert scores["characters"]["average_precision"] == 1
+        assert "probe_r2" not in scores["Player"] and "best_f1" not in scores["Player"]
         assert "probe_r2" in row_of(found, "random").measures["Player"]
 
 

@@ -10,6 +10,7 @@ from permakey_tf.quality import baselines
 from permakey_tf.quality.candidates import Candidate, SeenFrames
 from permakey_tf.quality.scoring import groups_of
 from permakey_tf.system.seeds import Stream
+from permakey_tf.types import Keypoints
 
 # Names of the baselines, in the order of the tables.
 BASELINES = ("random", "grid", "best constants", "frame difference")
@@ -27,7 +28,8 @@ def beside(models: list[Candidate], seen: SeenFrames) -> Iterator[Candidate]:
     for (number, frame_format), words in zip(wanted, described, strict=True):
         notes = ", ".join(itertools.compress(words, differ))
         suffix = f" ({notes})" if notes else ""
-        for name, scored, fitting in _points(number, frame_format, seen):
+        for name, keypoints in _keypoints(number, frame_format, seen):
+            (scored, scored_confidence), (fitting, fitting_confidence) = keypoints
             yield Candidate(
                 name=name + suffix,
                 variant="",
@@ -38,24 +40,31 @@ def beside(models: list[Candidate], seen: SeenFrames) -> Iterator[Candidate]:
                 scored_centers=scored,
                 fitting_centers=fitting,
                 about={},
+                scored_confidence=scored_confidence,
+                fitting_confidence=fitting_confidence,
             )
 
 
-def _points(number: int, frame_format: FrameFormat, seen: SeenFrames):
-    """Yields (name, centres in the scored frames, centres in the probe's frames)."""
+def _keypoints(number: int, frame_format: FrameFormat, seen: SeenFrames):
+    """Yields (name, keypoints in the scored frames, keypoints in the fitting frames)."""
     parts = seen.scored_rows, seen.fitting_rows
     rng = seen.rng(Stream.RANDOM_POINTS)
-    fixed = baselines.grid_points(number), _constants(number, seen)
-    points = [
-        [baselines.random_points(len(rows), number, rng) for rows in parts],
-        *([np.broadcast_to(same, (len(rows), number, 2)) for rows in parts] for same in fixed),
+    fixed = Keypoints(baselines.grid_points(number), None), _constants(number, seen)
+    found = [
+        [Keypoints(baselines.random_points(len(rows), number, rng), None) for rows in parts],
+        *([_in_every_frame(same, len(rows)) for rows in parts] for same in fixed),
         [_difference_peaks(number, frame_format, rows, seen) for rows in parts],
     ]
-    for name, (scored, fitting) in zip(BASELINES, points, strict=True):
-        yield name, scored, fitting
+    yield from zip(BASELINES, found, strict=True)
 
 
-def _constants(number: int, seen: SeenFrames) -> np.ndarray:
+def _in_every_frame(keypoints: Keypoints, num_frames: int) -> Keypoints:
+    return Keypoints(
+        *(a if a is None else np.broadcast_to(a, (num_frames, *a.shape)) for a in keypoints)
+    )
+
+
+def _constants(number: int, seen: SeenFrames) -> Keypoints:
     """The best constant points for the first set that has boxes, on all frames that fit."""
     footage = seen.footage
     boxes = footage.boxes(footage.fitting_rows).drawn()
@@ -66,9 +75,9 @@ def _constants(number: int, seen: SeenFrames) -> np.ndarray:
 
 def _difference_peaks(
     number: int, frame_format: FrameFormat, rows: range, seen: SeenFrames
-) -> np.ndarray:
+) -> Keypoints:
     episodes = seen.footage.episodes[rows.start : rows.stop]
     differences = baselines.frame_differences(seen.frames(frame_format, rows), episodes)
-    return baselines.peaks_in_chunks(
-        differences.__getitem__, len(rows), number, seen.config.peak_radius
-    )
+    full = 255 * frame_format.channels
+    radius = seen.config.peak_radius
+    return baselines.peaks_in_chunks(differences.__getitem__, len(rows), number, radius, full)

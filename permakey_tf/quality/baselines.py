@@ -7,6 +7,7 @@ import numpy as np
 
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.quality.measures import HEIGHT, WIDTH, box_distances
+from permakey_tf.types import Keypoints
 
 _CELL = 4  # pixels between the points that constants are chosen from
 _BLUR = 3  # pixels, so that a peak is a blob and not a speckle
@@ -30,14 +31,18 @@ def grid_points(num_points: int) -> np.ndarray:
     return np.array(points)
 
 
-def best_constants(num_points: int, objects: Objects, epsilon: float) -> np.ndarray:
-    """float [K, 2]: points of a 4-pixel grid, chosen greedily to be on as many boxes as possible.
+def best_constants(num_points: int, objects: Objects, epsilon: float) -> Keypoints:
+    """Points of a 4-pixel grid, chosen greedily to be on as many boxes as possible.
 
-    Where all boxes are reached with fewer points, the last one is repeated.
+    Where all boxes are reached with fewer points, the last one is repeated. The confidence of a
+    point is the share of the boxes that it is on and those before it are not.
 
     Args:
       objects: boxes, of training frames.
       epsilon: a point is on a box within this distance, in pixels.
+
+    Returns:
+      float64 [K, 2] and float32 [K].
     """
     rows = np.arange(_CELL // 2, HEIGHT, _CELL) / (HEIGHT - 1) * 2 - 1
     columns = np.arange(_CELL // 2, WIDTH, _CELL) / (WIDTH - 1) * 2 - 1
@@ -48,13 +53,15 @@ def best_constants(num_points: int, objects: Objects, epsilon: float) -> np.ndar
         for part in np.array_split(boxes, len(boxes) // _BOXES + 1)
     ]
     on, weight = np.concatenate(on, axis=1), weight.astype(np.float32)  # [G, U], [U]
-    chosen = []
-    for _ in range(num_points):
+    total = max(weight.sum(), 1)
+    chosen, shares = [], np.zeros(num_points, np.float32)
+    for number in range(num_points):
         gain = on @ weight
         best = int(gain.argmax()) if gain.any() or not chosen else chosen[-1]
+        shares[number] = gain[best] / total
         chosen.append(best)
         weight[on[best]] = 0
-    return grid[0, chosen]
+    return Keypoints(grid[0, chosen], shares)
 
 
 def frame_differences(frames: np.ndarray, episodes: np.ndarray) -> np.ndarray:
@@ -77,7 +84,9 @@ def frame_differences(frames: np.ndarray, episodes: np.ndarray) -> np.ndarray:
     return differences
 
 
-def strongest_peaks(maps: np.ndarray, num_points: int, radius: int) -> np.ndarray:
+def strongest_peaks(
+    maps: np.ndarray, num_points: int, radius: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The strongest peaks of every map, the strongest first.
 
     A map is blurred slightly; its maximum is taken and everything within `radius` pixels of it, in
@@ -88,7 +97,8 @@ def strongest_peaks(maps: np.ndarray, num_points: int, radius: int) -> np.ndarra
       maps: float32 [N, S, S], not negative.
 
     Returns:
-      float64 [N, K, 2], (y, x) in [-1, 1].
+      float64 [N, K, 2], (y, x) in [-1, 1]; float32 [N, K], their heights in the blurred map, 0
+      where another one is repeated.
     """
     length, height, width = maps.shape
     blurred = np.stack([cv2.blur(m, (_BLUR, _BLUR)) for m in maps])
@@ -97,31 +107,40 @@ def strongest_peaks(maps: np.ndarray, num_points: int, radius: int) -> np.ndarra
     inner = padded[:, radius : radius + height, radius : radius + width]
     offsets = np.arange(2 * radius + 1)
     every, points = np.arange(length), np.empty((length, num_points, 2))
+    heights = np.empty((length, num_points), np.float32)
     last = np.zeros((length, 2))
     for k in range(num_points):
         flat = inner.reshape(length, -1)
         highest = flat.argmax(1)
         rows, columns = np.divmod(highest, width)
         found = np.stack([rows / (height - 1), columns / (width - 1)], -1) * 2 - 1
-        points[:, k] = last = np.where(flat[every, highest, None] > 0, found, last)
+        heights[:, k] = np.maximum(flat[every, highest], 0)
+        points[:, k] = last = np.where(heights[:, k, None] > 0, found, last)
         blot = every[:, None, None], rows[:, None, None] + offsets[:, None]
         padded[*blot, columns[:, None, None] + offsets] = -1
-    return points
+    return points, heights
 
 
 def peaks_in_chunks(
-    maps: Callable[[slice], np.ndarray], num_frames: int, num_points: int, radius: int
-) -> np.ndarray:
+    maps: Callable[[slice], np.ndarray],
+    num_frames: int,
+    num_points: int,
+    radius: int,
+    full: float = 1,
+) -> Keypoints:
     """`strongest_peaks` of many maps, of which few are in memory together.
 
     Args:
       maps: from rows to their maps, float32 [number of rows, S, S].
+      full: the greatest height there can be, which is a confidence of 1. Maps of whole numbers are
+        better not divided by it: blurred, they keep their zeros.
 
     Returns:
-      float64 [num_frames, num_points, 2].
+      float64 [num_frames, num_points, 2] and float32 [num_frames, num_points].
     """
-    points = [
-        strongest_peaks(maps(slice(start, start + _FRAMES)), num_points, radius)
-        for start in range(0, num_frames, _FRAMES)
-    ]
-    return np.concatenate([np.zeros((0, num_points, 2)), *points])
+    points = np.zeros((num_frames, num_points, 2))
+    heights = np.zeros((num_frames, num_points), np.float32)
+    for start in range(0, num_frames, _FRAMES):
+        rows = slice(start, start + _FRAMES)
+        points[rows], heights[rows] = strongest_peaks(maps(rows), num_points, radius)
+    return Keypoints(points, (heights / full).clip(0, 1))  # the blur's rounding may pass 1

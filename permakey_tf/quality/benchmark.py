@@ -142,8 +142,9 @@ class _Judge:
     def row(self, candidate: Candidate) -> Row:
         probing, centers = None, candidate.scored_centers
         if candidate.fitting_centers is not None:
-            probing = Probing(candidate.fitting_centers, self._fitting_boxes, self._held_out)
-        found = self.truth.measure(centers, probing)
+            of_fitting = candidate.fitting_centers, self._fitting_boxes, self._held_out
+            probing = Probing(*of_fitting, candidate.fitting_confidence)
+        found = self.truth.measure(centers, probing, candidate.scored_confidence)
         if candidate.format.noise != "none":
             share, chance = measures.on_bars(centers, candidate.bars, candidate.format.size)
             found["bars"] = {"share": share, "chance": chance}

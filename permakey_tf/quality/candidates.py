@@ -9,6 +9,7 @@ from permakey_tf.data.noise import Bars, bar_positions, draw_bars_at
 from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.quality.footage import Footage
 from permakey_tf.system.seeds import Stream, stream
+from permakey_tf.types import Keypoints
 
 
 class Candidate(NamedTuple):
@@ -22,9 +23,11 @@ class Candidate(NamedTuple):
     format: how their maker saw the frames.
     bars: that it saw on the scored frames; none where the format has no noise.
     scored_centers: float [N, K, 2], in the scored frames.
-    fitting_centers: float [F, K, 2], in the frames that the probe is fitted on; None where there
-      are none.
+    fitting_centers: float [F, K, 2], in the frames that the probe and the threshold of confidence
+      are fitted on; None where there are none.
     about: JSON-compatible description.
+    scored_confidence: float [N, K] in [0, 1]; None where their maker has none.
+    fitting_confidence: float [F, K]; None as well, or where there are no fitting centres.
     """
 
     name: str
@@ -36,11 +39,24 @@ class Candidate(NamedTuple):
     scored_centers: np.ndarray
     fitting_centers: np.ndarray | None
     about: dict[str, Any]
+    scored_confidence: np.ndarray | None = None
+    fitting_confidence: np.ndarray | None = None
 
     @property
     def num_keypoints(self) -> int:
         """K."""
         return self.scored_centers.shape[1]
+
+    def with_keypoints(self, scored: Keypoints, fitting: Keypoints) -> "Candidate":
+        """The same maker's other keypoints, of the same frames."""
+        scored_centers, scored_confidence = scored
+        fitting_centers, fitting_confidence = fitting
+        return self._replace(
+            scored_centers=scored_centers,
+            fitting_centers=fitting_centers,
+            scored_confidence=scored_confidence,
+            fitting_confidence=fitting_confidence,
+        )
 
 
 class SeenFrames:
@@ -50,7 +66,7 @@ class SeenFrames:
       footage: the frames and boxes.
       config: settings of the benchmark.
       scored_rows: rows that are scored.
-      fitting_rows: rows that the probe is fitted on.
+      fitting_rows: rows that the probe and the threshold of confidence are fitted on.
     """
 
     def __init__(self, footage: Footage, config: QualityConfig):

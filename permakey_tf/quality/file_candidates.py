@@ -2,40 +2,30 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.errors import UserError
 from permakey_tf.quality.candidates import Candidate, SeenFrames
 from permakey_tf.quality.footage import Footage
-from permakey_tf.quality.scoring import check_centers
+from permakey_tf.quality.scoring import check_centers, check_confidence
 from permakey_tf.system.npz import NpzFile
 
 
 def from_file(path: Path, name: str, seen: SeenFrames) -> Candidate:
     """Centres of anyone's model: `centers` float [N, K, 2] in an .npz file.
 
-    N are all frames of the footage, or the scored ones (without the probe then).
+    N are all frames of the footage, or the scored ones (without the probe and a threshold then).
+    The file may have a `confidence` float [N, K] in [0, 1].
 
     Raises:
-      UserError: the file holds no such array.
+      UserError: the file holds no such arrays.
     """
-    with NpzFile(path) as npz:
-        centers = npz.read("centers")
+    centers, confidence = _read(path, seen)
     scored_rows, fitting_rows = seen.scored_rows, seen.fitting_rows
-    everything, scored = len(seen.footage.frames), len(scored_rows)
-    if len(centers) not in (everything, scored):
-        raise UserError(
-            f"{path}: 'centers' has {len(centers)} frames; {seen.footage.path} has "
-            f"{everything}, of which {scored} are scored (rows {scored_rows.start} to "
-            f"{scored_rows.stop - 1}): give centres for all of them or for the scored ones"
-        )
-    try:
-        centers = check_centers(centers, len(centers))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    of_scored, of_fitting = centers, None
-    if len(centers) == everything:
-        parts = (centers[rows.start : rows.stop] for rows in (scored_rows, fitting_rows))
-        of_scored, of_fitting = parts
+    scored, fitting = (slice(rows.start, rows.stop) for rows in (scored_rows, fitting_rows))
+    if len(centers) != len(seen.footage.frames):
+        scored, fitting = slice(None), None
     frame_format = _format_of_anyone(seen.footage)
     return Candidate(
         name=name,
@@ -44,10 +34,31 @@ def from_file(path: Path, name: str, seen: SeenFrames) -> Candidate:
         family="",
         format=frame_format,
         bars=seen.bars(frame_format, scored_rows),
-        scored_centers=of_scored,
-        fitting_centers=of_fitting,
+        scored_centers=centers[scored],
+        fitting_centers=None if fitting is None else centers[fitting],
         about={"file": str(path)},
+        scored_confidence=None if confidence is None else confidence[scored],
+        fitting_confidence=None if fitting is None or confidence is None else confidence[fitting],
     )
+
+
+def _read(path: Path, seen: SeenFrames) -> tuple[np.ndarray, np.ndarray | None]:
+    """Checked centres [n, K, 2] and confidence [n, K] (or None), n as the frames or the scored."""
+    with NpzFile(path) as npz:
+        centers = npz.read("centers")
+        confidence = npz.read("confidence") if "confidence" in npz.arrays else None
+    rows, everything = seen.scored_rows, len(seen.footage.frames)
+    if len(centers) not in (everything, len(rows)):
+        raise UserError(
+            f"{path}: 'centers' has {len(centers)} frames; {seen.footage.path} has "
+            f"{everything}, of which {len(rows)} are scored (rows {rows.start} to "
+            f"{rows.stop - 1}): give centres for all of them or for the scored ones"
+        )
+    try:
+        centers = check_centers(centers, len(centers))
+        return centers, None if confidence is None else check_confidence(confidence, centers)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _format_of_anyone(footage: Footage) -> FrameFormat:

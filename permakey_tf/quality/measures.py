@@ -1,6 +1,6 @@
 """Measures of keypoints against boxes, each a pure function of arrays (docs/quality.md).
 
-N frames, K keypoints, M boxes, E distances. Boxes are ordered by frame.
+N frames, K keypoints, M boxes, E distances, C levels. Boxes are ordered by frame.
 """
 
 import itertools
@@ -186,6 +186,116 @@ def tracking(parts: WindowedTracks, distances: np.ndarray, epsilon: float) -> tu
         matched / keypoints if keypoints else float("nan"),
         matched / objects if objects else float("nan"),
     )
+
+
+# -------------------------------------------------------------------------------------- confidence
+
+
+def one_to_one(distances, to_middle, frame, confidence, epsilon: float) -> np.ndarray:
+    """bool [N, K]: which keypoints find an object, one keypoint counted an object.
+
+    As in object detection: the keypoints of a frame choose in the order of their confidence; each
+    takes, of the boxes within `epsilon` that are still free, the one with the nearest middle. What
+    comes too late is wrong, however near. So those above a threshold are right or wrong whatever
+    is below it. Of equal confidence, the keypoint nearest to the middle of a box is first.
+
+    Args:
+      distances, to_middle: float [K, M], from `box_distances`; frame: int [M].
+      confidence: float [N, K].
+    """
+    hit = np.zeros(confidence.shape, bool)
+    on = distances <= epsilon
+    some = on.any(0)
+    on, frame = on[:, some], frame[some]
+    cost = np.where(on, to_middle[:, some], np.inf)
+    order = np.lexsort((nearest_box(cost, frame, len(hit)).T, -confidence), axis=1)
+    free = np.ones(len(frame), bool)
+    every = np.arange(len(frame))
+    for rank in range(hit.shape[1]):
+        keypoint = order[frame, rank]
+        near = np.flatnonzero(free & on[keypoint, every])
+        near = near[np.lexsort((cost[keypoint[near], near], frame[near]))]
+        taken = near[np.diff(frame[near], prepend=-1) > 0]
+        free[taken] = False
+        hit[frame[taken], keypoint[taken]] = True
+    return hit
+
+
+def ranking(confidence: np.ndarray, hit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All keypoints of all frames as one list, the most confident first.
+
+    Args:
+      confidence: float, hit: bool, both [N, K].
+
+    Returns:
+      [U]: every confidence that occurs, descending; how many keypoints have at least it; how many
+      of these are right.
+    """
+    order = np.argsort(-confidence, axis=None, kind="stable")
+    values = confidence.ravel()[order]
+    last = np.flatnonzero(np.diff(values, append=-np.inf))  # of each value
+    return values[last], last + 1, np.cumsum(hit.ravel()[order])[last]
+
+
+def precision_and_recall_above(
+    confidence: np.ndarray, hit: np.ndarray, num_objects: int, thresholds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """float [C], both: of the keypoints with at least each threshold as their confidence.
+
+    Precision is NaN where no keypoint has it, recall where there is no object.
+
+    Args:
+      confidence: float, hit: bool, both [N, K]; thresholds: float [C].
+    """
+    above = confidence.ravel() >= np.asarray(thresholds)[:, None]
+    kept, right = above.sum(1), (above & hit.ravel()).sum(1)
+    return _ratio(right, kept), _ratio(right, num_objects)
+
+
+def precision_at_recall(
+    confidence: np.ndarray, hit: np.ndarray, num_objects: int, levels: np.ndarray
+) -> np.ndarray:
+    """float [C]: the highest precision of any threshold that has at least each recall; else NaN.
+
+    Args:
+      confidence: float, hit: bool, both [N, K]; levels: float [C], of recall.
+    """
+    _, kept, right = ranking(confidence, hit)
+    best = np.maximum.accumulate((right / kept)[::-1])[::-1]  # of this recall or a higher one
+    first = np.searchsorted(_ratio(right, num_objects), levels)  # NaN sorts last
+    return np.append(best, np.nan)[first] if num_objects else np.full(len(levels), np.nan)
+
+
+def average_precision(confidence: np.ndarray, hit: np.ndarray, num_objects: int) -> float:
+    """The area below `precision_at_recall`; 0 from the highest recall on; NaN without an object.
+
+    Args:
+      confidence: float, hit: bool, both [N, K].
+    """
+    if not num_objects:
+        return float("nan")
+    _, kept, right = ranking(confidence, hit)
+    best = np.maximum.accumulate((right / kept)[::-1])[::-1]
+    return float((np.diff(right, prepend=0) * best).sum() / num_objects)
+
+
+def best_threshold(confidence: np.ndarray, hit: np.ndarray, num_objects: int) -> float:
+    """The confidence above which F1 is highest, the lowest of several; NaN without an object.
+
+    Args:
+      confidence: float, hit: bool, both [N, K].
+    """
+    if not num_objects or not hit.size:
+        return float("nan")
+    values, kept, right = ranking(confidence, hit)
+    f1 = 2 * right / (kept + num_objects)
+    return float(values[np.flatnonzero(f1 == f1.max())[-1]])
+
+
+def _ratio(part: np.ndarray, whole) -> np.ndarray:
+    """part / whole, float64; NaN where the whole is 0."""
+    whole = np.broadcast_to(whole, part.shape).astype(float)
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 # ------------------------------------------------------------------------------------------- probe

@@ -36,7 +36,7 @@ class Series(NamedTuple):
 
 
 def curves(
-    panels: dict[str, list[Series]], places: Sequence[int], title: str, x_label: str
+    panels: dict[str, list[Series]], places: Sequence[float], title: str, x_label: str
 ) -> Figure:
     """Lines over numbers, one panel per measure, one legend below.
 
@@ -44,7 +44,7 @@ def curves(
       panels: {name of the measure: its lines}.
       places: the numbers, evenly spaced on the axis.
     """
-    figure = Figure(figsize=(4.5 * len(panels), 5.0), layout="constrained")
+    figure = Figure(figsize=(max(7.5, 4.5 * len(panels)), 5.0), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     every = range(len(places))
     for axis, (name, lines) in zip(axes, panels.items(), strict=True):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from permakey_tf.quality import plots, tables
 from permakey_tf.quality.benchmark import Result, Row
+from permakey_tf.quality.scoring import LEVELS
 from permakey_tf.system.files import make_folder, write_text
 from permakey_tf.viz.files import write_figure
 
@@ -15,6 +16,7 @@ FILES = (
     "quality.csv",
     "quality.md",
     "recall_curve.png",
+    "precision_recall.png",
     "recall_by_category.png",
     "tracking.png",
 )
@@ -47,6 +49,7 @@ def _write_plots(result: Result, folder: Path) -> dict[str, Path]:
     about = f"{result.data['game']}, {result.data['frames']:,} frames"
     paths = {
         "recall over distance": folder / "recall_curve.png",
+        "precision over recall": folder / "precision_recall.png",
         "recall by category": folder / "recall_by_category.png",
         "tracking": folder / "tracking.png",
     }
@@ -59,13 +62,16 @@ def _write_plots(result: Result, folder: Path) -> dict[str, Path]:
         over[f"{share} ({measure})"] = _series(result, places)
     title = f"{first} within a distance: {about}"
     near_figure = plots.curves(near, epsilons, title, "distance, pixels")
+    title = f"{first}, one keypoint an object: {about}"
+    ranked = {"precision": _series(result, [(first, "precision_at_recall", at) for at in LEVELS])}
+    ranked_figure = plots.curves(ranked, LEVELS, title, "recall of the most confident")
     title = f"tracking of {first} within {config.epsilon} pixels: {about}"
     over_figure = plots.curves(over, config.windows, title, "window, frames")
     names = [name for name in result.groups if name not in result.sets]
     title = f"recall within {config.epsilon} pixels (lines: range over seeds): {about}"
     by_category = _series(result, [(name, "recall", config.epsilon) for name in names])
     category_figure = plots.dots(by_category, names, title, "recall")
-    drawn = (near_figure, category_figure, over_figure)
+    drawn = (near_figure, ranked_figure, category_figure, over_figure)
     for figure, path in zip(drawn, paths.values(), strict=True):
         write_figure(figure, [path], _DPI)
     return paths

@@ -85,9 +85,9 @@ def from_run(folder, name: str, seen: SeenFrames) -> list[Candidate]:
     peaks = run._replace(
         kind="control",
         variant="peaks of the error maps",
-        scored_centers=controls.error_map_peaks(detector, scored, radius),
-        fitting_centers=controls.error_map_peaks(detector, fitting, radius),
         about={"run": str(folder.path)},
+    ).with_keypoints(
+        *(controls.error_map_peaks(detector, frames, radius) for frames in (scored, fitting))
     )
     return [run, peaks]
 

@@ -21,22 +21,25 @@ from permakey_tf.objects.categories import GAMES, GameObjects
 from permakey_tf.objects.tracks import link_boxes
 from permakey_tf.quality import measures
 
-# {group: {measure: value, or {distance or length of a window: value}}}; NaN: not defined.
-Measures = dict[str, dict[str, float | dict[int, float]]]
+# {group: {measure: value, or {distance, window, threshold ...: value}}}; NaN: not defined.
+Measures = dict[str, dict[str, float | dict[float, float]]]
 
+LEVELS = tuple(np.linspace(0, 1, 21).round(2).tolist())  # of confidence, and of recall
 _FARTHEST = 2.0  # of a coordinate: models may point beyond the frame, but pixels are far larger
 
 
 class Probing(NamedTuple):
-    """What the probe is fitted on, and which of the scored frames it is scored on.
+    """What the probe and the threshold of confidence are fitted on; where the probe is scored.
 
     centers: float [F, K, 2]; objects: the boxes of these F frames.
     held_out: bool [N], scored frames of episodes that `centers` has no frame of.
+    confidence: float [F, K], of the centres; None where they have none.
     """
 
     centers: np.ndarray
     objects: Objects
     held_out: np.ndarray
+    confidence: np.ndarray | None = None
 
 
 def evaluate_keypoints(
@@ -46,6 +49,7 @@ def evaluate_keypoints(
     game: str | None = None,
     probing: Probing | None = None,
     config: QualityConfig | None = None,
+    confidence: np.ndarray | None = None,
 ) -> Measures:
     """Scores keypoints against boxes; builds the objects' tracks itself.
 
@@ -56,8 +60,9 @@ def evaluate_keypoints(
       episodes: int [N], episode of every frame; frames of an episode follow one another.
       game: for the named sets of its objects, which leave out categories that it does not know;
         without it there is one set, "all".
-      probing: for the probe; without it there is none.
+      probing: for the probe and the best threshold; without it there are none.
       config: distances, windows and so on.
+      confidence: float [N, K] in [0, 1]; None: the same for all keypoints, 1.
 
     Returns:
       {group: {measure: value}}; the groups are the sets, the categories, and the regions of the
@@ -67,7 +72,7 @@ def evaluate_keypoints(
       UserError: the arrays do not fit each other.
     """
     ground_truth = GroundTruth(objects, episodes, game, config or QualityConfig())
-    return ground_truth.measure(centers, probing)
+    return ground_truth.measure(centers, probing, confidence)
 
 
 class GroundTruth:
@@ -87,7 +92,7 @@ class GroundTruth:
         Raises:
           UserError: `episodes` is no such array, or does not fit the boxes.
         """
-        self._config = config
+        self._config, self._game = config, game
         self._episodes = np.asarray(episodes)
         _check_episodes(self._episodes)
         _check_names(objects.categories, game)
@@ -110,19 +115,32 @@ class GroundTruth:
         """N."""
         return len(self._episodes)
 
-    def measure(self, centers: np.ndarray, probing: Probing | None = None) -> Measures:
-        """All measures of centres [N, K, 2]. Raises UserError where they do not fit the frames."""
+    def measure(
+        self,
+        centers: np.ndarray,
+        probing: Probing | None = None,
+        confidence: np.ndarray | None = None,
+    ) -> Measures:
+        """All measures of centres [N, K, 2] with confidence [N, K] (None: 1 for all).
+
+        Raises:
+          UserError: they do not fit the frames, or each other.
+        """
         centers = check_centers(centers, self.num_frames)
-        distances, to_middle = measures.box_distances(
-            centers, self._objects.frame, self._objects.xywh
-        )
+        boxes = measures.box_distances(centers, self._objects.frame, self._objects.xywh)
         result = {}
         for name, mask in self.groups.items():
-            result[name] = self._group(name, distances[:, mask], to_middle[:, mask])
+            result[name] = self._group(name, *(distances[:, mask] for distances in boxes))
         if probing is not None:
+            probing = _checked_probing(probing, centers)
+            if (confidence is None) != (probing.confidence is None):
+                raise UserError(
+                    "confidence is needed of the probe's centres and the scored, or none"
+                )
             for name, of_probe in self._probe(centers, probing).items():
                 result[name] |= of_probe
-        return result
+        by_confidence = self._by_confidence(boxes, check_confidence(confidence, centers), probing)
+        return {name: result[name] | by_confidence[name] for name in result}
 
     def _group(self, name: str, distances: np.ndarray, to_middle: np.ndarray) -> dict:
         config, mask = self._config, self.groups[name]
@@ -166,9 +184,41 @@ class GroundTruth:
             self._windowed[name, length] = parts
         return self._windowed[name, length]
 
+    def _by_confidence(self, boxes, confidence: np.ndarray, probing: Probing | None) -> Measures:
+        """What depends on confidence, of every group; `boxes` are from `box_distances`."""
+        result: Measures = {}
+        hits = _hits(boxes, self._objects.frame, self.groups, confidence, self._config.epsilon)
+        thresholds = None if probing is None else self._best_thresholds(probing)
+        for name, hit in hits.items():
+            found = confidence, hit, self.num_boxes[name]
+            precision, recall = measures.precision_and_recall_above(*found, LEVELS)
+            curves = {
+                "precision_at_confidence": precision,
+                "recall_at_confidence": recall,
+                "precision_at_recall": measures.precision_at_recall(*found, LEVELS),
+            }
+            result[name] = {
+                **{key: dict(zip(LEVELS, c.tolist(), strict=True)) for key, c in curves.items()},
+                "average_precision": measures.average_precision(*found),
+            }
+            if thresholds is not None:
+                result[name] |= _at_best(*found, thresholds.get(name, float("nan")))
+        return result
+
+    def _best_thresholds(self, probing: Probing) -> dict[str, float]:
+        """{group: the threshold that is best on the fitting frames}, of those that occur there."""
+        objects = probing.objects.drawn()
+        boxes = measures.box_distances(probing.centers, objects.frame, objects.xywh)
+        confidence = check_confidence(probing.confidence, probing.centers)
+        groups = groups_of(objects, self._game)
+        hits = _hits(boxes, objects.frame, groups, confidence, self._config.epsilon)
+        return {
+            name: measures.best_threshold(confidence, hit, int(groups[name].sum()))
+            for name, hit in hits.items()
+        }
+
     def _probe(self, centers: np.ndarray, probing: Probing) -> Measures:
         """The probe's measures for every category with at most one drawn object in every frame."""
-        probing = _checked_probing(probing, centers)
         fitting_objects = probing.objects.drawn()
         result: Measures = {}
         for name in self._objects.categories:
@@ -233,6 +283,32 @@ def _outside(xywh: np.ndarray, rectangle: tuple[int, int, int, int]) -> np.ndarr
     return ~((left <= x) & (x <= right) & (top <= y) & (y <= bottom))
 
 
+def _hits(boxes, frame, groups, confidence, epsilon: float) -> dict[str, np.ndarray]:
+    """{group: bool [N, K]}, keypoints that find an object of the group, from `one_to_one`."""
+    return {
+        name: measures.one_to_one(
+            *(distances[:, mask] for distances in boxes), frame[mask], confidence, epsilon
+        )
+        for name, mask in groups.items()
+    }
+
+
+def _at_best(confidence, hit, num_objects: int, threshold: float) -> dict[str, float]:
+    """What is left above a threshold; nothing is known where there is none (NaN)."""
+    precision, recall = measures.precision_and_recall_above(
+        confidence, hit, num_objects, np.array([threshold])
+    )
+    f1 = measures.harmonic_mean(np.nan_to_num(precision), recall)
+    if np.isnan(threshold):
+        precision = recall = f1 = np.full(1, np.nan)
+    return {
+        "best_threshold": threshold,
+        "best_precision": float(precision[0]),
+        "best_recall": float(recall[0]),
+        "best_f1": float(f1[0]),
+    }
+
+
 def _positions(objects: Objects, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Frames and middles (y, x), in pixels, of the boxes of one category."""
     if name not in objects.categories:
@@ -265,6 +341,27 @@ def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
     return centers.astype(np.float64)
 
 
+def check_confidence(confidence: np.ndarray | None, centers: np.ndarray) -> np.ndarray:
+    """Of `centers` [N, K, 2], as float64 [N, K]; 1 for all where it is None.
+
+    Raises:
+      UserError: it is not float [N, K], finite, in [0, 1].
+    """
+    if confidence is None:
+        return np.ones(centers.shape[:2])
+    confidence = np.asarray(confidence)
+    if confidence.dtype.kind != "f" or confidence.shape != centers.shape[:2]:
+        raise UserError(
+            f"confidence must be floating-point {list(centers.shape[:2])}, one for every centre, "
+            f"not {confidence.dtype} {list(confidence.shape)}"
+        )
+    if not ((confidence >= 0) & (confidence <= 1)).all():  # NaN is neither
+        raise UserError(
+            f"confidence must be in [0, 1], not from {confidence.min():g} to {confidence.max():g}"
+        )
+    return confidence.astype(np.float64)
+
+
 def _check_episodes(episodes: np.ndarray) -> None:
     if episodes.ndim != 1 or episodes.dtype.kind not in "iu" or not len(episodes):
         hint = "; np.cumsum makes them of marks of starts" if episodes.dtype == bool else ""
@@ -285,7 +382,7 @@ def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
             f"{list(held_out.shape)}"
         )
     probing.objects.check_frames(len(fitting))
-    return Probing(fitting, probing.objects, held_out)
+    return probing._replace(centers=fitting, held_out=held_out)
 
 
 def _check_names(names: tuple[str, ...], game: str | None) -> None:

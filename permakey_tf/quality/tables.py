@@ -19,7 +19,7 @@ class MeasureColumn(NamedTuple):
     title: str
     group: str
     measure: str
-    at: int | None = None
+    at: float | None = None
 
     def find(self, tree: dict | None):
         """The value in measures, intervals or ranges; None where it is missing."""
@@ -36,8 +36,9 @@ class Table(NamedTuple):
 
 
 def tables(result: Result) -> list[Table]:
-    """Everything: the sets, recall by category, tracking, the probe, bars, seeds."""
+    """Everything: the sets, by confidence too, recall by category, tracking, probe, bars, seeds."""
     made = [_set_table(result, name) for name in result.sets]
+    made += [_confidence_table(result, name) for name in result.sets]
     made.append(_category_table(result))
     made += [
         _table(result, f"tracking of {name}: recall (r) and precision (p)", _windows(result, name))
@@ -50,13 +51,28 @@ def tables(result: Result) -> list[Table]:
 
 
 def summary(result: Result) -> list[Table]:
-    """What the terminal shows: the first set, recall by category, bars, seeds."""
-    first = _set_table(result, result.sets[0])
-    return [first, _category_table(result), *_bars_and_stability(result)]
+    """What the terminal shows: the first set (twice), recall by category, bars, seeds."""
+    made = [make(result, result.sets[0]) for make in (_set_table, _confidence_table)]
+    return [*made, _category_table(result), *_bars_and_stability(result)]
 
 
 def _set_table(result: Result, name: str) -> Table:
     return _table(result, f"{name}, {_near(result)}", _of_set(result, name))
+
+
+def _confidence_table(result: Result, name: str) -> Table:
+    columns = [
+        MeasureColumn(title, name, measure)
+        for title, measure in (
+            ("F1", "best_f1"),
+            ("recall", "best_recall"),
+            ("precision", "best_precision"),
+            ("threshold", "best_threshold"),
+            ("average precision", "average_precision"),
+        )
+    ]
+    title = f"{name}, one keypoint an object, at the best threshold of the fitting frames"
+    return _table(result, title, columns)
 
 
 def _category_table(result: Result) -> Table:
