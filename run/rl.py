@@ -3,23 +3,26 @@
   python -m run.rl --keypoints=runs/mspacman_permakey_seed0 --encoder=gnn
   python -m run.rl --mode=evaluate --runs=RUN,RUN,RUN
 
-Without --keypoints, quick ones are trained first. The same command resumes.
+Without --keypoints, quick ones are trained first. The same command resumes; of a finished run it
+tells where the results are.
 """
 
 from flags import common
 from flags import rl as rl_flags
+from permakey_tf.errors import UserError
 from permakey_tf.launch.quick import quick_keypoints
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.match import refuse_contradictions, resolve_agent
-from permakey_tf.runs.progress import read_progress
+from permakey_tf.runs.progress import read_agent_progress, read_agent_status, read_progress
 
 
 def open_keypoints(command: rl_flags.Training) -> RunFolder:
     """The keypoint run that the agent is to see with; trained first where none is named."""
-    if not command.keypoints:  # what would refuse the agent, before keypoints are trained
-        AgentFolder.check_place(command.logdir(command.agent, "permakey"))
-    keypoints = RunFolder.open(command.keypoints or quick_keypoints(command.agent.environment))
+    path = command.keypoints
+    if not path:
+        path = quick_keypoints(command.agent, command.logdir(command.agent, "permakey"))
+    keypoints = RunFolder.open(path)
     progress = read_progress(keypoints)
     if progress and not progress.finished:
         print(
@@ -33,6 +36,14 @@ def train(command: rl_flags.Training):
     keypoints = open_keypoints(command)
     agent = resolve_agent(command.agent, keypoints, command.given)
     logdir = command.logdir(agent, keypoints.config.method)
+    AgentFolder.check_place(logdir)
+    status = read_agent_status(logdir, agent, keypoints)
+    if status.finished:
+        print(f"run folder: {logdir} (finished at step {status.step})")
+        tell_results(AgentFolder.open(logdir))
+        return
+    if status.in_use:
+        raise UserError(f"{logdir} is in use by another process")
     # TensorFlow takes seconds to load; what does not fit together is refused before.
     from permakey_tf.system.device import prepare_device
     from permakey_tf.training.agent import AgentTrainer
@@ -44,10 +55,18 @@ def train(command: rl_flags.Training):
         print(f"run folder: {folder.path} (at {done})", flush=True)
         interruption = trainer.train()
         common.leave_if_interrupted(interruption, trainer.progress.step)
-        progress = trainer.progress
-        print(f"best validation score: {progress.best_score:.1f} at step {progress.best_step}")
-        print(f"test it: python -m run.rl --mode=evaluate --runs={folder.path}")
-        print(f"TensorBoard: tensorboard --logdir={folder.path}")
+        tell_results(folder)
+
+
+def tell_results(folder: AgentFolder) -> None:
+    """Prints what a finished run has, and what may be done with it."""
+    progress = read_agent_progress(folder)
+    print(f"best validation score: {progress.best_score:.1f} at step {progress.best_step}")
+    evaluation = folder.path / "evaluation.json"
+    if evaluation.exists():
+        print(f"evaluation: {evaluation}")
+    print(f"test it: python -m run.rl --mode=evaluate --runs={folder.path}")
+    print(f"TensorBoard: tensorboard --logdir={folder.path}")
 
 
 def evaluate(command: rl_flags.Test):

@@ -29,7 +29,7 @@ from permakey_tf.quality.run_candidates import from_run, open_runs
 from permakey_tf.quality.scoring import evaluate_keypoints
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
-from permakey_tf.runs.progress import Progress
+from permakey_tf.runs.progress import KeypointProgress
 from permakey_tf.types import Step
 
 ROOT = Path(__file__).parents[1]
@@ -198,7 +198,7 @@ class TestResult:
             (False, ["run: not trained to its end (it stands at step 4)"]),
             (True, []),
         ):
-            checkpoint.save(latest, Progress(step=4, finished=finished).to_arrays())
+            checkpoint.save(latest, KeypointProgress(step=4, finished=finished).to_arrays())
             result = run_benchmark(open_footage(other.path), [run], config=CONFIG)
             assert result.notes == expected
             assert row_of(result, "run").about["step"] == 4

@@ -17,6 +17,7 @@ from support import TINY_FLAGS, call, refused, tiny_config, train_keypoints
 from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.errors import UserError
+from permakey_tf.launch import quick
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.checkpoint import load, save
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
@@ -165,6 +166,33 @@ class TestFinishedRun:
         assert evaluation.repeats.first_screens == len(set(test))
         assert evaluation.repeats.in_training == (sum(one in training for one in test),)
 
+    def test_called_again_it_tells_the_results_without_loading_a_model(
+        self, keypoints, finished, monkeypatch
+    ):
+        folder, first = finished
+        monkeypatch.setitem(sys.modules, "permakey_tf.training.agent", None)  # refuses the import
+        monkeypatch.setitem(sys.modules, "permakey_tf.system.device", None)
+        monkeypatch.setattr(RunFolder, "load_model", None)
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+        result = call_rl(keypoints=keypoints, logdir=folder, **TINY)
+        assert result.returncode == 0, result.stderr
+        start, *results = result.stdout.splitlines()
+        assert start == f"run folder: {folder} (finished at step 60)"
+        assert results == first.stdout.splitlines()[-len(results) :] != []
+        after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+        assert after == before
+
+    def test_one_that_is_worked_on_is_refused_before_a_model_is_loaded(
+        self, keypoints, finished, tmp_path, monkeypatch
+    ):
+        shutil.copytree(finished[0], tmp_path / "run")
+        monkeypatch.setitem(sys.modules, "permakey_tf.training.agent", None)
+        latest = AgentFolder.open(tmp_path / "run").latest_checkpoint
+        save(latest, load(latest) | {"progress/step": np.array(59)})
+        with AgentFolder.open(tmp_path / "run").locked():
+            result = call_rl(keypoints=keypoints, logdir=tmp_path / "run", **TINY)
+        refused(result, "in use by another process")
+
 
 @pytest.mark.parametrize(
     ("kind", "number", "steps"),
@@ -240,6 +268,45 @@ def test_without_keypoints_quick_ones_are_trained_once(tmp_path, monkeypatch, ca
         assert agent.keypoints.best_checkpoint.read_bytes() == vision.best_checkpoint.read_bytes()
     told = capfd.readouterr().out
     assert told.count("(at step 0 of 2)") == told.count("(finished at step 2)") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"gamma": 0.9}, ["gamma was 0.99, now 0.9"]),
+        ({"noise": "both"}, ["noise was vertical, now both"]),
+        ({}, ["noise was vertical, now none"]),
+        # These could be the quick preset's, were they there.
+        ({"noise": "vertical"}, ["_quick_vertical_seed0", "not trained", "--keypoints=run/keypoi"]),
+        ({"noise": "vertical", "num_steps": 90}, ["cannot take more steps", "epsilon_steps"]),
+    ],
+)  # fmt: skip
+def test_a_run_that_has_begun_is_compared_before_quick_keypoints_are_trained(
+    finished, tmp_path, monkeypatch, changes, words
+):
+    shutil.copytree(finished[0], tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(quick, "run_in_foreground", None)
+    refused(call_rl(game="Ms. Pac-Man", logdir="run", **TINY | changes), *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_of_other_keypoints_than_the_quick_ones_is_refused(
+    finished, keypoints, tmp_path, monkeypatch
+):
+    """Where the quick ones are there, they are not even looked for by their program."""
+    shutil.copytree(finished[0], tmp_path / "run")
+    vision = shutil.copytree(
+        keypoints, tmp_path / "runs" / "mspacman_permakey_quick_vertical_seed0"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(quick, "run_in_foreground", None)
+    flags = TINY | {"noise": "vertical", "logdir": "run"}
+    result = call_rl(**flags)
+    assert "run folder: run (finished at step 60)" in result.stdout, result.stderr
+    best = RunFolder.open(vision).best_checkpoint
+    save(best, {name: array + 1 for name, array in load(best).items()})
+    refused(call_rl(**flags), "keypoint run was", "--keypoints=run/keypoints")
 
 
 class TestRefusals:

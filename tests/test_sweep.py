@@ -27,7 +27,7 @@ from permakey_tf.launch.local import Job, LocalLauncher, last_lines, run_all, ru
 from permakey_tf.launch.slurm import SlurmLauncher, SlurmRequest
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
-from permakey_tf.runs.progress import Progress
+from permakey_tf.runs.progress import KeypointProgress
 from permakey_tf.system.interruption import deferred
 from permakey_tf.training.request import open_store
 from run.sweep import make_launcher
@@ -195,7 +195,7 @@ class TestStatus:
         )
 
     def save(self, folder, **progress):
-        arrays = {"model/weights": np.zeros(3)} | Progress(**progress).to_arrays()
+        arrays = {"model/weights": np.zeros(3)} | KeypointProgress(**progress).to_arrays()
         checkpoint.save(folder.latest_checkpoint, arrays)
 
     def words(self, run):

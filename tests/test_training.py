@@ -25,7 +25,7 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.metrics import MetricsLog
-from permakey_tf.runs.progress import Progress, read_status
+from permakey_tf.runs.progress import KeypointProgress, read_status
 from permakey_tf.system import files
 from permakey_tf.training.keypoints import KeypointTrainer, learning_rate_schedule
 from permakey_tf.training.results import evaluate_run
@@ -213,7 +213,9 @@ class TestALongerRun:
     @staticmethod
     def folder(path, store, **changes):
         folder = RunFolder.create_or_resume(path, tiny_config(**changes), FrameSpec.of(store))
-        checkpoint.save(folder.latest_checkpoint, Progress(step=4, finished=True).to_arrays())
+        checkpoint.save(
+            folder.latest_checkpoint, KeypointProgress(step=4, finished=True).to_arrays()
+        )
         return folder
 
     def test_is_not_finished_and_its_settings_are_the_new_ones(self, toy_store, tmp_path):
@@ -256,7 +258,7 @@ class TestALongerRun:
         ],
     )
     def test_ends_where_a_run_of_that_length_would(self, step, worse, num_steps, then):
-        progress = Progress(step=step, validations_since_best=worse, finished=True)
+        progress = KeypointProgress(step=step, validations_since_best=worse, finished=True)
         progress.go_on(num_steps, validate_every=4, patience=3)
         assert (progress.finished, progress.validations_since_best) == then
 

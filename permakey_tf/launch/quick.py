@@ -1,44 +1,77 @@
 """Keypoints for an agent that was given none."""
 
+import dataclasses
 import sys
+from pathlib import Path
 
-from permakey_tf.configs.agent import EnvironmentConfig
+from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
 from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, canonical_game
 from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
 from permakey_tf.launch.local import run_in_foreground
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.progress import read_progress
 
 _QUICK = "flags/presets/quick.cfg"
 
 
-def quick_keypoints(environment: EnvironmentConfig) -> str:
+def quick_keypoints(agent: AgentConfig, logdir: str | Path) -> str:
     """Trains keypoints with the quick preset, or finds them trained.
+
+    Args:
+      agent: the settings that were asked for.
+      logdir: the agent's run folder. Of a run that has begun keypoints are only found: others than
+        it began with would not do.
 
     Returns:
       Their run folder.
 
     Raises:
-      UserError: a game for which the number of keypoints is not known, or the training failed.
+      UserError: a game for which the number of keypoints is not known; the folder is of something
+        else, or of a run with other settings or of other keypoints; or the training failed.
     """
+    environment = agent.environment.resolved("none")
+    folder = _folder(environment)
+    AgentFolder.check_place(logdir)
+    if AgentFolder.has_begun(logdir):
+        _refuse_others(dataclasses.replace(agent, environment=environment), logdir, folder)
+        return folder
+    command = [sys.executable, "-m", "run.keypoints", f"--flagfile={_QUICK}"]
+    command += [f"--game={canonical_game(environment.game)}", f"--noise={environment.noise}"]
+    print(f"no --keypoints: the quick preset's are trained first, or reused: {folder}", flush=True)
+    if code := run_in_foreground([*command, f"--logdir={folder}"]):
+        raise UserError(f"training the keypoints failed with exit code {code}; see above")
+    return folder
+
+
+def _refuse_others(agent: AgentConfig, logdir: str | Path, folder: str) -> None:
+    """Refuses a run that has begun, where it has other settings or the keypoints are not there."""
+    own = AgentFolder.open(logdir).keypoints
+    AgentFolder(logdir, agent, own).compare()
+    there = Path(folder).exists() and read_progress(RunFolder.open(folder))
+    if not there or not there.finished:
+        raise UserError(
+            f"{logdir} holds a run, and the quick preset's keypoints that it would see with, "
+            f"{folder}, are not trained to their end: resume with the run's own copy, "
+            f"--keypoints={own.path}, or choose another --logdir"
+        )
+
+
+def _folder(environment: EnvironmentConfig) -> str:
+    """Run folder of a game's quick keypoints. Raises UserError where there can be none."""
     if environment.env_id:
         raise UserError(
             f"--keypoints is needed with --env_id; train some with `python -m run.keypoints "
             f"--flagfile={_QUICK} --source=gymnasium --env_id={environment.env_id} --game=NAME "
             "--num_keypoints=K`"
         )
-    noise = environment.resolved("none").noise
     make_game(environment)  # refuses a name that no game has
-    game = canonical_game(environment.game)
+    game, noise = canonical_game(environment.game), environment.noise
     if game not in PAPER_NUM_KEYPOINTS:
         raise UserError(
             f"--keypoints is needed with --game={game}, for which the paper gives no number of "
             f"keypoints; train some with `python -m run.keypoints --flagfile={_QUICK} "
             f"--game={game} --num_keypoints=K`"
         )
-    folder = f"runs/{game}_permakey_quick" + (f"_{noise}" if noise != "none" else "") + "_seed0"
-    command = [sys.executable, "-m", "run.keypoints", f"--flagfile={_QUICK}", f"--game={game}"]
-    command += [f"--noise={noise}", f"--logdir={folder}"]
-    print(f"no --keypoints: the quick preset's are trained first, or reused: {folder}", flush=True)
-    if code := run_in_foreground(command):
-        raise UserError(f"training the keypoints failed with exit code {code}; see above")
-    return folder
+    return f"runs/{game}_permakey_quick" + (f"_{noise}" if noise != "none" else "") + "_seed0"

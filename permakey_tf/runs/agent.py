@@ -93,7 +93,7 @@ class AgentFolder(Folder):
             one in which another process works. Nothing was written then.
         """
         folder = cls(path, config, keypoints)
-        with folder._held(folder._flat, command):
+        with folder._held(command):
             folder._copy_keypoints()
             resumed = cls(path, config, RunFolder.open(folder.path / "keypoints"))
             if folder.has_checkpoint:

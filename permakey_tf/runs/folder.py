@@ -101,7 +101,7 @@ class Folder:
         raise UserError(f"{self.best_checkpoint}: no such checkpoint; {advice}")
 
     @contextlib.contextmanager
-    def _held(self, flat, command: str = ""):
+    def _held(self, command: str = ""):
         """Makes the folder, or checks that what it holds was made with the same settings.
 
         Nothing is written before the folder is locked, and it stays locked inside the block. A run
@@ -109,7 +109,6 @@ class Folder:
         is to take more steps than it was made for says so from then on.
 
         Args:
-          flat: function of a content to {setting: value}; differences are named.
           command: that was typed, for config.json; "" for none.
 
         Raises:
@@ -124,22 +123,25 @@ class Folder:
             if not (self.path / "config.json").exists():
                 self._write_config(content)
             elif not self.has_checkpoint:
-                if self._differences(flat):
+                if self._differences():
                     (self.path / "metrics.csv").unlink(missing_ok=True)
                     self._write_config(content)
-            elif self._compare(flat):
+            elif self.compare():
                 self._take_back_the_end()
                 new = {name: content.get(name, "") for name in ("settings", "command")}
                 self._write_config(self.read(self.path) | new)
             yield
 
-    def _compare(self, flat) -> bool:
-        """Checks, and changes nothing; whether the run is to take more steps than it was made for.
+    def compare(self) -> bool:
+        """Checks that the run on disk was made with these settings; writes nothing.
+
+        Returns:
+          Whether these settings have it take more steps than it was made for.
 
         Raises:
-          UserError: as `_held`.
+          UserError: it was made otherwise (the differences are named), or is damaged.
         """
-        different = self._differences(flat)
+        different = self._differences()
         if not different:
             return False
         grows = all(
@@ -153,9 +155,13 @@ class Folder:
             f"{self.path} holds a run with other settings ({'; '.join(told)}){why}: {self._remedy}"
         )
 
-    def _differences(self, flat) -> dict[str, tuple]:
+    def _flat(self, content: dict) -> dict:
+        """{setting: value} of a run's content: what has to be equal on resuming."""
+        raise NotImplementedError
+
+    def _differences(self) -> dict[str, tuple]:
         """{setting: (its value in the folder, now)}."""
-        then, now = flat(self.read(self.path)), flat(self.content)
+        then, now = self._flat(self.read(self.path)), self._flat(self.content)
         return {name: (then[name], now[name]) for name in now if now[name] != then[name]}
 
     def _take_back_the_end(self):
@@ -195,6 +201,11 @@ class Folder:
     def has_checkpoint(self) -> bool:
         """Whether anything was trained."""
         return self.latest_checkpoint.exists() or self.best_checkpoint.exists()
+
+    @staticmethod
+    def has_begun(path) -> bool:
+        """Whether a folder, which need not exist, has anything trained: `has_checkpoint`."""
+        return Folder(path, {}).has_checkpoint
 
     def _write_config(self, content):
         header = {"format_version": _FORMAT_VERSION, "kind": self.kind}

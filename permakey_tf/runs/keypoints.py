@@ -141,7 +141,7 @@ class RunFolder(Folder):
             one in which another process works. Nothing was written then.
         """
         folder = cls(path, config, frames)
-        with folder._held(folder._flat, command):
+        with folder._held(command):
             yield folder
 
     @classmethod
@@ -149,17 +149,6 @@ class RunFolder(Folder):
         """As `held`, but for a folder that no other process can be using: not locked any more."""
         with cls.held(path, config, frames) as folder:
             return folder
-
-    def compare(self) -> bool:
-        """Checks that the run on disk was made with these settings and frames; writes nothing.
-
-        Returns:
-          Whether these settings have it take more steps than it was made for.
-
-        Raises:
-          UserError: it was made otherwise (the differences are named), or is damaged.
-        """
-        return self._compare(self._flat)
 
     def _flat(self, content):
         config, frames = self._parse(content, self.path)

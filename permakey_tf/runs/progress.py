@@ -1,19 +1,21 @@
-"""Where a keypoint run stands: in its checkpoints, and read from its folder without TensorFlow."""
+"""Where a run stands: in its checkpoints, and read from its folder without TensorFlow."""
 
 import dataclasses
 import math
 from pathlib import Path
 from typing import NamedTuple
 
+from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.runs import checkpoint
-from permakey_tf.runs.folder import left_by_an_early_death
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.folder import Folder, left_by_an_early_death
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 
 
 @dataclasses.dataclass
-class Progress(checkpoint.ProgressRecord):
-    """Where a run stands; saved with every checkpoint."""
+class KeypointProgress(checkpoint.ProgressRecord):
+    """Where a keypoint run stands; saved with every checkpoint."""
 
     step: int = 0
     best_loss: float = math.inf
@@ -35,19 +37,53 @@ class Progress(checkpoint.ProgressRecord):
         self.finished = planned and self.validations_since_best >= patience
 
 
-def read_progress(folder: RunFolder) -> Progress | None:
+@dataclasses.dataclass
+class AgentProgress(checkpoint.ProgressRecord):
+    """Where an agent's run stands, but for its games; saved with every checkpoint.
+
+    step, update: agent steps and updates done. validated_step: the step of the last validation.
+    """
+
+    step: int = 0
+    update: int = 0
+    validated_step: int = 0
+    best_score: float = -math.inf
+    best_step: int = 0
+
+    def validation_is_due(self, config: AgentConfig) -> bool:
+        """Whether validation games come before the next step."""
+        planned = self.step % config.validation.validate_every == 0
+        last = self.step == config.learning.num_steps
+        return (planned or last) and self.step > self.validated_step
+
+    def is_finished(self, config: AgentConfig) -> bool:
+        """Whether nothing is left to play, not even the last validation."""
+        done = self.step >= config.learning.num_steps
+        return done and not self.validation_is_due(config)
+
+
+def read_progress(folder: RunFolder) -> KeypointProgress | None:
     """Where a run stands by its latest checkpoint; None where there is none."""
+    return _read(KeypointProgress, folder)
+
+
+def read_agent_progress(folder: AgentFolder) -> AgentProgress | None:
+    """As `read_progress`, of an agent's run."""
+    return _read(AgentProgress, folder)
+
+
+def _read(kind: type[checkpoint.ProgressRecord], folder: Folder):
     path = folder.latest_checkpoint
     if not path.exists():
         return None
-    return Progress.pop_from(checkpoint.load(path, prefix="progress/"), path)
+    return kind.pop_from(checkpoint.load(path, prefix="progress/"), path)
 
 
 class Status(NamedTuple):
     """Where a run stands on disk.
 
     step: of the latest checkpoint, 0 where there is none.
-    finished: whether it is trained to its end and evaluated.
+    finished: whether it is trained to its end, and a keypoint run also evaluated.
     in_use: whether a process works on it now; False once it is finished.
     """
 
@@ -77,6 +113,27 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
         frames = dataclasses.replace(frames, content_hash=begun.frames.content_hash)
     folder = RunFolder(path, config, frames)
     goes_on = folder.compare()
-    progress = read_progress(folder) or Progress()
+    progress = read_progress(folder) or KeypointProgress()
     finished = progress.finished and folder.is_evaluated and not goes_on
+    return Status(progress.step, finished, not finished and folder.in_use)
+
+
+def read_agent_status(path: str | Path, config: AgentConfig, keypoints: RunFolder) -> Status:
+    """As `read_status`, of an agent's run.
+
+    Args:
+      path: the run folder.
+      config: settings that it will be resumed with.
+      keypoints: the keypoint run that it will be resumed with.
+
+    Raises:
+      UserError: the folder is no agent's run, or has other settings or another keypoint run, or is
+        damaged.
+    """
+    folder = AgentFolder(path, config, keypoints)
+    if not folder.has_checkpoint:
+        return Status(0, False, folder.in_use)
+    folder.compare()
+    progress = read_agent_progress(folder) or AgentProgress()
+    finished = progress.is_finished(folder.config)
     return Status(progress.step, finished, not finished and folder.in_use)

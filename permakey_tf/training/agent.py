@@ -5,7 +5,6 @@ holds the networks, the optimizer and the counters; the replay's rows are on dis
 emulator is brought back by replaying the current game's actions from its seeded start.
 """
 
-import dataclasses
 import functools
 import math
 import time
@@ -29,6 +28,7 @@ from permakey_tf.models.vision import build_vision
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.metrics import MetricsLog
+from permakey_tf.runs.progress import AgentProgress
 from permakey_tf.system.interruption import Interruption, deferred
 from permakey_tf.training.acting import Actor, Episodes, Player, play_episodes
 from permakey_tf.training.learner import Learner
@@ -46,20 +46,6 @@ _COLUMNS = (
     "validation/score",
     "validation/length",
 )
-
-
-@dataclasses.dataclass
-class Progress(checkpoint.ProgressRecord):
-    """Where a run stands, but for its games; saved with every checkpoint.
-
-    step, update: agent steps and updates done. validated_step: the step of the last validation.
-    """
-
-    step: int = 0
-    update: int = 0
-    validated_step: int = 0
-    best_score: float = -math.inf
-    best_step: int = 0
 
 
 def build_player(folder: AgentFolder, num_actions: int) -> Player:
@@ -146,7 +132,7 @@ class AgentTrainer:
         self.folder, self.logging = folder, logging
         self.config: AgentConfig = folder.config
         self.agent, self.playing, self._play_validation = agent, playing, play_validation
-        self.progress, self.report, self._show_bar = Progress(), Report(), progress
+        self.progress, self.report, self._show_bar = AgentProgress(), Report(), progress
 
     @classmethod
     def open(
@@ -180,7 +166,7 @@ class AgentTrainer:
             self.playing.start()
             return
         arrays = checkpoint.load(path)
-        self.progress, self.report = Progress.pop_from(arrays, path), Report.pop_from(arrays)
+        self.progress, self.report = AgentProgress.pop_from(arrays, path), Report.pop_from(arrays)
         self.playing.set_state(arrays, path)
         self.agent.set_state(arrays, path)
 
@@ -190,7 +176,7 @@ class AgentTrainer:
         Raises:
           UserError: a loss, a weight or a validation is not finite; the best weights stay.
         """
-        if self._finished():
+        if self.progress.is_finished(self.config):
             return Interruption()
         log = MetricsLog(self.folder.path, list(_COLUMNS), self.progress.step, group="agent/")
         log.settings(self._about(), self.folder.keypoints.settings | flatten(self.config))
@@ -221,28 +207,18 @@ class AgentTrainer:
             unit="step",
             disable=not self._show_bar,
         ) as bar:
-            while not self._finished() and not interruption.signal:
-                if self._validation_is_due():
+            while not self.progress.is_finished(self.config) and not interruption.signal:
+                if progress.validation_is_due(self.config):
                     if self._validate(log, interruption):
                         self._save()
                     continue
                 self._train_step(log, bar)
                 planned = progress.step % self.logging.checkpoint_every == 0
                 # Before a validation none: killed in it and resumed here, a run would log it twice.
-                if planned and not self._validation_is_due():
+                if planned and not progress.validation_is_due(self.config):
                     self._save()
             if interruption.signal:
                 self._save()
-
-    def _finished(self) -> bool:
-        """Whether nothing is left to play, not even the last validation."""
-        done = self.progress.step >= self.config.learning.num_steps
-        return done and not self._validation_is_due()
-
-    def _validation_is_due(self) -> bool:
-        step, every = self.progress.step, self.config.validation.validate_every
-        planned = step % every == 0 or step == self.config.learning.num_steps
-        return planned and step > self.progress.validated_step
 
     def _train_step(self, log, bar):
         """One agent step, and the update and the report where they are due."""
@@ -320,7 +296,7 @@ class Report:
         self.games: list[tuple[float, int]] = []
         self.learning: list[dict] = []
 
-    def start_clock(self, progress: Progress) -> None:
+    def start_clock(self, progress: AgentProgress) -> None:
         """Speeds are of what happens from here on."""
         self._clock, self._step, self._update = time.monotonic(), progress.step, progress.update
 
@@ -343,7 +319,7 @@ class Report:
         report.learning = [dict(zip(_LEARNING_METRICS, row, strict=True)) for row in rows]
         return report
 
-    def summarise(self, progress: Progress, epsilon: float) -> dict[str, float]:
+    def summarise(self, progress: AgentProgress, epsilon: float) -> dict[str, float]:
         """Means since the last call; what did not happen is left out."""
         seconds = time.monotonic() - self._clock
         values = {

@@ -17,7 +17,7 @@ from permakey_tf.ops.images import to_images
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.metrics import MetricsLog
-from permakey_tf.runs.progress import Progress
+from permakey_tf.runs.progress import KeypointProgress
 from permakey_tf.system.interruption import Interruption, deferred
 from permakey_tf.viz import overlay
 
@@ -35,7 +35,8 @@ class KeypointTrainer:
     """Trains a model on a frame store and keeps its run folder.
 
     The model is any `models.base.KeypointModel`. Every module has its own Adam. Batches, noise and
-    latents are functions of (seed, step), so the variables and `Progress` are all there is to save.
+    latents are functions of (seed, step), so the variables and `KeypointProgress` are all there is
+    to save.
 
     Args:
       folder: run folder; a checkpoint in it is resumed.
@@ -64,7 +65,7 @@ class KeypointTrainer:
         self.variables = self.weights | checkpoint.named_variables(
             {f"optimizer/{name}": o.variables for name, o in self.optimizers.items()}
         )
-        self.progress = Progress()
+        self.progress = KeypointProgress()
         if folder.latest_checkpoint.exists():
             self._restore()
 
@@ -252,7 +253,7 @@ class KeypointTrainer:
     def _restore(self):
         path = self.folder.latest_checkpoint
         arrays = self.folder.load_arrays(path)
-        progress = Progress.pop_from(arrays, path)
+        progress = KeypointProgress.pop_from(arrays, path)
         checkpoint.assign(self.variables, arrays, path)
         progress.go_on(self.num_steps, self.validate_every, self.config.training.patience)
         self.progress = progress
