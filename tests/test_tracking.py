@@ -66,30 +66,21 @@ def test_of_several_that_jump_the_nearer_are_linked():
     assert orders([lost, found]) == [[0, 1], [1, 0]]
 
 
-def test_an_index_goes_back_to_where_its_object_hid():
-    """Index 0 jumps to D when A hides. When A is there again and B hides, it is index 0 that goes
-    back: to stay at D, where little is, would give A to index 1."""
-    frames = [[A, B], [D, B], [A, D]]
-    confidence = [[1, 1], [0.2, 1], [1, 0.2]]
-    assert orders(frames, confidence, memory=3)[2] == [0, 1]
-    assert orders(frames, confidence, memory=0)[2] == [1, 0]
-    waiting = [frames[0], *[frames[1]] * 3, frames[2]]
-    confidences = [confidence[0], *[confidence[1]] * 3, confidence[2]]
-    assert orders(waiting, confidences, memory=3)[4] == [0, 1]
-    assert orders(waiting, confidences, memory=2)[4] == [1, 0]
+def test_of_objects_that_meet_the_brightness_tells_which_is_which():
+    """Two pass each other: by distance alone they would bounce."""
+    frames = [[(0, -0.05), (0, 0.05)], [(0, 0.02), (0, -0.02)]]
+    assert orders(frames)[1] == [1, 0]
+    assert orders(frames, [[0.9, 0.4], [0.9, 0.4]])[1] == [0, 1]
+    # A hundredth of half a side is nearer than what 0.1 of confidence counts as.
+    near = [frames[0], [(0, 0.04), (0, -0.04)]]
+    assert orders(near, [[0.5, 0.4], [0.5, 0.4]])[1] == [1, 0]
 
 
-def test_confidence_decides_who_gets_the_index():
-    """Two new keypoints are equally far from the one of index 0; what it does not take is lost."""
-    first = [(0, 0), (0.9, 0.9)]
-    second = [(0, 0.1), (0, -0.1)]
-    assert orders([first, second], [[1, 1], [0.9, 0.3]])[1][0] == 0
-    assert orders([first, second], [[1, 1], [0.3, 0.9]])[1][0] == 1
-
-
-def test_frames_without_confidence_are_tracked_by_distance():
-    confidence = np.zeros((2, 3))
-    assert orders([[A, B, C], [C, A, B]], confidence) == [[0, 1, 2], [1, 2, 0]]
+def test_an_index_is_known_by_the_mean_of_its_frames_since_it_jumped():
+    tracker = Tracker()
+    for confidence, place, known in ((1, A, 1), (0.5, A, 0.9), (0.5, A, 0.82), (0.3, D, 0.3)):
+        tracker.update(keypoints_of([place, B], [confidence, 0.25]))
+        np.testing.assert_allclose(tracker.state.known, [known, 0.25], rtol=1e-6)
 
 
 def test_a_static_scene_keeps_its_order():
@@ -177,17 +168,14 @@ def test_the_first_frame_names_the_indices(seed, number):
 def test_no_other_order_costs_less(seed, number):
     """Of two frames, against all orders: first what is capped, then the distance of the rest."""
     rng = np.random.default_rng(seed)
-    before, after = rng.uniform(-0.6, 0.6, (2, number, 2))
-    confidence = rng.uniform(0.1, 1, number)
-    tracked = orders([before, after], [np.ones(number), confidence])[1]
-    distance = ((before[:, None] - after) ** 2).sum(-1)
+    centers, confidence = rng.uniform(-0.6, 0.6, (2, number, 2)), rng.random((2, number))
+    tracked = orders(centers, confidence)[1]
+    distance = ((centers[0][:, None] - centers[1]) ** 2).sum(-1)
+    distance += 0.1 * (confidence[0][:, None] - confidence[1]) ** 2
 
     def costs(order):
         every = distance[np.arange(number), list(order)]
-        return (
-            round(float(((confidence[list(order)] + 1e-3) * np.minimum(every, CAP)).sum()), 9),
-            float(every[every >= CAP].sum()),
-        )
+        return round(float(np.minimum(every, CAP).sum()), 9), float(every[every >= CAP].sum())
 
     assert costs(tracked) == min(map(costs, itertools.permutations(range(number))))
 
@@ -205,8 +193,15 @@ def test_wrong_arrays_are_refused():
         track(keypoints_of([[A], [B]]), [0])
     with pytest.raises(UserError, match="cap=0"):
         Tracker(cap=0)
-    with pytest.raises(UserError, match="memory=-1"):
-        Tracker(memory=-1)
+
+
+def test_keypoints_without_confidence():
+    centers = random_walks(np.random.default_rng(3), 10, 4)
+    tracked = track(Keypoints(centers, None))
+    assert tracked[1] is None
+    assert (tracked[0] == track(keypoints_of(centers))[0]).all()
+    one = Tracker().update(Keypoints(centers[0], None))
+    assert one[1] is None and (one[0] == centers[0]).all()
 
 
 def test_no_frames_stay_none():
