@@ -24,6 +24,7 @@ from permakey_tf.data.noise import BAR_COLOR
 from permakey_tf.envs.play import Episode, GameStep, Task, play
 from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import LSTMState
+from permakey_tf.models.vision import NodeVision
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
@@ -39,6 +40,7 @@ from permakey_tf.training.acting import (
     random_scores,
 )
 from permakey_tf.training.agent import AgentTrainer, build_agent, build_playing
+from permakey_tf.types import Keypoints
 
 LIMIT = 5
 # The games in turn: (reward, game over, life lost) of every step.
@@ -249,6 +251,94 @@ class TestWhatIsRemembered:
         trainer._save()
         make_trainer(tmp_path, clean, Drawing)
         assert ("does not repeat by its seed" in capsys.readouterr().out) != repeats
+
+
+class Noisy(Black):
+    """Frames of noise that actions change; the game ends, or a life, after some steps."""
+
+    def reset(self, seed):
+        self._rng, self._step = np.random.default_rng(seed), 0
+        return self._frame()
+
+    def step(self, action):
+        self._step += 1
+        self._rng.integers(1 + action)
+        return GameStep(self._frame(), float(action), self._step == 9, self._step % 4 == 0)
+
+    def _frame(self):
+        return self._rng.integers(0, 256, (20, 20, 3), np.uint8)
+
+
+class TestTrackedKeypoints:
+    FLAGS: ClassVar = {"encoder": "gnn", "max_episode_steps": 30}
+
+    @pytest.fixture(autouse=True)
+    def found(self, monkeypatch):
+        """Keypoints near three places, which a frame's first pixel puts into an order of its own;
+        each with its place as its features."""
+        places = tf.constant([[-0.5, -0.5], [0.0, 0.5], [0.5, 0.0]])
+
+        def look(vision, frames):
+            seen = tf.cast(frames[:, 0, :2], tf.float32)  # [B, 2, C]
+            order = (tf.range(3)[None] + tf.cast(seen[:, :1, 0], tf.int32)) % 3
+            positions = tf.gather(places + seen[:, :1, 1:] / 2550, order, batch_dims=1)
+            features = tf.repeat(positions[..., :1], vision.columns["features"].shape[1], axis=2)
+            stored = {"features": features, "positions": positions}
+            return stored, Keypoints(positions, tf.ones_like(positions[..., 0]))
+
+        monkeypatch.setattr(NodeVision, "look", look)
+
+    def make(self, path, clean, **changes):
+        return make_trainer(path, clean, Noisy, Noisy, **self.FLAGS | changes)
+
+    def stored(self, trainer):
+        rows = np.arange(trainer.playing.replay.num_rows)
+        return [trainer.playing.replay.column(name, rows) for name in ("positions", "features")]
+
+    def test_keep_their_index_until_the_game_ends(self, tmp_path, clean):
+        trainer = self.make(tmp_path, clean, track_keypoints=True)
+        for _ in range(25):
+            trainer.play_step()
+        positions, features = self.stored(trainer)
+        assert (positions[..., :1] == features).all()
+        # Games of nine steps, in which lives are lost, and that have orders of their own.
+        order = np.round(positions[..., 0] * 2 - 0.05).astype(int)
+        games = [order[:9], order[9:18], order[18:]]
+        assert all((game == game[0]).all() for game in games)
+        assert len({game[0].tobytes() for game in games}) > 1
+        assert all(sorted(game[0]) == [-1, 0, 1] for game in games)
+
+    def test_are_in_the_detectors_order_without(self, tmp_path, clean):
+        trainer = self.make(tmp_path, clean)
+        for _ in range(9):
+            trainer.play_step()
+        order = np.round(self.stored(trainer)[0][..., 0] * 2 - 0.05).astype(int)
+        assert len(np.unique(order, axis=0)) > 1
+
+    def test_a_resumed_run_is_as_an_uninterrupted_one(self, tmp_path, clean):
+        def play(trainer, number):
+            for _ in range(number):
+                trainer.play_step()
+            trainer._save()
+            arrays = checkpoint.load(trainer.folder.latest_checkpoint)
+            return {name: array.tobytes() for name, array in arrays.items()}
+
+        def make(name):
+            return self.make(tmp_path / name, clean, track_keypoints=True, learn_start=100)
+
+        whole = make("whole")
+        expected = play(whole, 16)
+        play(make("resumed"), 9)  # before a game's first step
+        play(make("resumed"), 4)  # within a game, and after a lost life
+        resumed = make("resumed")
+        assert play(resumed, 3) == expected
+        for one, other in zip(self.stored(whole), self.stored(resumed), strict=True):
+            assert (one == other).all()
+
+    def test_are_nothing_to_the_convolutional_encoder(self, tmp_path, clean):
+        trainer = make_trainer(tmp_path, clean, Black, track_keypoints=True)
+        trainer.play_step()
+        assert trainer.agent.trackers == []
 
 
 class TestABestThatIsNotFinite:
@@ -544,6 +634,29 @@ def test_games_side_by_side_end_as_they_do_alone():
     rng = np.random.default_rng(3)
     assert actions == [int(n) % 3 for n in np.cumsum([rng.integers(2) for _ in range(9)])]
     assert len(set(actions)) == 3
+
+
+class Swapping(Counting):
+    """Of two keypoints, which swap where a frame is bright, the action is the first one's number:
+    whether the frame is as bright as the game's first."""
+
+    def step_tracked(self, frames, forced, state, trackers):
+        centers = np.array([[-0.05, 0], [0.05, 0]], np.float32)
+        actions = [
+            tracker.order(Keypoints(centers[:: -1 if frame[0, 0, 0] else 1], None))[0]
+            for tracker, frame in zip(trackers, frames, strict=True)
+        ]
+        return Acted(tf.constant(actions), state, {})
+
+
+def test_games_side_by_side_have_a_tracker_each():
+    player = Player(Swapping(), AS_THEY_ARE, 3, track_keypoints=True)
+    scores = play_episodes(player, Task(Seeded, 9), "test", 0, 4).scores
+    for game, score in enumerate(scores):
+        rng = np.random.default_rng(game)
+        bright = [rng.integers(2) for _ in range(min(2 + 3 * game, 9))]
+        actions = [int(score) // 3**step % 3 for step in range(1, len(bright) + 1)]
+        assert actions == [int(now != bright[0]) for now in bright]
 
 
 def test_equal_games_are_known_by_their_screens():

@@ -120,6 +120,15 @@ class EncoderConfig(Config):
         high=MAX_UNITS,
         only=("encoder", "cnn"),
     )
+    track_keypoints: bool = setting(
+        False,
+        "gnn: whether a keypoint keeps its index from frame to frame of a game (tracking.Tracker). "
+        "The graph's output depends on their order; a cnn sees the sum of the windows, which does "
+        "not.",
+        origin="ours",
+        added=True,
+        only=("encoder", "gnn"),
+    )
     position_units: int = setting(
         64,
         "gnn: hidden units and outputs of the embedding of a keypoint's position.",

@@ -17,7 +17,7 @@ from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.models.base import KeypointModel
 from permakey_tf.ops import spatial
 from permakey_tf.ops.images import to_images
-from permakey_tf.types import Column
+from permakey_tf.types import Column, Keypoints
 
 
 class Nodes(NamedTuple):
@@ -66,10 +66,18 @@ class NodeVision:
 
     def observe(self, frames) -> dict[str, tf.Tensor]:
         """uint8 [B, S, S, C] -> what is stored, {name: [B, ...]}."""
+        return self.look(frames)[0]
+
+    def look(self, frames) -> tuple[dict[str, tf.Tensor], Keypoints]:
+        """What is stored, and the keypoints that a tracker needs."""
         keypoints, features = self._model.perceive(to_images(frames))
         windows = spatial.gaussian_windows(keypoints.centers_yx, features.shape[1], self._std)
         means = window_means(features, windows, self._config.window_threshold)
-        return {"features": means, "positions": keypoints.centers_yx}
+        return {"features": means, "positions": keypoints.centers_yx}, keypoints
+
+    def reorder(self, stored: dict[str, tf.Tensor], orders) -> dict[str, tf.Tensor]:
+        """What is stored, with node k the one that was orders[:, k]; orders: int [B, K]."""
+        return {name: tf.gather(nodes, orders, batch_dims=1) for name, nodes in stored.items()}
 
     def prepare(self, stored: dict) -> Nodes:
         """What is stored -> what the encoder reads."""

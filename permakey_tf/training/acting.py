@@ -1,6 +1,7 @@
 """Playing with a trained or half-trained network: one tf.function from frames to actions."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ from permakey_tf.envs.play import Episode, Task, play
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
 from permakey_tf.runs import checkpoint
 from permakey_tf.system.seeds import Stream, episode_seed, stream
+from permakey_tf.tracking import Tracker
+from permakey_tf.types import Keypoints
 
 # What is drawn in a played game beside its start.
 _GAME_STREAMS = {"validation": Stream.VALIDATION_GAME, "test": Stream.TEST_GAME}
@@ -42,29 +45,62 @@ class Actor:
         self.network, self.vision = network, vision
         units = network.cell.units
         state = LSTMState(*[tf.TensorSpec([None, units], tf.float32)] * 2)
-        self.step = tf.function(
-            self._step,
-            input_signature=[
-                tf.TensorSpec([None, *frame_shape], tf.uint8),
-                tf.TensorSpec([None], tf.int32),
-                state,
-            ],
-        )
+        frames = tf.TensorSpec([None, *frame_shape], tf.uint8)
+        forced = tf.TensorSpec([None], tf.int32)
+        self.step = tf.function(self._step, input_signature=[frames, forced, state])
+        # Between these two the host decides on the order of the keypoints; traced on first use.
+        self._look = tf.function(lambda seen: vision.look(seen), input_signature=[frames])
+        self._act_in_order = tf.function(self._reorder_and_act)
+
+    def step_tracked(self, frames, forced, state, trackers: Sequence[Tracker]) -> Acted:
+        """As `step`, with the keypoints in the order of each game's tracker, which moves on."""
+        stored, keypoints = self._look(frames)
+        found = zip(*(part.numpy() for part in keypoints), strict=True)
+        orders = [
+            tracker.order(Keypoints(*of_game))
+            for tracker, of_game in zip(trackers, found, strict=True)
+        ]
+        return self._act_in_order(stored, tf.constant(np.stack(orders)), forced, state)
 
     def _step(self, frames, forced, state) -> Acted:
         """Frames uint8 [B, S, S, C], actions int32 [B] to take (or GREEDY), the LSTM's state."""
-        stored = self.vision.observe(frames)
+        return self._act(self.vision.observe(frames), forced, state)
+
+    def _reorder_and_act(self, stored, orders, forced, state) -> Acted:
+        return self._act(self.vision.reorder(stored, orders), forced, state)
+
+    def _act(self, stored, forced, state) -> Acted:
         output = self.network(self.vision.prepare(stored), state, length=1)
         best = tf.argmax(output.q_values[:, 0], axis=-1, output_type=tf.int32)
         return Acted(tf.where(forced == GREEDY, best, forced), output.state, stored)
 
 
 class Player(NamedTuple):
-    """What is needed to play: who acts, how frames are seen, and the number of actions."""
+    """What is needed to play.
+
+    actor: who acts. frame_format: how frames are seen. num_actions: of the game.
+    track_keypoints: whether keypoints keep their index from frame to frame.
+    """
 
     actor: Actor
     frame_format: FrameFormat
     num_actions: int
+    track_keypoints: bool = False
+
+    def trackers(self, number: int) -> list[Tracker]:
+        """One for each of `number` games that begin; none where keypoints are not tracked."""
+        return [Tracker() for _ in range(number * self.track_keypoints)]
+
+    def step(self, frames, forced, state: LSTMState, trackers: Sequence[Tracker]) -> Acted:
+        """One step of B games.
+
+        Args:
+          frames: uint8 [B, S, S, C]. forced: int32 [B], actions to take, or GREEDY.
+          state: after the step before. trackers: of these games, see `trackers`.
+        """
+        if self.track_keypoints:
+            return self.actor.step_tracked(frames, forced, state, trackers)
+        return self.actor.step(frames, forced, state)
 
     @property
     def weights(self) -> dict:
@@ -126,6 +162,7 @@ def play_episodes(
     openings = np.array([frame_hash(episode.frame) for episode in episodes])
     courses = np.array([follow(0, opening) for opening in openings.tolist()])
     playing, shots = np.arange(number), []
+    trackers = player.trackers(number)
     state = player.actor.network.initial_state(number)
     while len(playing):
         if stop():
@@ -133,7 +170,7 @@ def play_episodes(
         frames = np.stack(
             [player.frame_format.with_bars(episodes[i].frame, noise[i]) for i in playing]
         )
-        acted = player.actor.step(frames, np.full(len(playing), GREEDY, np.int32), state)
+        acted = player.step(frames, np.full(len(playing), GREEDY, np.int32), state, trackers)
         if film and playing[0] == 0:
             # A copy: the view would keep the frames of all games in memory.
             shots.append((frames[0].copy(), acted.stored["positions"][0].numpy()))
@@ -141,7 +178,7 @@ def play_episodes(
             step = episodes[i].step(int(action))
             courses[i] = follow(int(courses[i]), frame_hash(step.frame))
         going_on = np.array([not episodes[i].over for i in playing])
-        playing = playing[going_on]
+        playing, trackers = playing[going_on], list(itertools.compress(trackers, going_on))
         state = LSTMState(*(tf.boolean_mask(part, going_on) for part in acted.state))
     scores = np.array([episode.score for episode in episodes])
     lengths = np.array([episode.length for episode in episodes])

@@ -55,7 +55,10 @@ def build_player(folder: AgentFolder, num_actions: int) -> Player:
     vision = build_vision(model, config.encoder)
     network = _build_network(folder, vision, num_actions)
     frame_format = folder.keypoints.format._replace(noise=config.environment.noise)
-    return Player(Actor(network, vision, frame_format.shape), frame_format, num_actions)
+    actor = Actor(network, vision, frame_format.shape)
+    # The order of the keypoints is nothing to the convolutional encoder.
+    tracks = config.encoder.track_keypoints and config.encoder.encoder == "gnn"
+    return Player(actor, frame_format, num_actions, tracks)
 
 
 def _build_network(folder: AgentFolder, vision, num_actions: int) -> RecurrentQNetwork:

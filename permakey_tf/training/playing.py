@@ -14,9 +14,12 @@ from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import LSTMState
 from permakey_tf.runs import checkpoint
 from permakey_tf.system.seeds import Stream, episode_seed, stream
+from permakey_tf.tracking import TrackerState
 from permakey_tf.training.acting import GREEDY, Acted, Player
 from permakey_tf.training.learner import Learner
 from permakey_tf.types import SequenceBatch
+
+_TRACKER = "tracker/"  # in front of the names of its state in a checkpoint
 
 
 class Agent:
@@ -28,16 +31,23 @@ class Agent:
 
     Attributes:
       state: LSTMState of one game.
+      trackers: of the game's keypoints; none where they are not tracked.
     """
 
     def __init__(self, player: Player, learner: Learner):
         self.player, self.learner = player, learner
         self._config = learner.config
         self.begin_episode()
+        self.begin_game()
 
     def begin_episode(self) -> None:
-        """Forgets all that was seen."""
+        """The LSTM forgets all that was seen."""
         self.state = self.player.actor.network.initial_state(1)
+
+    def begin_game(self) -> None:
+        """Keypoints are tracked anew. Not at a lost life: the screen goes on, and in validation and
+        test games, which are whole, the LSTM sees it go on too."""
+        self.trackers = self.player.trackers(1)
 
     def act(self, frame: np.ndarray, step: int) -> Acted:
         """Chooses the action of agent step `step`: a random one with probability epsilon.
@@ -57,7 +67,8 @@ class Agent:
 
     def _see(self, frame, forced, bars) -> Acted:
         prepared = self.player.frame_format.with_bars(frame, bars)
-        acted = self.player.actor.step(prepared[None], np.array([forced], np.int32), self.state)
+        forced = np.array([forced], np.int32)
+        acted = self.player.step(prepared[None], forced, self.state, self.trackers)
         self.state = acted.state
         return acted
 
@@ -73,6 +84,9 @@ class Agent:
     def get_state(self) -> dict[str, np.ndarray]:
         """The entries of a checkpoint: all that acting and learning depend on."""
         memory = {f"state/{i}": part.numpy() for i, part in enumerate(self.state)}
+        for tracker in self.trackers:
+            if tracker.state:
+                memory |= {_TRACKER + name: a for name, a in tracker.state._asdict().items()}
         return checkpoint.to_arrays(self.learner.variables) | memory
 
     def set_state(self, arrays: dict[str, np.ndarray], path) -> None:
@@ -84,9 +98,15 @@ class Agent:
         memory = [arrays.get(f"state/{i}") for i in range(2)]
         if any(part is None for part in memory):
             raise UserError(f"{path} does not hold the LSTM's state; start a new --logdir")
-        variables = {name: a for name, a in arrays.items() if not name.startswith("state/")}
+        others = ("state/", _TRACKER)
+        variables = {name: a for name, a in arrays.items() if not name.startswith(others)}
         checkpoint.assign(self.learner.variables, variables, path)
         self.state = LSTMState(*map(tf.constant, memory))
+        names = [_TRACKER + name for name in TrackerState._fields]
+        for tracker in self.trackers:
+            # Before a game's first step there is nothing to be held.
+            known = all(name in arrays for name in names)
+            tracker.state = TrackerState(*(arrays[name] for name in names)) if known else None
 
 
 @dataclasses.dataclass
@@ -178,6 +198,7 @@ class Playing:
             return None
         finished = (self.current.score, self.current.length)
         self._number_of_game += 1
+        agent.begin_game()
         self._begin_game()
         return finished
 
