@@ -790,6 +790,65 @@ def test_frame_differences_restart_with_the_episode():
     assert grey[0, 2, 3] == 10 and np.all(grey[2:] == 1)
 
 
+def squares(num_frames, size=84):
+    """uint8 [N, S, S, 3]: a square that moves, its middle [N, 2], and another that stands."""
+    frames = np.full((num_frames, size, size, 3), 30, np.uint8)
+    frames[:, 60:65, 60:65] = 200
+    places = 8 + np.stack([np.arange(num_frames) * 5 % 40, np.arange(num_frames) * 3 % 61], -1)
+    for frame, (y, x) in zip(frames, places, strict=True):
+        frame[y - 2 : y + 3, x - 2 : x + 3] = (180, 90, 200)
+    return frames, places
+
+
+def test_what_never_moves_is_background_and_what_moves_is_not():
+    frames, places = squares(60)
+    fitting, scored, at = frames[:40], frames[40:], places[40:]
+    median = baselines.median_frame(fitting)
+    expected = np.full((84, 84, 3), 30)
+    expected[60:65, 60:65] = 200
+    assert np.array_equal(median, expected) and median.dtype == np.uint8
+    even = np.random.default_rng(0).integers(0, 256, (4, 5, 5, 2), np.uint8)
+    assert np.array_equal(baselines.median_frame(even), np.sort(even, 0)[2])
+    differences = baselines.differences(scored, itertools.repeat(median))
+    assert differences[0, at[0, 0], at[0, 1]] == 150 + 60 + 170
+    masks = baselines.foreground([fitting, scored])
+    assert [mask.shape for mask in masks] == [(40, 84, 84), (20, 84, 84)]
+    for maps in (differences, masks[1]):
+        points, heights = baselines.strongest_peaks(maps, 2, 4)
+        assert np.abs((points[:, 0] + 1) / 2 * 83 - at).max() <= 1.01
+        assert (heights[:, 1] < heights[:, 0] / 2).all()
+    # What is to come changes nothing, and the second part goes on from the first.
+    assert np.array_equal(baselines.foreground([frames])[0], np.concatenate(masks))
+    grey = baselines.foreground([fitting[..., :1]])
+    assert grey[0].shape == (40, 84, 84)
+
+
+@pytest.mark.parametrize("detector", list(baselines.DETECTORS))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_features_are_where_something_is_and_keep_apart(detector, channels):
+    frames, places = squares(12)
+    frames = frames[:, :, :, :channels]
+    frames[-1] = 30
+    points, confidence = baselines.features(frames, 6, 4, detector)
+    pixels = (points + 1) / 2 * 83
+    assert (np.diff(confidence, axis=1) <= 0).all() and (confidence[:-1, 0] > 0).all()
+    for t, (place, on) in enumerate(zip(pixels, confidence > 0, strict=True)):
+        middles = np.array([places[t], [62, 62]])
+        near = np.abs(place[on][:, None] - middles).max(-1).min(1)
+        assert (near < 6).all()
+        apart = np.abs(place[on][:, None] - place[on]).max(-1) + 9 * np.eye(on.sum())
+        assert (apart >= 5).all()
+        assert t == 11 or (place[~on] == place[on][-1]).all()
+    assert (points[-1] == 0).all() and (confidence[-1] == 0).all()
+
+
+def test_a_feature_is_found_where_it_is_in_the_frame_that_is_not_enlarged():
+    y, x = np.mgrid[:84, :84]
+    blob = 30 + 200 * np.exp(-((y - 40.25) ** 2 + (x - 51.5) ** 2) / 18)
+    points, _ = baselines.features(blob.astype(np.uint8)[None, :, :, None], 1, 4, "SIFT")
+    np.testing.assert_allclose((points[0, 0] + 1) / 2 * 83, [40.25, 51.5], atol=0.3)
+
+
 # ------------------------------------------------------------------------------------------- seeds
 
 

@@ -1,5 +1,6 @@
 """The baselines that stand beside the models: one of each kind for every way of seeing frames."""
 
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -13,7 +14,11 @@ from permakey_tf.system.seeds import Stream
 from permakey_tf.types import Keypoints
 
 # Names of the baselines, in the order of the tables.
-BASELINES = ("random", "grid", "best constants", "frame difference")
+BASELINES = (
+    *("random", "grid", "best constants"),
+    *("frame difference", "median background", "MOG2 background"),
+    *baselines.DETECTORS,
+)
 _COLOURS = {1: "grey", 3: "colour"}  # by number of channels
 
 
@@ -46,16 +51,45 @@ def beside(models: list[Candidate], seen: SeenFrames) -> Iterator[Candidate]:
 
 
 def _keypoints(number: int, frame_format: FrameFormat, seen: SeenFrames):
-    """Yields (name, keypoints in the scored frames, keypoints in the fitting frames)."""
+    """Yields (name, [keypoints in the scored frames, keypoints in the fitting frames])."""
     parts = seen.scored_rows, seen.fitting_rows
-    rng = seen.rng(Stream.RANDOM_POINTS)
+    frames = [seen.frames(frame_format, rows) for rows in parts]
+    rng, radius = seen.rng(Stream.RANDOM_POINTS), seen.config.peak_radius
     fixed = Keypoints(baselines.grid_points(number), None), _constants(number, seen)
     found = [
         [Keypoints(baselines.random_points(len(rows), number, rng), None) for rows in parts],
         *([_in_every_frame(same, len(rows)) for rows in parts] for same in fixed),
-        [_difference_peaks(number, frame_format, rows, seen) for rows in parts],
     ]
+    for maps, full in _maps(frames, parts, seen):
+        found.append(
+            [
+                baselines.peaks_in_chunks(of_part, len(rows), number, radius, full)
+                for of_part, rows in zip(maps, parts, strict=True)
+            ]
+        )
+    for detector in baselines.DETECTORS:
+        found.append([baselines.features(part, number, radius, detector) for part in frames])
     yield from zip(BASELINES, found, strict=True)
+
+
+def _maps(frames: list[np.ndarray], parts: tuple[range, range], seen: SeenFrames):
+    """Yields ([maps of some scored frames, of some fitting frames], the greatest height)."""
+    channels, episodes = frames[0].shape[-1], seen.footage.episodes
+    yield (
+        [
+            baselines.frame_differences(part, episodes[rows.start : rows.stop]).__getitem__
+            for part, rows in zip(frames, parts, strict=True)
+        ],
+        255 * channels,
+    )
+    background = baselines.median_frame(frames[1])
+
+    def to_background(part: np.ndarray, rows: slice) -> np.ndarray:
+        return baselines.differences(part[rows], itertools.repeat(background))
+
+    yield [functools.partial(to_background, part) for part in frames], 255 * channels
+    masks = baselines.foreground(reversed(frames))
+    yield [mask.__getitem__ for mask in reversed(masks)], 255
 
 
 def _in_every_frame(keypoints: Keypoints, num_frames: int) -> Keypoints:
@@ -71,13 +105,3 @@ def _constants(number: int, seen: SeenFrames) -> Keypoints:
     groups = groups_of(boxes, footage.game).values()
     first_set = next((group for group in groups if group.any()), slice(0))
     return baselines.best_constants(number, boxes.where(first_set), seen.config.epsilon)
-
-
-def _difference_peaks(
-    number: int, frame_format: FrameFormat, rows: range, seen: SeenFrames
-) -> Keypoints:
-    episodes = seen.footage.episodes[rows.start : rows.stop]
-    differences = baselines.frame_differences(seen.frames(frame_format, rows), episodes)
-    full = 255 * frame_format.channels
-    radius = seen.config.peak_radius
-    return baselines.peaks_in_chunks(differences.__getitem__, len(rows), number, radius, full)

@@ -1,6 +1,6 @@
 """Keypoints that need no model: what a score is worth shows beside theirs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from permakey_tf.types import Keypoints
 _CELL = 4  # pixels between the points that constants are chosen from
 _BLUR = 3  # pixels, so that a peak is a blob and not a speckle
 _BOXES = 4096  # boxes looked at together: bounds memory
+_ENLARGED = 2  # times, on each side, before features are looked for
 _FRAMES = 256  # frames whose maps are in memory together
 
 
@@ -77,11 +78,46 @@ def frame_differences(frames: np.ndarray, episodes: np.ndarray) -> np.ndarray:
     starts = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
     after = np.minimum(starts + 1, len(frames) - 1)
     other[starts] = np.where(episodes[after] == episodes[starts], after, starts)
-    differences = np.empty(frames.shape[:3], np.float32)
-    for row, reference in enumerate(other):
-        difference = cv2.absdiff(frames[row], frames[reference]).reshape(frames.shape[1:])
-        differences[row] = np.einsum("yxc->yx", difference, dtype=np.float32)
-    return differences
+    return differences(frames, (frames[row] for row in other))
+
+
+def differences(frames: np.ndarray, others: Iterable[np.ndarray]) -> np.ndarray:
+    """float32 [N, S, S]: absolute difference to one other frame each, summed over channels.
+
+    Args:
+      frames: uint8 [N, S, S, C]; others: at least N of uint8 [S, S, C].
+    """
+    found = np.empty(frames.shape[:3], np.float32)
+    for row, (frame, other) in enumerate(zip(frames, others, strict=False)):
+        difference = cv2.absdiff(frame, other).reshape(frame.shape)
+        found[row] = np.einsum("yxc->yx", difference, dtype=np.float32)
+    return found
+
+
+def median_frame(frames: np.ndarray) -> np.ndarray:
+    """uint8 [S, S, C]: the median of every value over frames [N, S, S, C], the upper of two."""
+    middle = len(frames) // 2
+    # Line by line: all values at once would be copied in one piece.
+    lines = (np.moveaxis(frames[:, y], 0, -1) for y in range(frames.shape[1]))
+    return np.stack([np.partition(line, middle)[..., middle] for line in lines])
+
+
+def foreground(parts: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """Masks of OpenCV's background subtractor (MOG2), 0 or 255, which reads the parts in order.
+
+    As it is used, it goes on learning in every part, and sees no frame before it is its turn.
+
+    Args:
+      parts: uint8 [n, S, S, C] each.
+
+    Returns:
+      uint8 [n, S, S] of each part.
+    """
+    subtractor = cv2.createBackgroundSubtractorMOG2(detectShadows=False)
+    return [
+        np.array([subtractor.apply(frame) for frame in frames], np.uint8).reshape(frames.shape[:3])
+        for frames in parts
+    ]
 
 
 def strongest_peaks(
@@ -94,14 +130,14 @@ def strongest_peaks(
     points where nothing is would only cost precision. On a map of zeros all are in the middle.
 
     Args:
-      maps: float32 [N, S, S], not negative.
+      maps: float32 or uint8 [N, S, S], not negative.
 
     Returns:
       float64 [N, K, 2], (y, x) in [-1, 1]; float32 [N, K], their heights in the blurred map, 0
       where another one is repeated.
     """
     length, height, width = maps.shape
-    blurred = np.stack([cv2.blur(m, (_BLUR, _BLUR)) for m in maps])
+    blurred = np.stack([cv2.blur(m, (_BLUR, _BLUR)) for m in maps.astype(np.float32)])
     padded = np.full((length, height + 2 * radius, width + 2 * radius), -1, np.float32)
     padded[:, radius : radius + height, radius : radius + width] = blurred
     inner = padded[:, radius : radius + height, radius : radius + width]
@@ -131,7 +167,7 @@ def peaks_in_chunks(
     """`strongest_peaks` of many maps, of which few are in memory together.
 
     Args:
-      maps: from rows to their maps, float32 [number of rows, S, S].
+      maps: from rows to their maps, float32 or uint8 [number of rows, S, S].
       full: the greatest height there can be, which is a confidence of 1. Maps of whole numbers are
         better not divided by it: blurred, they keep their zeros.
 
@@ -144,3 +180,56 @@ def peaks_in_chunks(
         rows = slice(start, start + _FRAMES)
         points[rows], heights[rows] = strongest_peaks(maps(rows), num_points, radius)
     return Keypoints(points, (heights / full).clip(0, 1))  # the blur's rounding may pass 1
+
+
+# What finds features of grey images, and from its response, of any range, to one in [0, 1]. ORB's
+# is Harris's score, in which gradients have the power of four.
+DETECTORS: dict[str, tuple[Callable, Callable[[np.ndarray], np.ndarray]]] = {
+    "SIFT": (cv2.SIFT_create, lambda response: response),
+    "ORB": (cv2.ORB_create, lambda response: np.maximum(response, 0) ** 0.25),
+}
+
+
+def features(frames: np.ndarray, num_points: int, radius: int, detector: str) -> Keypoints:
+    """The features with the strongest response in every frame, which is enlarged twice.
+
+    A feature within `radius` pixels of a stronger one, in both axes, is left out. Where there are
+    fewer than `num_points`, the last is repeated with a confidence of 0; in a frame without any,
+    all are in the middle.
+
+    Args:
+      frames: uint8 [N, S, S, C], RGB or grey; detector: one of DETECTORS.
+
+    Returns:
+      float64 [N, K, 2] and float32 [N, K].
+    """
+    make, scaled = DETECTORS[detector]
+    finder = make()
+    points = np.zeros((len(frames), num_points, 2))
+    confidence = np.zeros((len(frames), num_points), np.float32)
+    for row, frame in enumerate(frames):
+        places, response = _features_of(frame, finder)
+        chosen = _apart(places, num_points, radius + 1)
+        if len(chosen):
+            padded = np.append(chosen, np.repeat(chosen[-1:], num_points - len(chosen)))
+            points[row] = places[padded] / (np.array(frame.shape[:2]) - 1) * 2 - 1
+            confidence[row, : len(chosen)] = scaled(response[chosen])
+    return Keypoints(points.clip(-1, 1), confidence.clip(0, 1))
+
+
+def _features_of(frame: np.ndarray, finder) -> tuple[np.ndarray, np.ndarray]:
+    """Places (y, x) [n, 2] in pixels of the frame and responses [n], the strongest first."""
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.shape[2] == 3 else frame
+    found = finder.detect(cv2.resize(grey, None, fx=_ENLARGED, fy=_ENLARGED))
+    values = np.array([(f.pt[1], f.pt[0], f.response) for f in found]).reshape(-1, 3)
+    values = values[np.argsort(-values[:, 2], kind="stable")]
+    return (values[:, :2] + 0.5) / _ENLARGED - 0.5, values[:, 2]
+
+
+def _apart(places: np.ndarray, number: int, distance: int) -> np.ndarray:
+    """int [at most number]: in order, those that are `distance` from the chosen, along one axis."""
+    chosen = np.zeros(0, int)
+    for index, place in enumerate(places):
+        if len(chosen) < number and (np.abs(places[chosen] - place).max(1) >= distance).all():
+            chosen = np.append(chosen, index)
+    return chosen
