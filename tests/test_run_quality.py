@@ -107,13 +107,25 @@ class TestResult:
     def test_rows_and_their_kinds(self, result):
         several = ["(K=2, noise none)", "(K=3, noise both)"]
         assert [(row.label, row.kind) for row in result.rows] == [
-            ("perfect", "keypoints"),
-            ("tiny_seed0", "run"),
-            ("tiny_seed1", "run"),
-            ("tiny (2 seeds)", "seeds"),
-            ("tiny_seed0, peaks of the error maps", "control"),
-            ("tiny_seed1, peaks of the error maps", "control"),
-            ("tiny (2 seeds), peaks of the error maps", "seeds"),
+            *(
+                (f"{name}{order}", kind)
+                for order in ("", ", tracked")
+                for name, kind in (
+                    ("perfect", "keypoints"),
+                    ("tiny_seed0", "run"),
+                    ("tiny_seed1", "run"),
+                    ("tiny (2 seeds)", "seeds"),
+                )
+            ),
+            *(
+                (f"{name}, peaks of the error maps{order}", kind)
+                for order in ("", ", tracked")
+                for name, kind in (
+                    ("tiny_seed0", "control"),
+                    ("tiny_seed1", "control"),
+                    ("tiny (2 seeds)", "seeds"),
+                )
+            ),
             ("perfect, shuffled", "control"),
             ("tiny_seed0, shuffled", "control"),
             ("tiny_seed1, shuffled", "control"),

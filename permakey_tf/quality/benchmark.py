@@ -5,6 +5,8 @@ Rows, in this order:
   control         a run's own centres in shuffled order (what is left is not tracking); the peaks of
                   its error maps, without PointNet
   baseline        points that no model made: random, a grid, best constants, frame differences
+Behind each of them, but for controls that shuffle and baselines whose order never changes, stands a
+row with the same keypoints in the order that a tracker gives them ("tracked").
 Wherever runs differ in their training seed only, a row of kind "seeds" follows theirs: their mean,
 with 95 % intervals and ranges.
 """
@@ -26,6 +28,7 @@ from permakey_tf.quality.file_candidates import from_file
 from permakey_tf.quality.footage import Footage
 from permakey_tf.quality.run_candidates import from_run, open_runs
 from permakey_tf.quality.scoring import GroundTruth, Measures, Probing
+from permakey_tf.quality.tracked import TRACKED, is_ranked, tracked
 
 
 class Row(NamedTuple):
@@ -54,6 +57,16 @@ class Row(NamedTuple):
     def label(self) -> str:
         """What a table calls it."""
         return f"{self.name}, {self.variant}" if self.variant else self.name
+
+    @property
+    def tracked(self) -> bool:
+        """Whether its keypoints have the order of a tracker."""
+        return self.variant.endswith(TRACKED)
+
+    @property
+    def untracked_variant(self) -> str:
+        """Of the row with the same keypoints in the detector's order."""
+        return self.variant.removesuffix(TRACKED).removesuffix(", ")
 
 
 class Result(NamedTuple):
@@ -102,12 +115,16 @@ def run_benchmark(
     for folder in tqdm(opened, desc="runs", unit=" runs", disable=not progress):
         candidates += from_run(folder, names[folder.path], seen)
     models = [candidate for candidate in candidates if not candidate.variant]
+    candidates = [made for c in candidates for made in (c, tracked(c, seen))]
     candidates += [controls.shuffled(model, seen) for model in models]
     rows = []
     for variant in dict.fromkeys(candidate.variant for candidate in candidates):
         part = [candidate for candidate in candidates if candidate.variant == variant]
         rows += judge.with_means([(c, judge.row(c)) for c in part])
-    rows += [judge.row(baseline) for baseline in baseline_candidates.beside(models, seen)]
+    for baseline in baseline_candidates.beside(models, seen):
+        rows.append(judge.row(baseline))
+        if is_ranked(baseline):
+            rows.append(judge.row(tracked(baseline, seen)))
     counts = judge.truth.num_boxes
     groups = tuple(name for name in counts if counts[name])
     sets = tuple(name for name in judge.truth.sets if name in groups)

@@ -55,17 +55,18 @@ def _write_plots(result: Result, folder: Path) -> dict[str, Path]:
     }
     epsilons = range(config.max_epsilon + 1)
     near, over = {}, {}
+    in_order = _in_best_order(result)
     for measure in ("recall", "precision", "f1"):
         near[measure] = _series(result, [(first, measure, at) for at in epsilons])
     for measure, share in (("recall", "tracks found"), ("precision", "keypoints that track")):
         places = [(first, f"tracking_{measure}", at) for at in config.windows]
-        over[f"{share} ({measure})"] = _series(result, places)
+        over[f"{share} ({measure})"] = _series(in_order, places)
     title = f"{first} within a distance: {about}"
     near_figure = plots.curves(near, epsilons, title, "distance, pixels")
     title = f"{first}, one keypoint an object: {about}"
     ranked = {"precision": _series(result, [(first, "precision_at_recall", at) for at in LEVELS])}
     ranked_figure = plots.curves(ranked, LEVELS, title, "recall of the most confident")
-    title = f"tracking of {first} within {config.epsilon} pixels: {about}"
+    title = f"tracking of {first} within {config.epsilon} pixels, by tracked index: {about}"
     over_figure = plots.curves(over, config.windows, title, "window, frames")
     names = [name for name in result.groups if name not in result.sets]
     title = f"recall within {config.epsilon} pixels (lines: range over seeds): {about}"
@@ -77,6 +78,17 @@ def _write_plots(result: Result, folder: Path) -> dict[str, Path]:
     return paths
 
 
+def _in_best_order(result: Result) -> Result:
+    """Each row as tracked, in its own place and under its own name, where it was tracked."""
+    tracked = {(row.name, row.untracked_variant): row for row in result.rows if row.tracked}
+    rows = [
+        tracked.get((row.name, row.variant), row)._replace(variant=row.variant)
+        for row in result.rows
+        if not row.tracked
+    ]
+    return result._replace(rows=rows)
+
+
 def _series(result: Result, places: list[tuple]) -> list[plots.Series]:
     """A line for every row that is drawn; `places` are (group, measure, at).
 
@@ -85,12 +97,14 @@ def _series(result: Result, places: list[tuple]) -> list[plots.Series]:
     """
     members: dict[tuple[str, str], list[Row]] = {}
     for row in result.rows:
-        if row.family and row.kind != "seeds":
+        if row.family and row.kind != "seeds" and not row.tracked:
             members.setdefault((row.family, row.variant), []).append(row)
     numbers: dict[str, int] = {}
     variants: dict[str, int] = {}
     lines: list[plots.Series] = []
     for row in result.rows:
+        if row.tracked:  # the same points
+            continue
         if row.kind == "baseline":
             number = sum(line.kind == "baseline" for line in lines)
             lines.append(plots.Series(row.label, "baseline", number, 0, _values(row, places)))

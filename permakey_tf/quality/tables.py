@@ -40,19 +40,18 @@ def tables(result: Result) -> list[Table]:
     made = [_set_table(result, name) for name in result.sets]
     made += [_confidence_table(result, name) for name in result.sets]
     made.append(_category_table(result))
-    made += [
-        _table(result, f"tracking of {name}: recall (r) and precision (p)", _windows(result, name))
-        for name in result.sets
-    ]
+    made += [_tracking_table(result, name, _windows(result, name)) for name in result.sets]
     probed = _probed(result)
     if probed:
-        made.append(_table(result, "probe: R2 and error in pixels", probed))
+        made.append(_table(result, "probe: R2 and error in pixels", probed, result.rows))
     return made + _bars_and_stability(result)
 
 
 def summary(result: Result) -> list[Table]:
-    """What the terminal shows: the first set (twice), recall by category, bars, seeds."""
-    made = [make(result, result.sets[0]) for make in (_set_table, _confidence_table)]
+    """What the terminal shows: the first set (three times), recall by category, bars, seeds."""
+    first = result.sets[0]
+    made = [make(result, first) for make in (_set_table, _confidence_table)]
+    made.append(_tracking_table(result, first, _windows(result, first, ("recall",))))
     return [*made, _category_table(result), *_bars_and_stability(result)]
 
 
@@ -73,6 +72,17 @@ def _confidence_table(result: Result, name: str) -> Table:
     ]
     title = f"{name}, one keypoint an object, at the best threshold of the fitting frames"
     return _table(result, title, columns)
+
+
+def _tracking_table(result: Result, name: str, windows: list[MeasureColumn]) -> Table:
+    """What depends on the indices of keypoints, in the detector's order and tracked."""
+    columns = [
+        MeasureColumn("TOP", name, "consistency"),
+        MeasureColumn("same index", name, "consistency_of_found"),
+        *windows,
+    ]
+    title = f"tracking of {name}, recall (r) and precision (p) over windows of frames"
+    return _table(result, title, columns, result.rows)
 
 
 def _category_table(result: Result) -> Table:
@@ -100,21 +110,17 @@ def _bars_and_stability(result: Result) -> list[Table]:
         ("share of keypoints on the bars", bars),
         ("distance between the keypoints of two seeds, pixels", stability),
     ):
-        rows = [row for row in result.rows if columns[0].find(row.measures) is not None]
+        rows = [row for row in _untracked(result) if columns[0].find(row.measures) is not None]
         if rows:
             made.append(_table(result, title, columns, rows))
     return made
 
 
 def _of_set(result: Result, name: str) -> list[MeasureColumn]:
-    epsilon, windows = result.config.epsilon, result.config.windows
+    epsilon = result.config.epsilon
     columns = [MeasureColumn(m, name, m, epsilon) for m in ("recall", "precision")]
     columns.append(MeasureColumn("F1", name, "f1", epsilon))
-    longer = [length for length in windows if length > 1][:1] or list(windows[:1])
-    columns += [MeasureColumn(f"tracked {n}", name, "tracking_recall", n) for n in longer]
     columns += [
-        MeasureColumn("TOP", name, "consistency"),
-        MeasureColumn("same index", name, "consistency_of_found"),
         MeasureColumn("UAK", name, "unassigned"),
         MeasureColumn("redundant", name, "redundancy"),
     ]
@@ -126,11 +132,13 @@ def _by_category(result: Result, measure: str) -> list[MeasureColumn]:
     return [MeasureColumn(name, name, measure, result.config.epsilon) for name in names]
 
 
-def _windows(result: Result, name: str) -> list[MeasureColumn]:
+def _windows(
+    result: Result, name: str, measures: tuple[str, ...] = ("recall", "precision")
+) -> list[MeasureColumn]:
     return [
-        MeasureColumn(f"{length} {short}", name, f"tracking_{measure}", length)
+        MeasureColumn(f"{length} {measure[0]}", name, f"tracking_{measure}", length)
         for length in result.config.windows
-        for measure, short in (("recall", "r"), ("precision", "p"))
+        for measure in measures
     ]
 
 
@@ -145,10 +153,15 @@ def _probed(result: Result) -> list[MeasureColumn]:
     ]
 
 
+def _untracked(result: Result) -> list[Row]:
+    """What does not depend on the order of keypoints is told once."""
+    return [row for row in result.rows if not row.tracked]
+
+
 def _table(result: Result, title: str, columns: list[MeasureColumn], rows=None) -> Table:
     cells = [
         [row.label, str(row.num_keypoints), *(_cell(row, column) for column in columns)]
-        for row in (result.rows if rows is None else rows)
+        for row in (_untracked(result) if rows is None else rows)
     ]
     return Table(title, ["", "K", *(column.title for column in columns)], cells)
 
