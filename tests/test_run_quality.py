@@ -20,8 +20,8 @@ from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import UserError
 from permakey_tf.models.build import build_model
-from permakey_tf.quality import controls, plots, tables
-from permakey_tf.quality.baseline_candidates import BASELINES
+from permakey_tf.quality import controls, plots, report, tables
+from permakey_tf.quality.baseline_candidates import BASELINES, RANKED
 from permakey_tf.quality.benchmark import run_benchmark
 from permakey_tf.quality.candidates import SeenFrames
 from permakey_tf.quality.footage import open_footage
@@ -103,6 +103,13 @@ def row_of(result, label):
     return row
 
 
+def baseline_labels(suffix):
+    for name in BASELINES:
+        yield f"{name} {suffix}"
+        if name in RANKED:
+            yield f"{name} {suffix}, tracked"
+
+
 class TestResult:
     def test_rows_and_their_kinds(self, result):
         several = ["(K=2, noise none)", "(K=3, noise both)"]
@@ -130,8 +137,52 @@ class TestResult:
             ("tiny_seed0, shuffled", "control"),
             ("tiny_seed1, shuffled", "control"),
             ("tiny (2 seeds), shuffled", "seeds"),
-            *((f"{name} {suffix}", "baseline") for suffix in several for name in BASELINES),
+            *((label, "baseline") for suffix in several for label in baseline_labels(suffix)),
         ]
+
+    def test_tracked_keypoints_are_the_same_but_for_their_indices(self, result):
+        everywhere = ("recall", "precision", "average_precision", "unassigned", "redundancy")
+        pairs = [
+            (row, row_of(result, row.label.removesuffix(", tracked")))
+            for row in result.rows
+            if row.tracked
+        ]
+        assert len(pairs) == 7 + 2 * len(RANKED)
+        for tracked, plain in pairs:
+            assert (tracked.name, tracked.kind) == (plain.name, plain.kind)
+            assert tracked.untracked_variant == plain.variant
+            for name in everywhere:
+                found, expected = (row.measures["all"][name] for row in (tracked, plain))
+                assert found == pytest.approx(expected, nan_ok=True)
+
+    def test_a_tracker_mends_an_order_that_changes(self, folder, tmp_path):
+        """Two keypoints that change places in every other frame."""
+        store = FrameStore.open(folder / "store")
+        centers = perfect_centers(store)
+        centers[::2] = centers[::2, ::-1].copy()
+        np.savez(tmp_path / "swaps.npz", centers=centers)
+        found = run_benchmark(
+            open_footage(store.path), keypoint_files=[tmp_path / "swaps.npz"], config=CONFIG
+        )
+        plain, tracked = (row_of(found, "swaps" + end) for end in ("", ", tracked"))
+        for row, same in ((plain, 0), (tracked, 1)):
+            assert row.measures["Player"]["consistency"] == same
+        assert tracked.measures["Player"]["probe_r2"] > 0.98 > plain.measures["Player"]["probe_r2"]
+
+    def test_tables_and_plots_show_each_row_where_it_says_something(self, result):
+        shown = {table.title: [row[0] for row in table.rows] for table in tables.tables(result)}
+        both = "perfect", "perfect, tracked"
+        for title, labels in shown.items():
+            by_index = title.startswith(("tracking of", "probe"))
+            assert [label for label in labels if label in both] in (
+                [list(both)] if by_index else [["perfect"], []]
+            )
+        drawn = report._series(result, [("Player", "tracking_recall", 5)])
+        in_order = report._series(report._in_best_order(result), [("Player", "tracking_recall", 5)])
+        assert [line[:4] for line in drawn] == [line[:4] for line in in_order]
+        expected = row_of(result, "tiny (2 seeds), tracked").measures["Player"]["tracking_recall"]
+        (line,) = [line for line in in_order if line.label == "tiny (2 seeds)"]
+        assert line.values == [expected[5]]
 
     def test_perfect_keypoints_and_their_control(self, result):
         scores = row_of(result, "perfect").measures["characters"]
@@ -237,10 +288,10 @@ def test_a_transporter_on_grey_frames_is_scored_on_a_colour_store(folder, tmp_pa
     found = run_benchmark(open_footage(folder / "store"), runs, config=CONFIG)
     labels = [row.label for row in found.rows]
     assert "run, shuffled" in labels and "run, peaks of the error maps" not in labels
-    assert labels[-2 * len(BASELINES) :] == [
-        f"{name} ({seen})"
+    assert labels[-2 * len(BASELINES + RANKED) :] == [
+        label
         for seen in ("grey, noise none", "colour, noise both")
-        for name in BASELINES
+        for label in baseline_labels(f"({seen})")
     ]
     scores = row_of(found, "run").measures["characters"]
     detector, footage = KeypointDetector.load(run), open_footage(folder / "store")

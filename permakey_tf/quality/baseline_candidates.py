@@ -10,6 +10,7 @@ from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.quality import baselines
 from permakey_tf.quality.candidates import Candidate, SeenFrames
 from permakey_tf.quality.scoring import groups_of
+from permakey_tf.quality.tracked import tracked
 from permakey_tf.system.seeds import Stream
 from permakey_tf.types import Keypoints
 
@@ -19,11 +20,14 @@ BASELINES = (
     *("frame difference", "median background", "MOG2 background"),
     *baselines.DETECTORS,
 )
+# Those whose order changes with what a frame shows: fixed points have one order, random ones none.
+RANKED = BASELINES[3:]
 _COLOURS = {1: "grey", 3: "colour"}  # by number of channels
 
 
 def beside(models: list[Candidate], seen: SeenFrames) -> Iterator[Candidate]:
-    """One of each kind for every number of keypoints and format of the models."""
+    """One of each kind for every number of keypoints and format of the models; and tracked, where
+    that can change its order."""
     wanted = list(dict.fromkeys((model.num_keypoints, model.format) for model in models))
     described = [
         (f"K={number}", f"{f.size} pixels", _COLOURS[f.channels], f"noise {f.noise}")
@@ -35,7 +39,7 @@ def beside(models: list[Candidate], seen: SeenFrames) -> Iterator[Candidate]:
         suffix = f" ({notes})" if notes else ""
         for name, keypoints in _keypoints(number, frame_format, seen):
             (scored, scored_confidence), (fitting, fitting_confidence) = keypoints
-            yield Candidate(
+            baseline = Candidate(
                 name=name + suffix,
                 variant="",
                 kind="baseline",
@@ -48,6 +52,9 @@ def beside(models: list[Candidate], seen: SeenFrames) -> Iterator[Candidate]:
                 scored_confidence=scored_confidence,
                 fitting_confidence=fitting_confidence,
             )
+            yield baseline
+            if name in RANKED:
+                yield tracked(baseline, seen)
 
 
 def _keypoints(number: int, frame_format: FrameFormat, seen: SeenFrames):

@@ -28,7 +28,7 @@ from permakey_tf.quality.file_candidates import from_file
 from permakey_tf.quality.footage import Footage
 from permakey_tf.quality.run_candidates import from_run, open_runs
 from permakey_tf.quality.scoring import GroundTruth, Measures, Probing
-from permakey_tf.quality.tracked import TRACKED, is_ranked, tracked
+from permakey_tf.quality.tracked import TRACKED, tracked
 
 
 class Row(NamedTuple):
@@ -121,10 +121,7 @@ def run_benchmark(
     for variant in dict.fromkeys(candidate.variant for candidate in candidates):
         part = [candidate for candidate in candidates if candidate.variant == variant]
         rows += judge.with_means([(c, judge.row(c)) for c in part])
-    for baseline in baseline_candidates.beside(models, seen):
-        rows.append(judge.row(baseline))
-        if is_ranked(baseline):
-            rows.append(judge.row(tracked(baseline, seen)))
+    rows += [judge.row(baseline) for baseline in baseline_candidates.beside(models, seen)]
     counts = judge.truth.num_boxes
     groups = tuple(name for name in counts if counts[name])
     sets = tuple(name for name in judge.truth.sets if name in groups)

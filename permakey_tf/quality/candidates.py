@@ -16,8 +16,8 @@ class Candidate(NamedTuple):
     """Centres to be scored, with all that the judge asks of their maker.
 
     name: of the run, file or baseline.
-    variant: "" for the centres themselves, otherwise which control they are; "tracked", or "tracked"
-      behind a control's, where a tracker has given them another order.
+    variant: "" for the centres themselves, otherwise which control they are; and "tracked", alone
+      or behind it, where a tracker has given them another order.
     kind: "run", "keypoints" (a file), "control" or "baseline".
     family: the same for runs of equal settings on equal frames, which differ in their training
       seed; "" for all that is no run's.

@@ -1,7 +1,5 @@
 """The same keypoints in the order that a tracker gives them."""
 
-import numpy as np
-
 from permakey_tf.quality.candidates import Candidate, SeenFrames
 from permakey_tf.tracking import track
 from permakey_tf.types import Keypoints
@@ -24,10 +22,3 @@ def tracked(candidate: Candidate, seen: SeenFrames) -> Candidate:
     return candidate._replace(variant=variant).with_keypoints(
         in_order(seen.scored_rows, *scored), in_order(seen.fitting_rows, *fitting)
     )
-
-
-def is_ranked(baseline: Candidate) -> bool:
-    """Whether a baseline's order changes with what a frame shows: fixed points have one order, and
-    random ones none."""
-    centers = baseline.scored_centers
-    return baseline.scored_confidence is not None and bool(np.any(centers != centers[:1]))
