@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -10,6 +11,8 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from permakey_tf.errors import UserError
+from permakey_tf.tracking import Tracker
+from permakey_tf.types import Keypoints
 
 if TYPE_CHECKING:
     from permakey_tf.detector import KeypointDetector
@@ -42,6 +45,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
       frame_skip: how often an action is played, at the most, in one step. Above 1 the detector
         sees the maximum of the last two frames, as the frames of Atari games are that detectors
         are trained on; an Atari environment must then be made with frameskip=1.
+      track: whether a keypoint keeps its index from step to step of an episode (tracking.Tracker).
 
     A keypoint beyond the border, as there are where frames were padded, is put on the border.
 
@@ -61,6 +65,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
         form: str = "points",
         frames: str = "auto",
         frame_skip: int = 1,
+        track: bool = False,
     ):
         # Gymnasium's check_env makes the environment anew from its spec, wrappers included, to
         # render and to close it. A wrapper that records no arguments has no such spec. And what is
@@ -72,10 +77,12 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
             form=form,
             frames=frames,
             frame_skip=frame_skip,
+            track=track,
         )
         gymnasium.Wrapper.__init__(self, env)
         self._sight = _Sight(env, env.observation_space, detector, form, frames)
         self._frame_skip = _check_frame_skip(env, frame_skip)
+        self._trackers = [Tracker()] if track else []
         self._frame: np.ndarray | None = None
         self._points = np.zeros([detector.num_keypoints, 2], np.float32)
         self.observation_space = self._sight.space
@@ -85,6 +92,8 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """As Gymnasium's; the observation has the form asked for."""
         observation, info = self.env.reset(seed=seed, options=options)
+        for tracker in self._trackers:
+            tracker.reset()
         return self._observe(observation, self._image(observation)), info
 
     def step(self, action: Any):
@@ -118,7 +127,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
 
     def _observe(self, observation, image):
         self._frame = image.copy()  # an environment may reuse its array
-        self._points = self._sight.find(image[None])[0]
+        self._points = self._sight.find(image[None], self._trackers)[0]
         return self._sight.observation(self._points, observation)
 
 
@@ -137,6 +146,7 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
         form: str = "points",
         frames: str = "auto",
         frame_skip: int = 1,
+        track: bool = False,
     ):
         if frame_skip != 1:
             raise UserError(
@@ -145,10 +155,31 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
             )
         super().__init__(env)
         self._sight = _Sight(env, env.single_observation_space, detector, form, frames)
+        self._trackers = [Tracker() for _ in range(env.num_envs * track)]
+        self._over = np.zeros(env.num_envs, bool)  # episodes that ended with the last step
         self._frames: np.ndarray | None = None
         self._points = np.zeros([env.num_envs, detector.num_keypoints, 2], np.float32)
         self.single_observation_space = self._sight.space
         self.observation_space = gymnasium.vector.utils.batch_space(self._sight.space, env.num_envs)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
+        """As Gymnasium's, also with options["reset_mask"]; observations have the form asked for."""
+        mask = (options or {}).get("reset_mask")  # the environments take it out
+        self._begin(np.ones(self.num_envs, bool) if mask is None else np.asarray(mask, bool))
+        return super().reset(seed=seed, options=options)
+
+    def step(self, actions: Any) -> Any:
+        """As Gymnasium's: an environment whose episode has ended starts anew."""
+        self._begin(self._over)
+        result = super().step(actions)
+        self._over = np.logical_or(result[2], result[3])
+        return result
+
+    def _begin(self, anew: np.ndarray) -> None:
+        """Before the first observation of new episodes; anew: bool [number of environments]."""
+        for tracker in itertools.compress(self._trackers, anew):
+            tracker.reset()
+        self._over = self._over & ~anew
 
     def observations(self, observations: Any) -> Any:
         """The environments' observations -> the same with keypoints, in the form asked for."""
@@ -157,7 +188,7 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
             self._frames = np.stack(images)
         else:
             self._frames = self._sight.newest(observations).copy()
-        self._points = self._sight.find(self._frames)
+        self._points = self._sight.find(self._frames, self._trackers)
         return self._sight.observation(self._points, observations)
 
     def render(self) -> Any:
@@ -228,9 +259,19 @@ class _Sight:
         kind = f"{frame.dtype} {list(frame.shape)}" if is_array else type(frame).__name__
         raise UserError(f"{self._env}: gives {kind} where an image (uint8 [H, W, 3]) is needed")
 
-    def find(self, frames: np.ndarray) -> np.ndarray:
-        """uint8 [B, H, W, 3] -> float32 [B, K, 2] in [-1, 1]."""
-        return np.clip(self._detector.detect(frames), -1.0, 1.0).astype(np.float32)
+    def find(self, frames: np.ndarray, trackers: list[Tracker]) -> np.ndarray:
+        """uint8 [B, H, W, 3] -> float32 [B, K, 2] in [-1, 1]; in the order of B trackers, or in the
+        detector's where there are none."""
+        if trackers:
+            found = self._detector.keypoints(frames)
+            ordered = [
+                tracker.update(Keypoints(*one)).centers_yx
+                for tracker, one in zip(trackers, zip(*found, strict=True), strict=True)
+            ]
+            centers = np.stack(ordered)
+        else:
+            centers = self._detector.detect(frames)
+        return np.clip(centers, -1.0, 1.0).astype(np.float32)
 
     def observation(self, points: np.ndarray, observed) -> Any:
         """Points float32 [..., K, 2] and the environment's own observation -> the new one."""

@@ -14,6 +14,7 @@ from support import tiny_config
 
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.errors import UserError
+from permakey_tf.types import Keypoints
 from permakey_tf.wrappers import KeypointObservation, VectorKeypointObservation
 
 gymnasium.register_envs(ale_py)
@@ -229,6 +230,98 @@ class TestVectors:
         envs = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("DotImage-v0")])
         with pytest.raises(UserError, match="MaxAndSkipObservation"):
             KeypointObservation(envs, Brightest(), frame_skip=4)
+
+
+class Alternating(Brightest):
+    """The first keypoint is the brightest pixel in even columns, the second in odd ones."""
+
+    def keypoints(self, frames):
+        centers = self.detect(frames)
+        odd = np.round((centers[:, 0, 1] + 1) * 8).astype(int) % 2 == 1
+        centers[odd] = centers[odd, ::-1]
+        return Keypoints(centers, np.ones(centers.shape[:2], np.float32))
+
+
+class TestTracking:
+    def test_a_keypoint_keeps_its_index_until_the_episode_ends(self):
+        env = dot(detector=Alternating(), track=True)
+        for seed in (0, 1):
+            points, _ = env.reset(seed=seed)
+            for column in range(1, 6):
+                np.testing.assert_allclose(
+                    points[0], expected_points(env.unwrapped.row, column - 1)[0]
+                )
+                points, *_ = env.step(0)
+
+    def test_resetting_takes_the_detectors_order(self):
+        """Reset in an odd column's place, the second keypoint is the dot."""
+
+        class Odd(Dot):
+            def reset(self, **kwargs):
+                super().reset(**kwargs)
+                self.column = self.np_random.integers(2)
+                return self._state(), {}
+
+        env = KeypointObservation(Odd("rgb_array"), Alternating(), track=True)
+        for seed in range(4):
+            points, _ = env.reset(seed=seed)
+            of_dot = [expected_points(env.unwrapped.row, env.unwrapped.column)[0]]
+            np.testing.assert_allclose(points[[env.unwrapped.column % 2]], of_dot)
+
+    def test_each_environment_of_a_vector_by_itself(self):
+        """The first ends after 3 steps and begins again in column 0, the other goes on."""
+        lengths = (3, 100)
+        make = [
+            lambda length=length: gymnasium.make("Dot-v0", render_mode="rgb_array", length=length)
+            for length in lengths
+        ]
+        envs = gymnasium.vector.SyncVectorEnv(make)
+        envs = KeypointObservation(envs, Swapping(), track=True)
+        points, _ = envs.reset(seed=0)
+        first = []
+        for _ in range(9):
+            columns = [env.unwrapped.column for env in envs.unwrapped.envs]
+            for env, index in enumerate(points_of_dots(envs, points)):
+                first.append((env, columns[env], index))
+            points, *_ = envs.step(np.zeros(2, int))
+        indices = [[index for env, _, index in first if env == e] for e in (0, 1)]
+        # Frames 0 to 3 are one episode, 4 to 7 the next: each begins with the detector's order.
+        assert indices[0] == [0, 0, 0, 0, 1, 1, 1, 1, 0]
+        assert indices[1] == [0] * 9
+
+    def test_environments_that_are_reset_by_a_mask(self):
+        make = lambda: gymnasium.make("Dot-v0", render_mode="rgb_array")  # noqa: E731
+        disabled = gymnasium.vector.AutoresetMode.DISABLED
+        envs = gymnasium.vector.SyncVectorEnv([make] * 2, autoreset_mode=disabled)
+        envs = KeypointObservation(envs, Swapping(), track=True)
+        envs.reset(seed=0)
+        points, _ = envs.reset(options={"reset_mask": np.array([False, True])})
+        assert points_of_dots(envs, points) == [0, 1]
+
+
+class Swapping(Brightest):
+    """Which keypoint is the dot changes from call to call."""
+
+    def keypoints(self, frames):
+        centers = self.detect(frames)
+        if SWAPS[len(self.seen) - 1]:
+            centers = centers[:, ::-1]
+        return Keypoints(centers, np.ones(centers.shape[:2], np.float32))
+
+
+SWAPS = [False, True, True, False, True, False, True, False, False, True]  # by call
+
+
+def points_of_dots(envs, points):
+    """Of each environment, which keypoint is on its dot."""
+    return [
+        int(
+            np.abs(found - expected_points(env.unwrapped.row, env.unwrapped.column)[0])
+            .sum(-1)
+            .argmin()
+        )
+        for env, found in zip(envs.unwrapped.envs, points, strict=True)
+    ]
 
 
 class TestRendering:
