@@ -15,6 +15,7 @@ from permakey_tf.ops.images import prepare_frames, to_images
 from permakey_tf.runs import checkpoint, release
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.system import files
+from permakey_tf.types import Keypoints
 
 _CHUNK = 32  # frames in one call of the model: bounds memory for any batch size
 
@@ -38,8 +39,8 @@ class KeypointDetector:
         self._model, self._keep_aspect = model, keep_aspect
         shape = [None, model.image_size, model.image_size, model.channels]
         signature = [tf.TensorSpec(shape, tf.uint8)]
-        self._detect = tf.function(
-            lambda frames: model(to_images(frames)).centers_yx, input_signature=signature
+        self._keypoints = tf.function(
+            lambda frames: model(to_images(frames)), input_signature=signature
         )
         self._error_maps = None
         if model.error_map_layers:
@@ -101,7 +102,7 @@ class KeypointDetector:
 
     def _variables_read(self) -> dict[str, Any]:
         """{name: variable} of all that `detect` and `error_maps` read."""
-        functions = [self._detect, *([self._error_maps] if self._error_maps else [])]
+        functions = [self._keypoints, *([self._error_maps] if self._error_maps else [])]
         read = {
             id(variable)
             for function in functions
@@ -158,11 +159,28 @@ class KeypointDetector:
         Raises:
           UserError: `frames` is no such array.
         """
-        centers = self._centers(frames)
-        if self._keep_aspect:  # from the padded square to the frame in its middle
-            sides = np.array(np.shape(frames)[-3:-1], np.float32)
-            centers = centers * (sides.max() / sides)
-        return centers
+        return self.keypoints(frames).centers_yx
+
+    def keypoints(self, frames: np.ndarray) -> Keypoints:
+        """Keypoint centres, and how sure each is that something is there.
+
+        A run of permakey takes what a keypoint's window explains of the error maps, see
+        `ops.pursuit.Explained`: below 1/2, its window adds more to the error than it takes off. A
+        run of transporter takes how much of a keypoint's softmax lies within its window. Compare
+        confidences of one run only.
+
+        Args and errors as in `detect`.
+
+        Returns:
+          `types.Keypoints` of NumPy arrays: `centers_yx` float32 [B, K, 2] as of `detect`,
+          `confidence` float32 [B, K] in [0, 1]; of one frame [K, 2] and [K].
+        """
+        found = self._seen(frames)
+        if not self._keep_aspect:
+            return found
+        # From the padded square to the frame in its middle.
+        sides = np.array(np.shape(frames)[-3:-1], np.float32)
+        return found._replace(centers_yx=found.centers_yx * (sides.max() / sides))
 
     def error_maps(self, frames: np.ndarray) -> np.ndarray:
         """Error maps of the chosen encoder layers: float32 [B, S, S, M] in [0, 1].
@@ -178,14 +196,14 @@ class KeypointDetector:
                 "their neighbours"
             )
         size, num_maps = self.image_size, len(self.error_map_layers)
-        return self._map(self._error_maps, frames, [size, size, num_maps])
+        return self._map(self._error_maps, frames, np.zeros([0, size, size, num_maps], np.float32))
 
     def windows(self, frames: np.ndarray) -> np.ndarray:
         """Gaussian windows of the keypoints: float32 [B, S, S, K] in [0, 1].
 
         Args and errors as in `detect`.
         """
-        centers = self._centers(frames)
+        centers = self._seen(frames).centers_yx
         single = centers.ndim == 2
         windows = self._model.windows(centers[None] if single else centers, self.image_size)
         return windows.numpy()[0] if single else windows.numpy()
@@ -194,8 +212,9 @@ class KeypointDetector:
         """Writes a TensorFlow SavedModel that is used without this package.
 
         Its signature `serving_default` takes `frames`, uint8 [B, H, W, 3] of any size, brings them
-        to the model's size as `detect` does, and gives `centers` (float32 [B, K, 2], as of
-        `detect`) and, where the method has them, `error_maps` (float32 [B, S, S, M]).
+        to the model's size as `detect` does, and gives `centers` and `confidence` (float32
+        [B, K, 2] and [B, K], as of `keypoints`) and, where the method has them, `error_maps`
+        (float32 [B, S, S, M]).
 
         Args:
           path: of the folder to make.
@@ -216,22 +235,26 @@ class KeypointDetector:
                 raise UserError(f"cannot write {path}: {error.message}") from error
 
     def _serve(self, frames) -> dict[str, tf.Tensor]:
-        """`detect` and `error_maps` as one graph."""
+        """`keypoints` and `error_maps` as one graph."""
         prepared = prepare_frames(frames, self.image_size, self.channels, self._keep_aspect)
         images = to_images(prepared)
-        centers = self._model(images).centers_yx
+        centers, confidence = self._model(images)
         if self._keep_aspect:
             sides = tf.cast(tf.shape(frames)[1:3], tf.float32)
             centers *= tf.reduce_max(sides) / sides
+        found = {"centers": centers, "confidence": confidence}
         if self._error_maps is None:
-            return {"centers": centers}
-        return {"centers": centers, "error_maps": self._model.error_maps(images)}
+            return found
+        return found | {"error_maps": self._model.error_maps(images)}
 
-    def _centers(self, frames) -> np.ndarray:
-        """Centres in the frame as the model sees it."""
-        return self._map(self._detect, frames, [self.num_keypoints, 2])
+    def _seen(self, frames) -> Keypoints:
+        """Keypoints in the frame as the model sees it."""
+        number = self.num_keypoints
+        none = Keypoints(np.zeros([0, number, 2], np.float32), np.zeros([0, number], np.float32))
+        return self._map(self._keypoints, frames, none)
 
-    def _map(self, function, frames, shape) -> np.ndarray:
+    def _map(self, function, frames, none):
+        """What a function of frames gives, chunk by chunk; `none` is that of no frames."""
         frames = np.asarray(frames)
         if frames.dtype != np.uint8 or frames.ndim not in (3, 4):
             raise UserError(
@@ -239,9 +262,11 @@ class KeypointDetector:
                 f"{list(frames.shape)}"
             )
         if frames.ndim == 3:
-            return self._map(function, frames[None], shape)[0]
+            batch = self._map(function, frames[None], none)
+            return tf.nest.map_structure(lambda part: part[0], batch)
         seen_as = FrameFormat(self.image_size, self.channels, keep_aspect=self._keep_aspect)
-        outputs = [np.zeros([0, *shape], np.float32)]
+        outputs = [none]
         for start in range(0, len(frames), _CHUNK):
-            outputs.append(function(seen_as.prepare(frames[start : start + _CHUNK])).numpy())
-        return np.concatenate(outputs)
+            chunk = function(seen_as.prepare(frames[start : start + _CHUNK]))
+            outputs.append(tf.nest.map_structure(lambda part: part.numpy(), chunk))
+        return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *outputs)

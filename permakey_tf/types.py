@@ -30,11 +30,11 @@ class Keypoints(NamedTuple):
     """Keypoints of a batch of frames.
 
     centers_yx: float32 [B, K, 2], (y, x) in [-1, 1], -1 at the top row and the left column.
-    logits: float32 [B, h, w, K], the maps that the centres were read from.
+    confidence: float32 [B, K] in [0, 1], how sure it is that something is there.
     """
 
     centers_yx: Any
-    logits: Any
+    confidence: Any
 
 
 class View(NamedTuple):

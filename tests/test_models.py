@@ -78,16 +78,20 @@ MODELS = {
         4 * 3 + 2,
     ),
     "permakey": (
-        lambda: PermaKey(tiny_config(), SIZE, 3), images, lambda out: out.logits,
+        lambda: PermaKey(tiny_config(), SIZE, 3), images, lambda out: out.centers_yx,
         (4 * 3 + 2 + 3 + 9 + 2) + 2 * 8 + (4 * 3 + 2),
+    ),
+    "permakey, pursuit": (
+        lambda: PermaKey(tiny_config(extractor="pursuit"), SIZE, 3), images,
+        lambda out: out.centers_yx, (4 * 3 + 2 + 3 + 9 + 2) + 2 * 8,
     ),
     # extractor, keypointer with its regressor, refine net of 3 blocks and the output
     "transporter": (
-        make_transporter, images, lambda out: out.logits, 4 * 3 + (4 * 3 + 2) + 3 * 3 + 2,
+        make_transporter, images, lambda out: out.centers_yx, 4 * 3 + (4 * 3 + 2) + 3 * 3 + 2,
     ),
     # as above with a block more, and a norm behind the output
     "transporter, code's refine net": (
-        lambda: make_transporter(refine_net="code"), images, lambda out: out.logits,
+        lambda: make_transporter(refine_net="code"), images, lambda out: out.centers_yx,
         4 * 3 + (4 * 3 + 2) + 4 * 3 + 2 + 2,
     ),
 }  # fmt: skip
@@ -152,7 +156,7 @@ def test_which_methods_have_error_maps():
 
 def test_a_model_is_drawn_from_its_seed():
     one, same, another = (
-        build.build_model(tiny_config(), SIZE, 3, seed)(images(2)).logits.numpy()
+        build.build_model(tiny_config(), SIZE, 3, seed)(images(2)).centers_yx.numpy()
         for seed in (3, 3, 4)
     )
     assert np.array_equal(one, same) and not np.allclose(one, another)

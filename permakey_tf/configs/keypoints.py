@@ -16,6 +16,7 @@ from permakey_tf.configs.frames import (
 from permakey_tf.errors import UserError
 
 METHODS = ("permakey", "transporter")
+EXTRACTORS = ("pointnet", "pursuit")  # of keypoints from error maps
 NOISES = ("none", "vertical", "horizontal", "both")  # bars on the frames, see data/noise.py
 
 MAX_UNITS = 4096  # of a layer
@@ -150,6 +151,7 @@ class PointNetConfig(Config):
 
     Both methods use the number of keypoints, the windows' width, the coordinates and the form of
     the soft-argmax; the sizes of the convolutions and the reconstruction of maps are PermaKey's.
+    With extractor=pursuit the number and the width are all that is used.
     """
 
     num_keypoints: int | None = setting(
@@ -172,7 +174,7 @@ class PointNetConfig(Config):
         origin="paper",
         low=1,
         high=MAX_UNITS,
-        only=("method", "permakey"),
+        only=("extractor", "pointnet"),
     )
     pointnet_kernel_sizes: tuple[int, ...] = setting(
         (4, 3, 3, 3),
@@ -181,14 +183,14 @@ class PointNetConfig(Config):
         unit="pixels",
         low=1,
         high=MAX_SIDE,
-        only=("method", "permakey"),
+        only=("extractor", "pointnet"),
     )
     pointnet_strides: tuple[int, ...] = setting(
         (1, 2, 2, 1),
         "Strides of PointNet's convolutions.",
         origin="paper",
         choices=(1, 2),
-        only=("method", "permakey"),
+        only=("extractor", "pointnet"),
     )
     pointnet_coordinates: bool = setting(
         False,
@@ -212,14 +214,14 @@ class PointNetConfig(Config):
         "1 - prod(1 - w_k).",
         origin="paper",
         choices=("sum", "union"),
-        only=("method", "permakey"),
+        only=("extractor", "pointnet"),
     )
     overlap_weight: float = setting(
         0.0,
         "Weight of the penalty mean(sum of windows - union), which keeps keypoints apart.",
         origin="ours",
         low=0,
-        only=("method", "permakey"),
+        only=("extractor", "pointnet"),
     )
     window_margin: float = setting(
         0.0,
@@ -230,14 +232,14 @@ class PointNetConfig(Config):
         unit="half frame sides",
         low=0,
         high=1,
-        only=("method", "permakey"),
+        only=("extractor", "pointnet"),
     )
     pointnet_learning_rate: float | None = setting(
         None,
         "Adam's learning rate for PointNet; unset: --learning_rate.",
         origin="ours",
         above=0,
-        only=("method", "permakey"),
+        only=("extractor", "pointnet"),
     )
 
     def __post_init__(self):
@@ -248,6 +250,30 @@ class PointNetConfig(Config):
     def stack(self) -> Stack:
         """The convolutions over the error maps."""
         return Stack(self.pointnet_filters, self.pointnet_kernel_sizes, self.pointnet_strides)
+
+
+@dataclasses.dataclass(frozen=True)
+class PursuitConfig(Config):
+    """Keypoints by greedy pursuit of eq. 3, see ops/pursuit.py; nothing of it is trained."""
+
+    only = ("extractor", "pursuit")
+
+    pursuit_radius: float = setting(
+        0.2,
+        "A keypoint's place is the mean over the cells within this distance of its highest one.",
+        origin="ours",
+        unit="half frame sides",
+        above=0,
+        high=3,
+        added=True,
+    )
+    pursuit_sharpness: float = setting(
+        30.0,
+        "Factor on the residual map before the softmax that weighs these cells.",
+        origin="ours",
+        low=0,
+        added=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -452,9 +478,19 @@ class KeypointConfig(Config):
         origin="paper",
         choices=METHODS,
     )
+    extractor: str = setting(
+        "pointnet",
+        "How keypoints are taken from the error maps: by pointnet, a network that is trained "
+        "(paper), or by pursuit, which solves eq. 3 frame by frame, greedily, with no training.",
+        origin="paper",
+        choices=EXTRACTORS,
+        added=True,
+        only=("method", "permakey"),
+    )
     vae: VAEConfig = dataclasses.field(default_factory=VAEConfig)
     lspn: LSPNConfig = dataclasses.field(default_factory=LSPNConfig)
     pointnet: PointNetConfig = dataclasses.field(default_factory=PointNetConfig)
+    pursuit: PursuitConfig = dataclasses.field(default_factory=PursuitConfig)
     transporter: TransporterConfig = dataclasses.field(default_factory=TransporterConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
 
@@ -530,7 +566,8 @@ def check_fit(config: KeypointConfig, image_size: int) -> None:
         check_kernels(config.transporter, "transporter", image_size)
         return
     check_kernels(config.vae, "vae", image_size)
-    check_kernels(config.pointnet, "pointnet", image_size)
+    if config.extractor == "pointnet":
+        check_kernels(config.pointnet, "pointnet", image_size)
     lspn, stack = config.lspn, config.vae.stack
     for layer in lspn.lsp_layers:
         side, patch = image_size // stack.stride(layer), lspn.patch_size

@@ -26,9 +26,11 @@ class KeypointModel(Serializable, keras.Model):
     Attributes:
       frames_per_example: 1 where an example is one frame, 2 where it is a pair.
       modules: {name: keras.Model}; each has its own loss and its own optimizer.
+      held_out_metrics: names of the metrics that training does without.
     """
 
     frames_per_example = 1
+    held_out_metrics: tuple[str, ...] = ()
 
     def __init__(self, config: KeypointConfig, image_size: int, channels: int, name: str):
         check_fit(config, image_size)

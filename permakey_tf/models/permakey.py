@@ -1,4 +1,4 @@
-"""PermaKey: three modules trained side by side, each by its own loss (ICLR section 2)."""
+"""PermaKey: modules trained side by side, each by its own loss (ICLR section 2)."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from permakey_tf.models.base import KeypointModel, keypoint_spread
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.pointnet import PointNet
 from permakey_tf.models.vae import VAE
-from permakey_tf.ops import losses, spatial
+from permakey_tf.ops import losses, pursuit, spatial
 from permakey_tf.types import Keypoints, Losses, View
 
 
@@ -18,6 +18,8 @@ class PermaKey(KeypointModel):
                  -ELBO            | prediction error      | map reconstruction error
 
     `||` marks a stopped gradient: each module is trained by the loss below it and by nothing else.
+    With `extractor=pursuit`, greedy pursuit of the map reconstruction error takes PointNet's place,
+    and there is no third module: nothing of it is trained.
 
     Args:
       config: settings of all modules, the number of keypoints resolved.
@@ -30,8 +32,12 @@ class PermaKey(KeypointModel):
         dtype, momentum = self.dtype_policy.name, config.training.batch_norm_momentum
         self.vae = VAE(config.vae, image_size, channels, momentum, dtype)
         self.lspn = LSPNs(config.lspn, config.vae.vae_filters, momentum, dtype)
-        self.pointnet = PointNet(config.pointnet, config.pointnet.stack, momentum, dtype)
-        self.modules = {"vae": self.vae, "lspn": self.lspn, "pointnet": self.pointnet}
+        self.modules = {"vae": self.vae, "lspn": self.lspn}
+        if config.extractor == "pointnet":
+            self.pointnet = PointNet(config.pointnet, config.pointnet.stack, momentum, dtype)
+            self.modules["pointnet"] = self.pointnet
+        else:
+            self.held_out_metrics = ("pursuit_error", "keypoint_spread")
         self.make_variables()
 
     def learning_rate(self, module: str) -> float:
@@ -42,18 +48,38 @@ class PermaKey(KeypointModel):
         }
         return own[module] or self.config.training.learning_rate
 
+    def _patch_pixels(self, layer: int) -> int:
+        """Frame pixels along the side of a patch of a layer's features."""
+        return self.config.vae.stack.stride(layer) * self.config.lspn.patch_size
+
     def _join_maps(self, predictions) -> tf.Tensor:
         """Error maps of all layers at frame resolution, float32 [B, S, S, M] in [0, 1]."""
         maps = []
         for layer, prediction in zip(self.config.lspn.lsp_layers, predictions, strict=True):
-            patch_pixels = self.config.vae.stack.stride(layer) * self.config.lspn.patch_size
             error_map = spatial.normalize_maps(prediction.error_map[..., None])
-            maps.append(spatial.upsample_nearest(error_map, patch_pixels, self.image_size))
+            pixels = self._patch_pixels(layer)
+            maps.append(spatial.upsample_nearest(error_map, pixels, self.image_size))
         return tf.stop_gradient(tf.concat(maps, axis=-1))
 
     def _encode(self, images) -> list[tf.Tensor]:
         """Features of the layers up to the last chosen one; deeper ones would be thrown away."""
         return self.vae.encoder(images, depth=max(self.config.lspn.lsp_layers) + 1)
+
+    def _extract(self, maps) -> Keypoints:
+        """Error maps float32 [B, S, S, M] -> keypoints."""
+        cell = min(map(self._patch_pixels, self.config.lspn.lsp_layers))
+        # One value per cell of the finest map: the maps were enlarged by repeating their cells.
+        cells = pursuit.smooth(tf.reduce_mean(maps[:, ::cell, ::cell], axis=-1))
+        coordinates = pursuit.cell_coordinates(self.image_size, cell)
+        settings, own = self.config.pointnet, self.config.pursuit
+        std = settings.gauss_std
+        if self.config.extractor == "pointnet":
+            centers = self.pointnet(maps).centers_yx
+            explained = pursuit.explain(cells, centers, coordinates, std)
+            return Keypoints(centers, explained.confidence)
+        radius, sharpness = own.pursuit_radius, own.pursuit_sharpness
+        pursued = pursuit.pursue(cells, coordinates, settings.num_keypoints, std, radius, sharpness)
+        return Keypoints(pursued.centers_yx, pursued.explained.confidence)
 
     @property
     def error_map_layers(self) -> tuple[int, ...]:
@@ -67,14 +93,14 @@ class PermaKey(KeypointModel):
 
     def perceive(self, images) -> tuple[Keypoints, tf.Tensor]:
         features = self._encode(images)
-        return self.pointnet(self._join_maps(self.lspn(features))), features[-1]
+        return self._extract(self._join_maps(self.lspn(features))), features[-1]
 
     def features(self, images) -> tf.Tensor:
         return self._encode(images)[-1]
 
     def view(self, examples) -> View:
         maps = self.error_maps(examples)
-        keypoints = self.pointnet(maps)
+        keypoints = self._extract(maps)
         windows = self.windows(keypoints.centers_yx, self.image_size)
         titles = [f"error map {layer}" for layer in self.config.lspn.lsp_layers]
         panels = dict(zip(titles, tf.unstack(maps, axis=-1), strict=True))
@@ -83,32 +109,48 @@ class PermaKey(KeypointModel):
         return View(examples, keypoints, panels)
 
     def compute_losses(self, examples, seed=None, training=False) -> Losses:
-        vae, pointnet = self.config.vae, self.config.pointnet
+        vae = self.config.vae
         outputs = self.vae(examples, seed=seed, training=training)
         elbo = losses.negative_elbo(
             examples, outputs.reconstructions, outputs.posterior, vae.likelihood_variance, vae.elbo
         )
         predictions = self.lspn(outputs.features, training=training)
         lspn_loss = tf.add_n([prediction.loss for prediction in predictions])
-        maps = self._join_maps(predictions)
-        keypoints = self.pointnet(maps, training=training)
-        margin = round(pointnet.window_margin * (self.image_size - 1) / 2)  # pixels
-        sides = [margin, margin]
-        reconstruction = losses.map_reconstruction(
-            tf.pad(maps, [[0, 0], sides, sides, [0, 0]]),
-            self.windows(keypoints.centers_yx, self.image_size, margin),
-            pointnet.window_join,
-            pointnet.overlap_weight,
-        )
+        extraction = self._extraction_losses(self._join_maps(predictions), training)
         metrics = {
             "vae_negative_log_likelihood": elbo.negative_log_likelihood,
             "vae_kl": elbo.kl,
-            "pointnet_error": reconstruction.error,
-            "pointnet_overlap": reconstruction.overlap,
-            "keypoint_spread": keypoint_spread(keypoints.centers_yx),
+            **extraction.metrics,
         }
         for layer, prediction in zip(self.config.lspn.lsp_layers, predictions, strict=True):
             metrics[f"lspn_error_layer_{layer}"] = prediction.loss
-        by_module = {"vae": elbo.loss, "lspn": lspn_loss, "pointnet": reconstruction.loss}
+        by_module = {"vae": elbo.loss, "lspn": lspn_loss, **extraction.by_module}
         # Early stopping compares what makes keypoints; a better VAE alone does not count.
-        return Losses(by_module, lspn_loss + reconstruction.loss, metrics)
+        return Losses(by_module, lspn_loss + extraction.selection, metrics)
+
+    def _extraction_losses(self, maps, training: bool) -> Losses:
+        """Eq. 3: what the keypoints' windows leave of the error maps [B, S, S, M]."""
+        settings = self.config.pointnet
+        if self.config.extractor == "pursuit":
+            if training:  # nothing to be trained
+                return Losses({}, 0.0, {})
+            centers = self._extract(maps).centers_yx
+            windows = self.windows(centers, self.image_size)
+            error = losses.map_reconstruction(maps, windows, "union", 0.0).error
+            metrics = {"pursuit_error": error, "keypoint_spread": keypoint_spread(centers)}
+            return Losses({}, 0.0, metrics)
+        centers = self.pointnet(maps, training=training).centers_yx
+        margin = round(settings.window_margin * (self.image_size - 1) / 2)  # pixels
+        sides = [margin, margin]
+        reconstruction = losses.map_reconstruction(
+            tf.pad(maps, [[0, 0], sides, sides, [0, 0]]),
+            self.windows(centers, self.image_size, margin),
+            settings.window_join,
+            settings.overlap_weight,
+        )
+        metrics = {
+            "pointnet_error": reconstruction.error,
+            "pointnet_overlap": reconstruction.overlap,
+            "keypoint_spread": keypoint_spread(centers),
+        }
+        return Losses({"pointnet": reconstruction.loss}, reconstruction.loss, metrics)

@@ -1,5 +1,7 @@
 """PointNet: from maps or frames to K keypoints (ICLR eq. 3; Jakab et al. 2018)."""
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
@@ -7,7 +9,13 @@ from permakey_tf.configs.keypoints import PointNetConfig, Stack
 from permakey_tf.models.conv import ConvStack
 from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import spatial
-from permakey_tf.types import Keypoints
+
+
+class Localised(NamedTuple):
+    """centers_yx: float32 [B, K, 2], (y, x) in [-1, 1]; read from logits: float32 [B, h, w, K]."""
+
+    centers_yx: tf.Tensor
+    logits: tf.Tensor
 
 
 class PointNet(Serializable, keras.Model):
@@ -27,10 +35,10 @@ class PointNet(Serializable, keras.Model):
         self.encoder = ConvStack(stack, momentum, dtype=dtype, name="encoder")
         self.regressor = keras.layers.Conv2D(config.num_keypoints, 1, dtype=dtype, name="regressor")
 
-    def call(self, images, training=False) -> Keypoints:
+    def call(self, images, training=False) -> Localised:
         """float [B, S, S, C] -> centres float32 [B, K, 2] and logits float32 [B, h, w, K]."""
         if self.coordinates:
             images = spatial.append_coordinates(images)
         features = self.encoder(images, training=training)[-1]
         logits = tf.cast(self.regressor(features), tf.float32)
-        return Keypoints(spatial.soft_argmax(logits, self.mode, self.scale), logits)
+        return Localised(spatial.soft_argmax(logits, self.mode, self.scale), logits)

@@ -13,7 +13,7 @@ from permakey_tf.models.conv import (
     output_conv,
     upsampling,
 )
-from permakey_tf.models.pointnet import PointNet
+from permakey_tf.models.pointnet import Localised, PointNet
 from permakey_tf.ops import spatial
 from permakey_tf.types import Keypoints, Losses, View
 
@@ -61,9 +61,20 @@ class Transporter(KeypointModel):
         return self.extractor(images, training=training)[-1]
 
     def call(self, images) -> Keypoints:
-        return self.keypointer(images)
+        return self._keypoints(self.keypointer(images))
 
-    def reconstruct(self, pairs, training=False) -> tuple[Keypoints, tf.Tensor]:
+    def _keypoints(self, localised: Localised) -> Keypoints:
+        """A keypoint is sure of itself where the softmax that it is the mean of lies within its
+        window: the window's mean under that softmax."""
+        settings = self.config.pointnet
+        probabilities = spatial.soft_argmax_weights(
+            localised.logits, settings.soft_argmax, settings.logit_scale
+        )
+        windows = self.windows(localised.centers_yx, localised.logits.shape[1])
+        confidence = tf.reduce_sum(probabilities * windows, axis=(1, 2))
+        return Keypoints(localised.centers_yx, tf.clip_by_value(confidence, 0.0, 1.0))
+
+    def reconstruct(self, pairs, training=False) -> tuple[Localised, tf.Tensor]:
         """float32 [B, 2, S, S, C] in [0, 1] -> keypoints of b, and b from a's transported features
         (float32 [B, S, S, C] in [0, 1])."""
         image_a, image_b = tf.unstack(pairs, axis=1)
@@ -89,7 +100,7 @@ class Transporter(KeypointModel):
             "first frame": examples[:, 0],
             "reconstruction": reconstruction,
         }
-        return View(examples[:, 1], keypoints, panels)
+        return View(examples[:, 1], self._keypoints(keypoints), panels)
 
     def compute_losses(self, examples, seed=None, training=False) -> Losses:
         keypoints, reconstruction = self.reconstruct(examples, training)

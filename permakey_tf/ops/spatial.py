@@ -28,6 +28,20 @@ def append_coordinates(images: tf.Tensor) -> tf.Tensor:
     return tf.concat([images, tf.repeat(grid[None], tf.shape(images)[0], axis=0)], axis=-1)
 
 
+def _marginal_softmax(logits) -> tuple[tf.Tensor, tf.Tensor]:
+    """[B, h, w, K] -> [B, h, K] and [B, w, K], each of the mean over the other axis."""
+    rows = tf.nn.softmax(tf.reduce_mean(logits, axis=2), axis=1)
+    columns = tf.nn.softmax(tf.reduce_mean(logits, axis=1), axis=1)
+    return rows, columns
+
+
+def _joint_softmax(logits) -> tf.Tensor:
+    """[B, h, w, K] -> the same, sums over each map are 1."""
+    _, height, width, num_keypoints = logits.shape
+    flat = tf.reshape(logits, [-1, height * width, num_keypoints])
+    return tf.reshape(tf.nn.softmax(flat, axis=1), [-1, height, width, num_keypoints])
+
+
 def soft_argmax(logits: tf.Tensor, mode: str = "marginal", scale: float = 1.0) -> tf.Tensor:
     """Expected position under a softmax of each map (ICLR eq. 3; Jakab et al. 2018, eq. 1).
 
@@ -41,19 +55,30 @@ def soft_argmax(logits: tf.Tensor, mode: str = "marginal", scale: float = 1.0) -
       float32 [B, K, 2], centres (y, x) in [-1, 1].
     """
     logits = tf.cast(logits, tf.float32) * scale
-    _, height, width, num_keypoints = logits.shape
+    _, height, width, _ = logits.shape
     if mode == "marginal":
-        rows = tf.nn.softmax(tf.reduce_mean(logits, axis=2), axis=1)  # [B, h, K]
-        columns = tf.nn.softmax(tf.reduce_mean(logits, axis=1), axis=1)  # [B, w, K]
+        rows, columns = _marginal_softmax(logits)
     elif mode == "joint":
-        flat = tf.reshape(logits, [-1, height * width, num_keypoints])
-        joint = tf.reshape(tf.nn.softmax(flat, axis=1), [-1, height, width, num_keypoints])
+        joint = _joint_softmax(logits)
         rows, columns = tf.reduce_sum(joint, axis=2), tf.reduce_sum(joint, axis=1)
     else:
         raise ValueError(f"soft-argmax mode {mode!r}: must be marginal or joint")
     y = tf.einsum("bhk,h->bk", rows, coordinate_grid(height))
     x = tf.einsum("bwk,w->bk", columns, coordinate_grid(width))
     return tf.stack([y, x], axis=-1)  # [B, K, 2]
+
+
+def soft_argmax_weights(logits: tf.Tensor, mode: str, scale: float) -> tf.Tensor:
+    """The weights of every place in `soft_argmax`'s expectation, whose arguments these are.
+
+    Returns:
+      float32 [B, h, w, K], sums over each map are 1.
+    """
+    logits = tf.cast(logits, tf.float32) * scale
+    if mode == "joint":
+        return _joint_softmax(logits)
+    rows, columns = _marginal_softmax(logits)
+    return rows[:, :, None] * columns[:, None]
 
 
 def gaussian_windows(centers_yx: tf.Tensor, size: int, std: float, margin: int = 0) -> tf.Tensor:

@@ -68,16 +68,17 @@ def applies(name: str, settings: Settings) -> bool:
     if leaf(name) not in _CONDITIONS:
         return True
     other, value = _CONDITIONS[leaf(name)]
-    return _beside(name, other, settings) in (value, None)
+    beside = _beside(name, other, settings)
+    return beside is None or (settings[beside] == value and applies(beside, settings))
 
 
-def _beside(name: str, other: str, settings: Settings):
-    """The value of another setting of the same run as setting `name`; None where it has none."""
+def _beside(name: str, other: str, settings: Settings) -> str | None:
+    """The full name of another setting of the same run as setting `name`; None without one."""
     of_keypoints = name.startswith(KEYPOINTS)
     return next(
         (
-            value
-            for candidate, value in settings.items()
+            candidate
+            for candidate in settings
             if leaf(candidate) == other and candidate.startswith(KEYPOINTS) == of_keypoints
         ),
         None,
@@ -126,5 +127,5 @@ def _differ(name: str, one: Settings, other: Settings) -> bool:
         return False
     if any(leaf(n) == "game" and other.get(n) != value for n, value in one.items()):
         return False
-    methods = {_beside(name, "method", settings) for settings in (one, other)}
+    methods = {settings.get(_beside(name, "method", settings)) for settings in (one, other)}
     return len(methods) == 1 and applies(name, one) and applies(name, other)

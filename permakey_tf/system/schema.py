@@ -114,7 +114,7 @@ def _parse_fields(kind, values: dict[str, Any], path: str, complete: bool):
     else:
         fields = dataclasses.fields(kind)
         known = {field.name for field in fields}
-        required = {field.name for field in fields if _is_required(field, complete)}
+        required = {f.name for f in fields if _is_required(f, hints[f.name], complete)}
     odd = sorted((required - set(values)) | (set(values) - known))
     if odd:
         raise UserError(
@@ -128,11 +128,17 @@ def _parse_fields(kind, values: dict[str, Any], path: str, complete: bool):
     return values | parsed if typing.is_typeddict(kind) else kind(**parsed)
 
 
-def _is_required(field: dataclasses.Field, complete: bool) -> bool:
+def _is_required(field: dataclasses.Field, hint, complete: bool) -> bool:
     missing = dataclasses.MISSING
-    has_default = field.default is not missing or field.default_factory is not missing
+    if field.default is missing and field.default_factory is missing:
+        return True
+    if not complete:
+        return False
+    if dataclasses.is_dataclass(hint):
+        hints = type_hints(hint)
+        return any(_is_required(f, hints[f.name], complete) for f in dataclasses.fields(hint))
     # Files of earlier versions lack what was added since; the default is what they did.
-    return not has_default or (complete and not field.metadata.get("added"))
+    return not field.metadata.get("added")
 
 
 def _join(path: str, name: str) -> str:

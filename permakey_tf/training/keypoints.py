@@ -231,8 +231,9 @@ class KeypointTrainer:
         )
         names = list(self.evaluation_step(tf.constant(one)))
         modules = list(self.model.modules)
+        only_held_out = {"selection", *self.model.held_out_metrics}
         return [
-            *(f"train/{name}" for name in names if name != "selection"),
+            *(f"train/{name}" for name in names if name not in only_held_out),
             *(f"learning_rate/{name}" for name in modules),
             "images_per_second",
             *(f"validation/{name}" for name in names),

@@ -1,0 +1,153 @@
+"""Greedy pursuit of eq. 3: keypoints straight from an error map, nothing trained.
+
+Eq. 3 asks for the K centres whose joined windows come closest to the error maps. PointNet learns to
+guess them; pursuit takes them one after the other, each where the windows so far leave most
+unexplained, as matching pursuit takes its atoms (Mallat and Zhang 1993). docs/pursuit.md tells why
+this is right, and what it finds.
+
+A map has one value per cell, a cell being a square of frame pixels. Coordinates as in spatial.py.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+
+class Explained(NamedTuple):
+    """How much of a map each window explains that those before it do not; float32 [B, K] each.
+
+    With U the union of the windows before, r = map - U, and d what the window adds to the union:
+
+    confidence: <d, r> / <d, d> between 0 and 1: the height that suits the window best. Below 1/2
+      the window, which is 1 high, adds more to the error of eq. 3 than it takes off.
+    gain: 2 <d, r> - <d, d> over the number of cells: what it takes off the mean squared error.
+    """
+
+    confidence: tf.Tensor
+    gain: tf.Tensor
+
+
+class Pursued(NamedTuple):
+    """K keypoints of each map, in the order in which they were taken.
+
+    centers_yx: float32 [B, K, 2], (y, x); (0, 0) where nothing was left to be explained.
+    explained: by their windows; all 0 where nothing was left.
+    """
+
+    centers_yx: tf.Tensor
+    explained: Explained
+
+
+def cell_coordinates(image_size: int, cell_size: int) -> np.ndarray:
+    """float32 [ceil(S/p)]: coordinate of the middle of each row (or column) of cells.
+
+    Args:
+      image_size: side S of the frame, pixels.
+      cell_size: side p of a cell, pixels. The last one is cut where p does not divide S.
+    """
+    edges = np.minimum(np.arange(0, image_size + cell_size, cell_size), image_size)
+    middles = (edges[:-1] + edges[1:] - 1) / 2  # pixels; the middle of the first pixel is 0
+    return (middles / max(image_size - 1, 1) * 2 - 1).astype(np.float32)
+
+
+def smooth(maps: tf.Tensor) -> tf.Tensor:
+    """[B, n, n] -> [B, n, n]: mean of each cell and those that touch it, inside the map."""
+    return tf.nn.avg_pool2d(maps[..., None], 3, 1, "SAME")[..., 0]
+
+
+def pursue(
+    maps: tf.Tensor,
+    coordinates: np.ndarray,
+    num_keypoints: int,
+    std: float,
+    radius: float,
+    sharpness: float,
+) -> Pursued:
+    """Takes K keypoints from each map, one after the other.
+
+    For each, the residual is the map less the union of the windows so far. Where it is highest is
+    the keypoint's place, refined to the expectation under a softmax of the residual around it.
+
+    Args:
+      maps: float32 [B, n, n] in [0, 1].
+      coordinates: float32 [n], of `cell_coordinates`.
+      num_keypoints: K.
+      std: width of the windows, see `spatial.gaussian_windows`.
+      radius: of the refinement, half frame sides.
+      sharpness: factor on the residual before the softmax.
+    """
+    union = tf.zeros_like(maps)
+    centers, explained = [], []
+    for _ in range(num_keypoints):
+        residual = maps - union
+        left = tf.reduce_max(residual, axis=(1, 2)) > 0  # [B]
+        center = _refined_peak(residual, coordinates, radius, sharpness)
+        center = tf.where(left[:, None], center, 0.0)  # [B, 2]
+        window = tf.where(left[:, None, None], _windows(center, coordinates, std), 0.0)
+        added = window * (1.0 - union)
+        centers.append(center)
+        explained.append(_explained(added, residual))
+        union += added
+    return Pursued(tf.stack(centers, axis=1), _stacked(explained))
+
+
+def explain(
+    maps: tf.Tensor, centers_yx: tf.Tensor, coordinates: np.ndarray, std: float
+) -> Explained:
+    """How much the windows of any keypoints explain, the one that explains most alone coming first.
+
+    Args:
+      maps, coordinates, std: as in `pursue`.
+      centers_yx: float32 [B, K, 2].
+    """
+    number = centers_yx.shape[1]
+    alone = []
+    for center in tf.unstack(centers_yx, axis=1):
+        alone.append(_explained(_windows(center, coordinates, std), maps).confidence)
+    order = tf.argsort(tf.stack(alone, axis=1), direction="DESCENDING", stable=True)  # [B, K]
+    ordered = tf.gather(centers_yx, order, batch_dims=1)
+    union = tf.zeros_like(maps)
+    explained = []
+    for center in tf.unstack(ordered, num=number, axis=1):
+        added = _windows(center, coordinates, std) * (1.0 - union)
+        explained.append(_explained(added, maps - union))
+        union += added
+    place = tf.argsort(order, stable=True)
+    return Explained(*(tf.gather(part, place, batch_dims=1) for part in _stacked(explained)))
+
+
+def _explained(added, residual) -> Explained:
+    """What is added to the union and what it was to explain, [B, n, n] each -> float32 [B] each."""
+    matched = tf.reduce_sum(added * residual, axis=(1, 2))
+    energy = tf.reduce_sum(added * added, axis=(1, 2))
+    height = tf.math.divide_no_nan(matched, energy)
+    cells = residual.shape[1] * residual.shape[2]
+    return Explained(tf.clip_by_value(height, 0.0, 1.0), (2.0 * matched - energy) / cells)
+
+
+def _stacked(explained: list[Explained]) -> Explained:
+    return Explained(*(tf.stack(parts, axis=1) for parts in zip(*explained, strict=True)))
+
+
+def _windows(center, coordinates, std: float) -> tf.Tensor:
+    """float32 [B, 2] -> [B, n, n], one window a map, at the middles of the cells."""
+    along_y, along_x = (
+        tf.exp(-(((coordinates - center[:, axis, None]) / std) ** 2)) for axis in (0, 1)
+    )
+    return along_y[:, :, None] * along_x[:, None, :]
+
+
+def _refined_peak(residual, coordinates, radius: float, sharpness: float) -> tf.Tensor:
+    """float32 [B, n, n] -> [B, 2]: expected place within `radius` of the highest cell."""
+    size = len(coordinates)
+    highest = tf.argmax(tf.reshape(residual, [-1, size * size]), axis=1)  # [B]
+    peak = [tf.gather(coordinates, at)[:, None] for at in (highest // size, highest % size)]
+    along_y, along_x = (tf.square(coordinates - at) for at in peak)  # [B, n]
+    near = along_y[:, :, None] + along_x[:, None, :] <= radius**2  # [B, n, n]
+    height = tf.reduce_max(residual, axis=(1, 2), keepdims=True)
+    weights = tf.where(near, tf.exp(sharpness * (residual - height)), 0.0)
+    weights /= tf.reduce_sum(weights, axis=(1, 2), keepdims=True)
+    y = tf.reduce_sum(tf.reduce_sum(weights, axis=2) * coordinates, axis=1)
+    x = tf.reduce_sum(tf.reduce_sum(weights, axis=1) * coordinates, axis=1)
+    return tf.stack([y, x], axis=-1)
