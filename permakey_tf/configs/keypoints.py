@@ -258,6 +258,14 @@ class PursuitConfig(Config):
 
     only = ("extractor", "pursuit")
 
+    pursuit_background: str = setting(
+        "median",
+        "What is subtracted from the error maps first: median, a running median over the training "
+        "frames for each place, so that what always stands there takes no keypoint; or none.",
+        origin="ours",
+        choices=("median", "none"),
+        added=True,
+    )
     pursuit_radius: float = setting(
         0.2,
         "A keypoint's place is the mean over the cells within this distance of its highest one.",

@@ -6,6 +6,7 @@ from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.models.base import KeypointModel, keypoint_spread
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.pointnet import PointNet
+from permakey_tf.models.pursuit import Pursuit
 from permakey_tf.models.vae import VAE
 from permakey_tf.ops import losses, pursuit, spatial
 from permakey_tf.types import Keypoints, Losses, View
@@ -38,6 +39,9 @@ class PermaKey(KeypointModel):
             self.modules["pointnet"] = self.pointnet
         else:
             self.held_out_metrics = ("pursuit_error", "keypoint_spread")
+            self.pursuit = Pursuit(
+                config.pointnet, config.pursuit, image_size, self._cell_size, momentum
+            )
         self.make_variables()
 
     def learning_rate(self, module: str) -> float:
@@ -51,6 +55,11 @@ class PermaKey(KeypointModel):
     def _patch_pixels(self, layer: int) -> int:
         """Frame pixels along the side of a patch of a layer's features."""
         return self.config.vae.stack.stride(layer) * self.config.lspn.patch_size
+
+    @property
+    def _cell_size(self) -> int:
+        """Of the finest error map, frame pixels."""
+        return min(map(self._patch_pixels, self.config.lspn.lsp_layers))
 
     def _join_maps(self, predictions) -> tf.Tensor:
         """Error maps of all layers at frame resolution, float32 [B, S, S, M] in [0, 1]."""
@@ -67,19 +76,14 @@ class PermaKey(KeypointModel):
 
     def _extract(self, maps) -> Keypoints:
         """Error maps float32 [B, S, S, M] -> keypoints."""
-        cell = min(map(self._patch_pixels, self.config.lspn.lsp_layers))
-        # One value per cell of the finest map: the maps were enlarged by repeating their cells.
+        if self.config.extractor == "pursuit":
+            pursued = self.pursuit(maps)
+            return Keypoints(pursued.centers_yx, pursued.explained.confidence)
+        centers, cell = self.pointnet(maps).centers_yx, self._cell_size
         cells = pursuit.smooth(tf.reduce_mean(maps[:, ::cell, ::cell], axis=-1))
         coordinates = pursuit.cell_coordinates(self.image_size, cell)
-        settings, own = self.config.pointnet, self.config.pursuit
-        std = settings.gauss_std
-        if self.config.extractor == "pointnet":
-            centers = self.pointnet(maps).centers_yx
-            explained = pursuit.explain(cells, centers, coordinates, std)
-            return Keypoints(centers, explained.confidence)
-        radius, sharpness = own.pursuit_radius, own.pursuit_sharpness
-        pursued = pursuit.pursue(cells, coordinates, settings.num_keypoints, std, radius, sharpness)
-        return Keypoints(pursued.centers_yx, pursued.explained.confidence)
+        explained = pursuit.explain(cells, centers, coordinates, self.config.pointnet.gauss_std)
+        return Keypoints(centers, explained.confidence)
 
     @property
     def error_map_layers(self) -> tuple[int, ...]:
@@ -104,6 +108,10 @@ class PermaKey(KeypointModel):
         windows = self.windows(keypoints.centers_yx, self.image_size)
         titles = [f"error map {layer}" for layer in self.config.lspn.lsp_layers]
         panels = dict(zip(titles, tf.unstack(maps, axis=-1), strict=True))
+        if self.config.extractor == "pursuit":
+            panels["pursued map"] = spatial.upsample_nearest(
+                self.pursuit.pursued_maps(maps)[..., None], self._cell_size, self.image_size
+            )[..., 0]
         panels["windows"] = spatial.join_windows(windows, "union")
         panels["reconstruction"] = self.vae(examples).reconstructions
         return View(examples, keypoints, panels)
@@ -132,13 +140,7 @@ class PermaKey(KeypointModel):
         """Eq. 3: what the keypoints' windows leave of the error maps [B, S, S, M]."""
         settings = self.config.pointnet
         if self.config.extractor == "pursuit":
-            if training:  # nothing to be trained
-                return Losses({}, 0.0, {})
-            centers = self._extract(maps).centers_yx
-            windows = self.windows(centers, self.image_size)
-            error = losses.map_reconstruction(maps, windows, "union", 0.0).error
-            metrics = {"pursuit_error": error, "keypoint_spread": keypoint_spread(centers)}
-            return Losses({}, 0.0, metrics)
+            return self._pursuit_metrics(maps, training)
         centers = self.pointnet(maps, training=training).centers_yx
         margin = round(settings.window_margin * (self.image_size - 1) / 2)  # pixels
         sides = [margin, margin]
@@ -154,3 +156,14 @@ class PermaKey(KeypointModel):
             "keypoint_spread": keypoint_spread(centers),
         }
         return Losses({"pointnet": reconstruction.loss}, reconstruction.loss, metrics)
+
+    def _pursuit_metrics(self, maps, training: bool) -> Losses:
+        """Nothing to be trained; in training the background follows the maps."""
+        if training:
+            self.pursuit.observe(maps)
+            return Losses({}, 0.0, {})
+        pursued = self.pursuit(maps)
+        before = tf.reduce_mean(tf.square(self.pursuit.pursued_maps(maps)))
+        taken = tf.reduce_mean(tf.reduce_sum(pursued.explained.gain, axis=1))
+        spread = keypoint_spread(pursued.centers_yx)
+        return Losses({}, 0.0, {"pursuit_error": before - taken, "keypoint_spread": spread})
