@@ -15,6 +15,7 @@ from permakey_tf.ops.images import prepare_frames, to_images
 from permakey_tf.runs import checkpoint, release
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.system import files
+from permakey_tf.tracking import Tracker, track
 from permakey_tf.types import Keypoints
 
 _CHUNK = 32  # frames in one call of the model: bounds memory for any batch size
@@ -182,6 +183,28 @@ class KeypointDetector:
         sides = np.array(np.shape(frames)[-3:-1], np.float32)
         return found._replace(centers_yx=found.centers_yx * (sides.max() / sides))
 
+    def track(self, frames: np.ndarray, episodes: np.ndarray | None = None) -> Keypoints:
+        """Keypoints that keep their index from frame to frame, see `tracking.Tracker`.
+
+        Args:
+          frames: as of `detect`, [B, H, W, 3], in their order.
+          episodes: int [B], episode of every frame; the first of an episode keeps the detector's
+            order. Without it all frames are one episode.
+
+        Returns:
+          The keypoints of `keypoints`: of every frame in another order.
+
+        Raises:
+          UserError: as in `detect`, or the arrays do not fit each other.
+        """
+        if np.ndim(frames) == 3:
+            raise UserError("track needs frames [B, H, W, 3]; one after the other: tracker()")
+        return track(self.keypoints(frames), episodes)
+
+    def tracker(self) -> "LiveTracker":
+        """What `track` does, for frames that come one after the other."""
+        return LiveTracker(self)
+
     def error_maps(self, frames: np.ndarray) -> np.ndarray:
         """Error maps of the chosen encoder layers: float32 [B, S, S, M] in [0, 1].
 
@@ -270,3 +293,39 @@ class KeypointDetector:
             chunk = function(seen_as.prepare(frames[start : start + _CHUNK]))
             outputs.append(tf.nest.map_structure(lambda part: part.numpy(), chunk))
         return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *outputs)
+
+
+class LiveTracker:
+    """Keypoints of the frames of live play, which keep their index from frame to frame.
+
+    Example:
+      tracker = detector.tracker()
+      keypoints = tracker.update(frame)   # uint8 [H, W, 3] -> centres [K, 2], confidences [K]
+      tracker.reset()                     # before the first frame of the next episode
+    """
+
+    def __init__(self, detector: KeypointDetector):
+        self._detector, self._tracker = detector, Tracker()
+
+    def update(self, frame: np.ndarray) -> Keypoints:
+        """Keypoints of the next frame in the order of the frame before.
+
+        Args:
+          frame: one frame, as of `KeypointDetector.detect`.
+
+        Returns:
+          `centers_yx` float32 [K, 2] and `confidence` float32 [K]; as of `KeypointDetector.track`,
+          but for rounding: that computes many frames at a time.
+
+        Raises:
+          UserError: `frame` is no such array.
+        """
+        if np.ndim(frame) != 3:
+            raise UserError(
+                "update takes one frame [H, W, 3]; many at once: KeypointDetector.track"
+            )
+        return self._tracker.update(self._detector.keypoints(frame))
+
+    def reset(self) -> None:
+        """Forgets all that was seen: the next frame keeps the detector's order."""
+        self._tracker.reset()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import tiny_config
 
 from permakey_tf.errors import UserError
 from permakey_tf.tracking import CAP, Tracker, track
@@ -206,3 +207,30 @@ def test_keypoints_without_confidence():
 
 def test_no_frames_stay_none():
     assert track(keypoints_of(np.zeros((0, 3, 2))))[0].shape == (0, 3, 2)
+
+
+@pytest.mark.parametrize("keep_aspect", [False, True])
+def test_a_detector_tracks_all_at_once_and_frame_by_frame(keep_aspect):
+    # Here, because the other tests need no TensorFlow.
+    from permakey_tf.detector import KeypointDetector
+    from permakey_tf.models.build import build_model
+
+    rng = np.random.default_rng(4)
+    frames = rng.integers(0, 256, (12, 30, 20, 3), np.uint8)
+    model = build_model(tiny_config(num_keypoints=4, extractor="pursuit"), 20, 3)
+    detector = KeypointDetector(model, keep_aspect)
+    found, episodes = detector.keypoints(frames), np.arange(12) // 7
+    tracked = detector.track(frames, episodes)
+    for part, expected in zip(tracked, track(found, episodes), strict=True):
+        np.testing.assert_array_equal(part, expected)
+    assert (tracked.centers_yx != found.centers_yx).any()
+    live = detector.tracker()
+    for row, frame in enumerate(frames):
+        if row == 7:
+            live.reset()
+        for part, expected in zip(live.update(frame), tracked, strict=True):
+            np.testing.assert_allclose(part, expected[row], atol=1e-5)
+    with pytest.raises(UserError, match=r"track needs frames \[B, H, W, 3\]"):
+        detector.track(frames[0])
+    with pytest.raises(UserError, match=r"one frame \[H, W, 3\]"):
+        live.update(frames)
