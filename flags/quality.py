@@ -10,11 +10,12 @@ from permakey_tf.errors import UserError
 
 
 class Command(NamedTuple):
-    """What the flags ask for."""
+    """What the flags ask for; where there are `reports`, their mean alone."""
 
+    reports: list[str]
     runs: list[str]
     keypoint_files: list[str]
-    data: str
+    data: str | None
     out: str
     game: str | None
     visible_only: bool
@@ -38,6 +39,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "or a rollout file .npz (its second half is scored).",
         values,
     )
+    common.define_paths(
+        "mean",
+        [],
+        "Folders that this command has written before, of several games or conditions: nothing is "
+        "scored, one table shows their mean; comma-separated.",
+        values,
+    )
     common.define_path("out", None, "Folder for tables, values and plots.", values)
     flags.DEFINE_string(
         "game",
@@ -56,12 +64,17 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
-    for name in ("data", "out"):
+    if values["mean"].value and (values.runs or values.keypoints_npz or values.data):
+        raise UserError(
+            "--mean takes what was scored before: leave out --runs, --keypoints_npz, --data"
+        )
+    for name in ("out",) if values["mean"].value else ("data", "out"):
         if not values[name].value:
             raise UserError(f"--{name} must be given (see --help)")
-    if not values.runs and not values.keypoints_npz:
+    if not values.runs and not values.keypoints_npz and not values["mean"].value:
         raise UserError("nothing to score: give --runs or --keypoints_npz (see --help)")
     return Command(
+        values["mean"].value,
         values.runs,
         values.keypoints_npz,
         values.data,

@@ -20,7 +20,7 @@ from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import UserError
 from permakey_tf.models.build import build_model
-from permakey_tf.quality import controls, plots, report, tables
+from permakey_tf.quality import averages, controls, plots, report, seeds, tables
 from permakey_tf.quality.baseline_candidates import BASELINES, RANKED
 from permakey_tf.quality.benchmark import run_benchmark
 from permakey_tf.quality.candidates import SeenFrames
@@ -200,20 +200,14 @@ class TestResult:
     def test_the_mean_over_seeds(self, result):
         of_seeds = [row_of(result, f"tiny_seed{seed}").measures for seed in (0, 1)]
         row = row_of(result, "tiny (2 seeds)")
-        halves = []
         for at in range(17):
             values = [scores["all"]["recall"][at] for scores in of_seeds]
-            mean = np.mean(values)
-            # Student's t with one degree of freedom; the standard error is half of the difference.
-            halves.append(12.7062 * abs(values[0] - values[1]) / 2)
-            assert row.measures["all"]["recall"][at] == pytest.approx(mean)
-            expected = (mean - halves[-1], mean + halves[-1])
-            assert row.interval["all"]["recall"][at] == pytest.approx(expected)
-        assert max(halves) > 0
+            assert row.measures["all"]["recall"][at] == pytest.approx(np.mean(values))
+            assert row.range["all"]["recall"][at] == (min(values), max(values))
         assert row.measures["stability"]["distance"] > 0
         assert row.about["members"] == ["tiny_seed0", "tiny_seed1"]
 
-    def test_tables_show_the_range_of_seeds_and_json_the_interval(self, result):
+    def test_tables_and_json_have_the_range_of_seeds(self, result):
         of_seeds = [row_of(result, f"tiny_seed{seed}").measures for seed in (0, 1)]
         shown = {}
         for table in tables.tables(result):
@@ -230,8 +224,8 @@ class TestResult:
             low, high = sorted(column.find(measures) for measures in of_seeds)
             assert shown[title] == f"{(low + high) / 2:.2f} ({low:.2f} to {high:.2f})"
         mean = row_of(result, "tiny (2 seeds)")
-        interval = tables.as_json(result)["rows"][3]["interval"]
-        assert interval["all"]["unassigned"] == list(mean.interval["all"]["unassigned"])
+        found = tables.as_json(result)["rows"][3]["range"]
+        assert found["all"]["unassigned"] == list(mean.range["all"]["unassigned"])
 
     def test_keypoints_on_the_bars_are_counted_where_there_are_bars(self, result):
         assert "bars" not in row_of(result, "perfect").measures
@@ -384,7 +378,7 @@ class TestCommand:
             == ("tiny (2 seeds)", "", "characters", "recall", "16")
         ]  # fmt: skip
         value = scores.measures["characters"]["recall"][16]
-        low, high = scores.interval["characters"]["recall"][16]
+        low, high = scores.range["characters"]["recall"][16]
         assert [float(found[k]) for k in ("value", "low", "high")] == pytest.approx(
             [value, low, high], rel=1e-4, abs=1e-5
         )
@@ -652,3 +646,112 @@ def test_other_games_and_files_are_refused(tmp_path):
     write_store(tmp_path / "toy")
     with pytest.raises(UserError, match="no ground-truth boxes"):
         open_footage(tmp_path / "toy")
+
+
+# ------------------------------------------------------------------------- mean of several reports
+
+
+def report_of(path, game, rows, noise="none"):
+    """A report; rows are (name, kind, variant, F1, members)."""
+    content = {
+        **{"format": tables.FORMAT, "format_version": tables.FORMAT_VERSION},
+        **{"data": {"game": game}, "settings": {"epsilon": 4}, "sets": ["characters", "all"]},
+        "rows": [
+            {
+                **{"name": name, "kind": kind, "variant": variant},
+                "about": {"noise": noise}
+                | ({"members": members} if members else {})
+                | ({"baseline": name.partition(" (")[0]} if kind == "baseline" else {}),
+                "scores": {"characters": {"best_f1": f1, "recall": {"4": f1}}},
+            }
+            for name, kind, variant, f1, members in rows
+        ],
+    }
+    path.mkdir(parents=True)
+    (path / "quality.json").write_text(json.dumps(content))
+    return str(path)
+
+
+def two_reports(folder):
+    of_seeds = [("quick_seed0", 0.5), ("quick_seed1", 0.7)]
+    rows = [(f"mspacman_{name}", "run", "", f1, []) for name, f1 in of_seeds]
+    members = [row[0] for row in rows]
+    rows += [("mspacman_quick (2 seeds)", "seeds", "", 0.6, members)]
+    rows += [("mspacman_quick (2 seeds)", "seeds", "tracked", 0.6, members)]  # the same points
+    rows += [("random (K=7)", "baseline", "", 0.1, []), ("dlp", "keypoints", "", 0.9, [])]
+    one = report_of(folder / "one", "mspacman", rows)
+    rows = [("game-seaquest_noise-both_quick_seed0", "run", "", 0.2, [])]
+    rows += [("game-seaquest_noise-both_quick_seed1", "run", "", 0.1, [])]
+    members = [row[0] for row in rows]
+    rows += [("game-seaquest_noise-both_quick (2 seeds)", "seeds", "", 0.15, members)]
+    rows += [("random", "baseline", "", 0.05, [])]
+    return one, report_of(folder / "two", "seaquest", rows, "both")
+
+
+def test_the_mean_of_several_reports(tmp_path):
+    f1, precision, recall = averages.average(two_reports(tmp_path))
+    assert f1.conditions == ("MsPacman", "Seaquest, both")
+    assert averages.as_table(f1).rows == [
+        # Of the seeds the means are 0.35 and 0.4.
+        ["quick (2 seeds)", "0.60 (0.50 to 0.70)", "0.15 (0.10 to 0.20)", "0.38 (0.35 to 0.40)"],
+        ["random", "0.10", "0.05", "0.08"],
+        ["dlp", "0.90", "-", "-"],
+    ]
+    assert recall.rows.keys() == f1.rows.keys() and recall.measure == "recall"
+    assert averages.as_table(precision).rows[0][1:] == ["-", "-", "-"]
+
+
+def test_reports_through_the_command(tmp_path, result, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_report(result, tmp_path / "real")
+    done = call("quality", "--mean=real,real/quality.json", "--out=mean")
+    assert done.returncode == 0, done.stderr
+    assert "F1 at the best threshold" in done.stdout and "tiny (2 seeds)" in done.stdout
+    row = row_of(result, "tiny (2 seeds)").measures["characters"]
+    with Path("mean/mean.csv").open(newline="") as file:
+        (found,) = [
+            line for line in csv.DictReader(file)
+            if (line["row"], line["measure"], line["condition"])
+            == ("tiny (2 seeds)", "best_f1", "MsPacman, both")
+        ]  # fmt: skip
+    assert float(found["value"]) == pytest.approx(row["best_f1"], rel=1e-5)
+    assert "| perfect | 1.00 | - | - |" in Path("mean/mean.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mean=nowhere", "--out=x"], "nowhere: no report of run.quality"),
+        (["--mean=one", "--out=x", "--data=x"], "leave out --runs, --keypoints_npz, --data"),
+        (["--mean=one,other", "--out=x"], "other: 'random' has another best_f1 for MsPacman"),
+        (["--mean=old", "--out=x"], "old/quality.json is of another version: score its runs again"),
+        (["--mean=foreign.json", "--out=x"], "foreign.json is no report of run.quality"),
+        (["--mean=one"], "--out must be given"),
+    ],
+)
+def test_reports_that_have_no_mean(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    two_reports(tmp_path)
+    report_of(tmp_path / "other", "mspacman", [("random", "baseline", "", 0.2, [])])
+    text = Path(report_of(tmp_path / "old", "pong", []), "quality.json").read_text()
+    Path("old/quality.json").write_text(text.replace('"format_version": 2', '"format_version": 1'))
+    Path("foreign.json").write_text("{}")
+    done = call("quality", *arguments)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and line.startswith("error: ") and message in line
+    assert not Path("x").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mspacman_quick (3 seeds)", "quick (3 seeds)"),
+        ("game-mspacman_noise-both (3 seeds)", "(3 seeds)"),
+        ("k7/MsPacman", "k7"),
+        ("a_both_mspacman_b", "a_b"),
+        ("mspacmanlike", "mspacmanlike"),
+        ("mspacman", "runs"),
+    ],
+)
+def test_names_without_game_and_noise(name, expected):
+    assert seeds.without_words(name, ("mspacman", "both")) == expected

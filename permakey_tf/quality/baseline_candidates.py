@@ -48,7 +48,7 @@ def beside(models: list[Candidate], seen: SeenFrames) -> Iterator[Candidate]:
                 bars=seen.bars(frame_format, seen.scored_rows),
                 scored_centers=scored,
                 fitting_centers=fitting,
-                about={},
+                about={"baseline": name},
                 scored_confidence=scored_confidence,
                 fitting_confidence=fitting_confidence,
             )

@@ -8,7 +8,7 @@ Rows, in this order:
 Behind each of them, but for controls that shuffle and baselines whose order never changes, stands a
 row with the same keypoints in the order that a tracker gives them ("tracked").
 Wherever runs differ in their training seed only, a row of kind "seeds" follows theirs: their mean,
-with 95 % intervals and ranges.
+with ranges.
 """
 
 import itertools
@@ -38,8 +38,7 @@ class Row(NamedTuple):
     num_keypoints: K.
     measures: as `evaluate_keypoints` gives them; also "bars" (`share`, `chance`) where the frames
       were noisy, and "stability" of several seeds.
-    interval: like `measures`, with (low, high) for each value; None but for kind "seeds".
-    range: like `interval`, the lowest and the highest value of the seeds.
+    range: like `measures`, with (lowest, highest) of the seeds' values; None but for kind "seeds".
     about: JSON-compatible description.
     """
 
@@ -49,7 +48,6 @@ class Row(NamedTuple):
     family: str
     num_keypoints: int
     measures: Measures
-    interval: dict | None
     range: dict | None
     about: dict[str, Any]
 
@@ -164,7 +162,7 @@ class _Judge:
             found["bars"] = {"share": share, "chance": chance}
         about = {"noise": candidate.format.noise} | candidate.about
         shared = (candidate.name, candidate.variant, candidate.kind, candidate.family)
-        return Row(*shared, candidate.num_keypoints, found, None, None, about)
+        return Row(*shared, candidate.num_keypoints, found, None, about)
 
     def with_means(self, pairs: list[tuple[Candidate, Row]]) -> list[Row]:
         """The rows, each family's mean behind its last member."""
@@ -220,7 +218,7 @@ class _Judge:
 
 def _mean_row(family: list[tuple[Candidate, Row]], rng: np.random.Generator) -> Row:
     first = family[0][1]
-    means, interval, lowest_to_highest = seeds.summarise([row.measures for _, row in family])
+    means, lowest_to_highest = seeds.summarise([row.measures for _, row in family])
     if not first.variant:
         centers = [candidate.scored_centers for candidate, _ in family]
         means["stability"] = seeds.stability(centers, rng)
@@ -230,7 +228,6 @@ def _mean_row(family: list[tuple[Candidate, Row]], rng: np.random.Generator) -> 
         name=seeds.common_name(names),
         kind="seeds",
         measures=means,
-        interval=interval,
         range=lowest_to_highest,
         about=about,
     )

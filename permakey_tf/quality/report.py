@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from permakey_tf.quality import plots, tables
+from permakey_tf.quality.averages import Average, as_csv, as_table
 from permakey_tf.quality.benchmark import Result, Row
 from permakey_tf.quality.scoring import LEVELS
 from permakey_tf.system.files import make_folder, write_text
@@ -20,6 +21,7 @@ FILES = (
     "recall_by_category.png",
     "tracking.png",
 )
+AVERAGE_FILES = ("mean.md", "mean.csv")  # all that `write_average` writes
 
 
 def write_report(result: Result, folder: str | Path) -> dict[str, Path]:
@@ -42,6 +44,17 @@ def write_report(result: Result, folder: str | Path) -> dict[str, Path]:
         write_text(folder / name, text)
     written = {what: folder / name for what, (name, _) in texts.items()}
     return written | _write_plots(result, folder)
+
+
+def write_average(averages: list[Average], folder: str | Path) -> dict[str, Path]:
+    """Writes the tables of `quality.averages`; earlier ones are replaced. As `write_report`."""
+    folder = make_folder(folder)
+    found = map(as_table, averages)
+    texts = "".join(map(tables.table_as_markdown, found)), as_csv(averages)
+    for name, text in zip(AVERAGE_FILES, texts, strict=True):
+        write_text(folder / name, text)
+    paths = (folder / name for name in AVERAGE_FILES)
+    return dict(zip(("tables", "the same as a table"), paths, strict=True))
 
 
 def _write_plots(result: Result, folder: Path) -> dict[str, Path]:

@@ -1,32 +1,21 @@
-"""Several training seeds together: means, intervals, and how alike their keypoints are."""
+"""Several training seeds together: means, ranges, and how alike their keypoints are."""
 
 import itertools
 import math
 import re
+from collections.abc import Iterable
 
 import numpy as np
-from scipy.special import stdtrit
 
 from permakey_tf.quality.measures import matched_distance
 
-CONFIDENCE = 0.95
 _JOINTS = "_-.=,/ "  # between the words of a folder's name
 
 
-def mean_and_interval(values: list[float]) -> tuple[float, tuple[float, float]]:
-    """Mean over seeds, and Student's 95 % interval of it.
-
-    With the three to five seeds that trainings allow, a bootstrap over them would be too narrow;
-    Student's interval is exact for normally distributed values. NaNs are left out; the interval is
-    NaN where fewer than two values remain.
-    """
+def mean(values: list[float]) -> float:
+    """NaNs are left out; NaN where nothing else is."""
     values = [value for value in values if not math.isnan(value)]
-    mean = float(np.mean(values)) if values else math.nan
-    if len(values) < 2:
-        return mean, (math.nan, math.nan)
-    quantile = stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)
-    half = float(quantile * np.std(values, ddof=1) / len(values) ** 0.5)
-    return mean, (mean - half, mean + half)
+    return float(np.mean(values)) if values else math.nan
 
 
 def value_range(values: list[float]) -> tuple[float, float]:
@@ -36,18 +25,18 @@ def value_range(values: list[float]) -> tuple[float, float]:
 
 
 def summarise(trees: list) -> tuple:
-    """`mean_and_interval` and `value_range` of nested dicts, value by value.
+    """`mean` and `value_range` of nested dicts, value by value.
 
     Returns:
-      Three dicts of the same shape: means, intervals (low, high), ranges (lowest, highest). Keys
-      that not all dicts have are left out.
+      Two dicts of the same shape: means, ranges (lowest, highest). Keys that not all dicts have are
+      left out.
     """
     if not isinstance(trees[0], dict):
-        return *mean_and_interval(trees), value_range(trees)
+        return mean(trees), value_range(trees)
     keys = [key for key in trees[0] if all(key in tree for tree in trees)]
     parts = {key: summarise([tree[key] for tree in trees]) for key in keys}
-    means, intervals, ranges = ({key: parts[key][part] for key in keys} for part in range(3))
-    return means, intervals, ranges
+    means, ranges = ({key: parts[key][part] for key in keys} for part in range(2))
+    return means, ranges
 
 
 def stability(centers: list[np.ndarray], rng: np.random.Generator) -> dict[str, float]:
@@ -84,6 +73,18 @@ def common_name(names: list[str]) -> str:
     after = "".join(end).strip(_JOINTS)
     whole = "_".join(filter(None, (before, after)))
     return f"{whole or 'runs'} ({len(names)} seeds)"
+
+
+def without_words(name: str, words: Iterable[str]) -> str:
+    """A name without some whole words, such as a game; game-pong_k7 without pong is k7.
+
+    The word that says what they are (`game-`, `noise-`) goes with them. A name of nothing else is
+    "runs".
+    """
+    joint, ahead = f"[{re.escape(_JOINTS)}]", r"(?:(?:game|noise)[-=])?"
+    any_word = "|".join(map(re.escape, words))
+    pattern = rf"(^|{joint}){ahead}(?:{any_word})(?={joint}|$)"
+    return re.sub(pattern, "", name, flags=re.IGNORECASE).strip(_JOINTS) or "runs"
 
 
 def _common_start(parts: list[list[str]]) -> list[str]:

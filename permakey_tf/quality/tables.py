@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from permakey_tf.quality.benchmark import Result, Row
 
 FORMAT = "permakey-quality"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class MeasureColumn(NamedTuple):
@@ -22,7 +22,7 @@ class MeasureColumn(NamedTuple):
     at: float | None = None
 
     def find(self, tree: dict | None):
-        """The value in measures, intervals or ranges; None where it is missing."""
+        """The value in measures or ranges; None where it is missing."""
         value = (tree or {}).get(self.group, {}).get(self.measure)
         return value.get(self.at) if isinstance(value, dict) else value
 
@@ -167,11 +167,13 @@ def _table(result: Result, title: str, columns: list[MeasureColumn], rows=None) 
 
 
 def _cell(row: Row, column: MeasureColumn) -> str:
-    """The value, and of several seeds their range: an interval of so few can leave [0, 1]."""
-    value = column.find(row.measures)
+    return shown(column.find(row.measures), column.find(row.range))
+
+
+def shown(value: float | None, bounds: tuple[float, float] | None) -> str:
+    """A cell's text: the value, and of several seeds their range; "-" where there is no value."""
     if value is None or math.isnan(value):
         return "-"
-    bounds = column.find(row.range)
     if bounds is None or math.isnan(bounds[0]):
         return _rounded(value)
     low, high = map(_rounded, bounds)
@@ -214,12 +216,14 @@ def as_markdown(result: Result) -> str:
         "",
         *(f"Note: {note}.\n" for note in result.notes),
     ]
-    for table in tables(result):
-        lines += [f"## {table.title}", "", _line(table.header)]
-        lines += [_line(["---", *["---:"] * (len(table.header) - 1)])]
-        lines += [_line(row) for row in table.rows]
-        lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(table_as_markdown, tables(result))])
+
+
+def table_as_markdown(table: Table) -> str:
+    """With its title as a heading, and a blank line at the end."""
+    lines = [f"## {table.title}", "", _line(table.header)]
+    lines += [_line(["---", *["---:"] * (len(table.header) - 1)])]
+    return "\n".join([*lines, *map(_line, table.rows), "", ""])
 
 
 def _line(cells: list[str]) -> str:
@@ -238,14 +242,15 @@ def as_csv(result: Result) -> str:
             for measure, values in measures.items():
                 for at in values if isinstance(values, dict) else (None,):
                     column = MeasureColumn("", group, measure, at)
-                    bounds = column.find(row.interval) or (None, None)
+                    bounds = column.find(row.range) or (None, None)
                     cells = (column.find(row.measures), *bounds)
                     place = "" if at is None else at
-                    writer.writerow([*fixed, group, measure, place, *map(_number, cells)])
+                    writer.writerow([*fixed, group, measure, place, *map(number, cells)])
     return text.getvalue()
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """For CSV; nothing where there is no value."""
     return "" if value is None or math.isnan(value) else f"{value:.6g}"
 
 
@@ -259,7 +264,7 @@ def as_json(result: Result) -> dict[str, Any]:
             "num_keypoints": row.num_keypoints,
             "about": row.about,
             "scores": row.measures,
-            "interval": row.interval,
+            "range": row.range,
         }
         for row in result.rows
     ]
