@@ -1,6 +1,5 @@
 """From dataclass fields to absl flags and back, and how an entry point starts and fails."""
 
-import contextlib
 import dataclasses
 import errno
 import functools
@@ -16,7 +15,7 @@ from absl import app, flags
 
 from permakey_tf.configs.base import Config, plain_type, value_range
 from permakey_tf.configs.frames import canonical_game, plain_name
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, settings_spelled
 
 # What a full or protected disk answers, whichever file is written at that moment.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -160,15 +159,9 @@ def build(config_class: type[Config], values=flags.FLAGS, rename: dict[str, str]
         return config_class(**arguments)
 
 
-@contextlib.contextmanager
 def settings_as_flags(rename: dict[str, str] | None = None):
     """Within the block, the settings of which the library speaks in a UserError become flags."""
-    try:
-        yield
-    except UserError as error:
-        if not error.settings:
-            raise
-        raise error.spelled(lambda name: f"--{(rename or {}).get(name, name)}") from error
+    return settings_spelled(lambda name: f"--{(rename or {}).get(name, name)}")
 
 
 def _parse_tuple(name, words, element):

@@ -1,5 +1,6 @@
 """The one exception type for mistakes that a user can mend."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 
@@ -33,5 +34,17 @@ class UserError(ValueError):
             names.remove(match[0])
             return spell(match[0])
 
-        words = rf"(?<![\w-])(?:{'|'.join(map(re.escape, names))})(?!\w)"
+        # Not within a path: a run may lie in a folder that is named like a setting.
+        words = rf"(?<![\w/.-])(?:{'|'.join(map(re.escape, names))})(?![\w/])"
         return UserError(re.sub(words, first, str(self)) if names else self)
+
+
+@contextlib.contextmanager
+def settings_spelled(spell: Callable[[str], str]):
+    """Within the block, a UserError spells its settings so, for those who know them otherwise."""
+    try:
+        yield
+    except UserError as error:
+        if not error.settings:
+            raise
+        raise error.spelled(spell) from error

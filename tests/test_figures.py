@@ -386,11 +386,11 @@ class TestFrames:
         [
             ("10", {"positions": (6,)}, "has frames 0 to 5"),
             ("10", {"positions": (-1,)}, "has frames 0 to 5"),
-            ("10", {"columns": 7}, "lower --columns"),
-            ("2a", {"columns": 2}, "leave --columns out"),
+            ("10", {"columns": 7}, "lower columns"),
+            ("2a", {"columns": 2}, "columns is fixed"),
             ("2a", {"positions": (1,)}, "one frame a game, 2 in all"),
-            ("curves", {"positions": (1,)}, "leave --frames out"),
-            ("video", {"positions": (1,)}, "leave --frames out"),
+            ("curves", {"positions": (1,)}, "frames does nothing"),
+            ("video", {"positions": (1,)}, "frames does nothing"),
             ("video", {"episode": 1}, "has episodes 0 to 0"),
         ],
     )
@@ -402,9 +402,9 @@ class TestWrongCombinations:
     @pytest.mark.parametrize(
         ("figure", "runs", "words"),
         [
-            ("2a", ["pk0"], ["no transporter run of toy", "pk0", "--method=transporter"]),
+            ("2a", ["pk0"], ["no transporter run of toy", "pk0", "runs", "--method=transporter"]),
             ("2a", ["pk0", "tr0", "pk1"], ["pk0", "pk1", "both permakey runs of toy"]),
-            ("2a", ["pk0_noisy", "tr0_noisy"], ["pk0_noisy", "--noise=both", "figure 2b"]),
+            ("2a", ["pk0_noisy", "tr0_noisy"], ["pk0_noisy", "noise=both", "figure 2b"]),
             ("2b", ["pk0", "tr0"], ["pk0", "without noise", "figure 2a"]),
             ("2a", ["k2", "tr0"], ["num_keypoints is 3 and 2"]),
             ("2a", ["deep", "tr0", "pk_frostbite", "tr_frostbite"], ["lsp_layers is 2 and 0,1"]),
@@ -434,7 +434,7 @@ class TestWrongCombinations:
         run, store = str(folder / "pk0"), str(folder / "toy")
         larger = str(write_store(tmp_path / "larger", size=24).path)
         for stores, words in (
-            ([larger], [run, "20x20", larger, "24x24", "--image_size=20"]),
+            ([larger], [run, "20x20", larger, "24x24", "image_size=20"]),
             ([store, larger], [store, larger, "both hold toy"]),
         ):
             with pytest.raises(UserError) as caught:
@@ -448,7 +448,7 @@ class TestWrongCombinations:
         )
         with pytest.raises(UserError, match=r"keep_aspect=True, those of .*toy have False"):
             open_runs([str(padded)], [store])
-        with pytest.raises(UserError, match=r"pk0 was trained on toy.*--data.*run\.data"):
+        with pytest.raises(UserError, match=r"pk0 was trained on toy.*data names.*run\.data"):
             paper_figures.make("4", open_runs([run], [str(folder / "frostbite")]), FrameChoice())
         with pytest.raises(UserError, match=r"names .*pk0 twice"):
             open_runs([run, run + "/"], [store])

@@ -65,7 +65,7 @@ def test_held_out_batches_are_the_split_in_order_with_the_same_noise_each_time(s
 
 
 def test_too_few_frames_for_a_batch_is_refused(store):
-    with pytest.raises(UserError, match=r"48 training frames.*--batch_size=49"):
+    with pytest.raises(UserError, match=r"48 training frames.*batch_size=49"):
         pipeline.SingleFrames(store, tiny_config(batch_size=49))
 
 

@@ -105,7 +105,7 @@ def test_a_bad_run_folder_is_refused_before_frames_are_collected(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 55}, "54 training frames are fewer than --batch_size=55"),
+        ({"batch_size": 55}, "54 training frames are fewer than batch_size=55"),
         ({"data_dir": "/dev/null/store"}, "/dev/null is no folder"),
         ({"game": "nogame"}, "nogame"),
     ],
@@ -134,7 +134,7 @@ def test_a_store_is_not_begun_where_it_cannot_be_finished(tmp_path, monkeypatch)
 def test_games_are_not_played_where_their_scores_cannot_be_written(tmp_path, monkeypatch):
     """Checked before the runs are even loaded: there are none here."""
     (tmp_path / "evaluation.json").write_text(json.dumps({"split": "test", "losses": {}}))
-    with pytest.raises(UserError, match="test losses of a keypoint run: choose another --out"):
+    with pytest.raises(UserError, match="test losses of a keypoint run: choose another out"):
         evaluate_policies([], [0], 1, tmp_path / "evaluation.json")
     (tmp_path / "evaluation.json").unlink()
     (tmp_path / "evaluation.json").mkdir()

@@ -153,7 +153,7 @@ class TestFinishedRun:
         before = {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*")}
         result = run_here(folder, num_frames=200)
         assert result.returncode == 0, result.stderr
-        assert "with num_frames=120; --num_frames is not used" in result.stdout
+        assert "with num_frames=120; num_frames is not used" in result.stdout
         assert "device: " not in result.stdout  # TensorFlow is not even loaded
         for path in ("evaluation.json", "figures/test_frames.png"):
             assert f": {folder / 'run' / path}" in result.stdout
@@ -162,7 +162,7 @@ class TestFinishedRun:
     def test_that_its_store_is_small_is_told_at_the_end_too(self, finished, tmp_path):
         store = finished[0] / "store"
         result = run_here(tmp_path, data_dir=store, num_frames=500, max_steps=2)
-        note = f"{store} exists, with num_frames=120; --num_frames is not used"
+        note = f"{store} exists, with num_frames=120; num_frames is not used"
         assert result.stdout.count(f"note: {note}") == 2
         assert result.stdout.rindex(note) > result.stdout.index("run folder: ")
         evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
@@ -174,7 +174,7 @@ class TestFinishedRun:
         ("flags", "words"),
         [
             ({"learning_rate": 1e-3, "seed": 1}, ["learning_rate was 0.005, now 0.001", "seed"]),
-            ({"game": "seaquest"}, ["holds frames of game mspacman", "--game=mspacman"]),
+            ({"game": "seaquest"}, ["holds frames of another kind", "--game=mspacman"]),
             ({"image_size": 24}, ["holds frames of image_size 20"]),
         ],
     )

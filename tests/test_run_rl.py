@@ -260,7 +260,7 @@ def test_without_keypoints_quick_ones_are_trained_once(tmp_path, monkeypatch, ca
         flags = TINY | {"num_steps": 20, "validate_every": 20, "encoder": encoder}
         result = call_rl(game="Ms. Pac-Man", noise="both", **flags)
         assert result.returncode == 0, result.stderr
-        assert "no --keypoints: the quick preset's are trained first, or reused" in result.stdout
+        assert "no keypoints are given: the quick preset's are trained first" in result.stdout
     vision = RunFolder.open(tmp_path / "runs" / "mspacman_permakey_quick_both_seed0")
     assert vision.config.training.noise == "both"
     for encoder in ("gnn", "cnn"):
@@ -459,7 +459,7 @@ def test_an_agent_plays_what_its_keypoints_come_from(tmp_path, capsys, then, now
         note = "does not say which environment" if then is None else "2.0 is installed"
         assert note in capsys.readouterr().out
         return
-    with pytest.raises(UserError, match=f"^--env_id={now}.* has keypoints of "):
+    with pytest.raises(UserError, match=f"^env_id={now}.* has keypoints of "):
         refuse_another_environment(environment, game, keypoints)
 
 

@@ -98,7 +98,7 @@ def test_what_killed_processes_left_is_removed_by_the_next(path):
 def test_a_folder_of_something_else_is_left_as_it_is(path, foreign):
     path.mkdir()
     (path / foreign).touch()
-    refused = pytest.raises(UserError, match="no run folder; choose another --logdir")
+    refused = pytest.raises(UserError, match="no run folder; choose another logdir")
     with refused, RunFolder.held(path, tiny_config(), FRAMES):
         pass
     assert names(path) == [foreign]

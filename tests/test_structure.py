@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,27 @@ def test_the_library_reads_no_flags():
         and any(name.split(".")[0] in ("absl", "flags", "run") for name in imports(path))
     ]
     assert readers == []
+
+
+def spoken(call: ast.Call) -> str:
+    """What a call says in its texts, but for commands to type."""
+    texts = [node.value for node in ast.walk(call) if isinstance(node, ast.Constant)]
+    words = "".join(text for text in texts if isinstance(text, str))
+    return re.sub(r"`python -m [^`]*`|\(python -m [^)]*\)|python -m .*|pip install \S+", "", words)
+
+
+def test_the_library_speaks_of_settings_and_only_command_lines_of_flags():
+    """`UserError(message, settings)`: `flags.common` adds the dashes."""
+    later = ("quality",)
+    with_dashes = [
+        f"{module}: {spoken(node)}"
+        for module, path in MODULES.items()
+        if module.startswith(FACE) and room(module) not in later
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("UserError", "print")
+        if re.search(r"--[a-z]", spoken(node))
+    ]
+    assert with_dashes == []
 
 
 def test_ops_are_free_of_models_and_files():

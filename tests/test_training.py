@@ -131,7 +131,7 @@ class TestABestThatIsNotFinite:
         kernel = trainer.model.pointnet.regressor.kernel
         kernel.assign(kernel * np.inf)
         trainer.selections.append(1.0)
-        with pytest.raises(UserError, match=r"kernel is not finite at step 0.*lower --learning_ra"):
+        with pytest.raises(UserError, match=r"kernel is not finite at step 0.*lower learning_ra"):
             self.validate(trainer, tmp_path)
         assert trainer.folder.best_checkpoint.read_bytes() == good
         assert trainer.selections == [1.0]  # nothing is validated either
@@ -174,9 +174,9 @@ def test_a_code_refine_net_without_its_last_normalisation_is_refused(toy_store, 
     checkpoint.save(trainer.folder.latest_checkpoint, old)
     weights = {name: old[name] for name in trainer.weights if name in old}
     checkpoint.save(trainer.folder.best_checkpoint, weights)
-    with pytest.raises(UserError, match=r"best\.npz is of .* train the run anew in another --log"):
+    with pytest.raises(UserError, match=r"best\.npz is of .* train the run anew in another log"):
         RunFolder.open(tmp_path / "run").load_model()
-    with pytest.raises(UserError, match=r"latest\.npz is of .* train the run anew in another --l"):
+    with pytest.raises(UserError, match=r"latest\.npz is of .* train the run anew in another log"):
         make_trainer(toy_store, tmp_path / "run", **settings)  # a resume
 
 
@@ -234,7 +234,7 @@ class TestALongerRun:
         ("changes", "words"),
         [
             ({"max_steps": 8}, "max_steps was 4, now 8.*cosine falls to 0 at the last step"),
-            ({"max_steps": 8, "seed": 1}, "seed was 0, now 1.*choose another --logdir"),
+            ({"max_steps": 8, "seed": 1}, "seed was 0, now 1.*choose another logdir"),
             ({"max_steps": 3}, "max_steps was 4, now 3"),
             ({"schedule": "staircase", "max_steps": 8}, "schedule was cosine, now staircase"),
         ],

@@ -97,7 +97,7 @@ def squeeze_notes(shapes: set[tuple[int, int]]) -> list[str]:
         return []
     return [
         f"frames of {height}x{width} pixels are squeezed by {factor:.1f} into a square; "
-        "--keep_aspect pads them instead"
+        "keep_aspect pads them instead"
     ]
 
 

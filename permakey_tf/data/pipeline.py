@@ -40,7 +40,8 @@ class SingleFrames:
         if not self.steps_per_epoch:
             raise UserError(
                 f"{store.path}: {len(self._rows)} training frames are fewer than "
-                f"--batch_size={config.training.batch_size}"
+                f"batch_size={config.training.batch_size}",
+                ["batch_size"],
             )
         self._order = functools.lru_cache(maxsize=2)(self._permutation)
 

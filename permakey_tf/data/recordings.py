@@ -115,7 +115,7 @@ def read_npz(location: str, game: str) -> Recording:
         with NpzFile(path) as npz:
             scanned = [(SPLITS, [scan_rollout(npz)])]
     else:
-        raise UserError(f"--npz={location}: no such file or folder")
+        raise UserError(f"npz={location}: no such file or folder", ["npz"])
     episodes = [file for _, files in scanned for file in files]
     columns = frozenset.intersection(*(file.columns for file in episodes))
     groups = tuple(
@@ -291,9 +291,11 @@ def read_images(location: str, game: str = "") -> Recording:
     if path.is_dir():
         return _read_folder(path, game)
     if not path.is_file():
-        raise UserError(f"--images={location}: no such folder or video file")
+        raise UserError(f"images={location}: no such folder or video file", ["images"])
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise UserError(f"--images={location}: is one image; name its folder, or a video file")
+        raise UserError(
+            f"images={location}: is one image; name its folder, or a video file", ["images"]
+        )
     video = _scan_video(path)
     origin = {"images": str(path), "frames": video.length}
     group = Group(SPLITS, (video.length,))
@@ -403,22 +405,24 @@ def read_minari(minari_id: str) -> Recording:
         data = minari.load_dataset(minari_id, download=True)
     except ImportError as error:  # Minari itself, or one of its back ends, which it imports late
         raise UserError(
-            f'--source=minari needs packages: pip install -e ".[minari]" ({error})'
+            f'source=minari needs packages: pip install -e ".[minari]" ({error})', ["source"]
         ) from error
     except Exception as error:  # one of many kinds: network, hub, missing back end, format
         raise UserError(
-            f"--minari_id={minari_id}: cannot be loaded ({type(error).__name__}: {error})"
+            f"minari_id={minari_id}: cannot be loaded ({type(error).__name__}: {error})",
+            ["minari_id"],
         ) from error
     space = data.observation_space
     shape = space.shape or ()
     if space.dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3):
         raise UserError(
-            f"--minari_id={minari_id}: observations are {space}, not frames (uint8 [H, W, 3])"
+            f"minari_id={minari_id}: observations are {space}, not frames (uint8 [H, W, 3])",
+            ["minari_id"],
         )
     metadata = data.storage.get_episode_metadata(data.episode_indices)
     lengths = tuple(int(episode["total_steps"]) + 1 for episode in metadata)
     if not lengths:
-        raise UserError(f"--minari_id={minari_id}: has no episodes")
+        raise UserError(f"minari_id={minari_id}: has no episodes", ["minari_id"])
     discrete = np.issubdtype(data.action_space.dtype, np.integer) and not data.action_space.shape
     columns = frozenset({"actions", "rewards"} if discrete else {"rewards"})
     return Recording(

@@ -118,14 +118,16 @@ class SequenceReplay:
             sums = checksums.get(name, ())
             if len(sums) != len(starts):
                 raise UserError(
-                    f"{self._path(name)} does not fit the checkpoint; start a new --logdir"
+                    f"{self._path(name)} does not fit the checkpoint; start a new logdir",
+                    ["logdir"],
                 )
             for start, expected in zip(starts, sums, strict=True):
                 # A killed run can have written over older rows than that since the checkpoint.
                 if start >= oldest and self._block_sum(name, start) != expected:
                     raise UserError(
                         f"{self._path(name)} is damaged: rows {start} to {start + _BLOCK - 1} are "
-                        "not what the run has written; put a copy back, or start a new --logdir"
+                        "not what the run has written; put a copy back, or start a new logdir",
+                        ["logdir"],
                     )
         return {name: checksums[name].tolist() for name in self._columns}
 

@@ -101,5 +101,6 @@ def _too_few(group: Group, counts: dict[str, int] | None) -> UserError:
     wanted = " + ".join(f"{count} {name}" for name, count in counts.items())
     return UserError(
         f"too few frames: whole episodes for {wanted} frames do not fit into {there}; "
-        "lower --num_frames, or leave it out to use every frame"
+        "lower num_frames, or leave it out to use every frame",
+        ["num_frames"],
     )

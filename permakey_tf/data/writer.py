@@ -242,7 +242,8 @@ class FrameStoreWriter:
         if needed > free:
             raise UserError(
                 f"{self.path}: needs {needed / 1e9:.2f} GB for {expected_frames} frames, the disk "
-                f"has {free / 1e9:.2f} GB free; free some or lower --num_frames"
+                f"has {free / 1e9:.2f} GB free; free some or lower num_frames",
+                ["num_frames"],
             )
 
     @contextlib.contextmanager
@@ -256,7 +257,8 @@ class FrameStoreWriter:
                 free = shutil.disk_usage(self.path.parent).free / 1e9
                 raise UserError(
                     f"{self.path}: disk full after {written:.2f} GB of frames ({free:.2f} GB "
-                    "free); free some or lower --num_frames"
+                    "free); free some or lower num_frames",
+                    ["num_frames"],
                 ) from error
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
 

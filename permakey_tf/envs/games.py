@@ -47,9 +47,10 @@ class RenderedEnvironment:
 
     def __init__(self, env_id: str, kwargs: dict[str, Any] | None = None):
         self._id, self._kwargs = env_id, kwargs or {}
-        self._name = f"--env_id={env_id}"
+        self._name, self._settings = f"env_id={env_id}", ["env_id"]
         if kwargs:
-            self._name += f" --env_kwargs={json.dumps(kwargs)}"
+            self._name += f" env_kwargs={json.dumps(kwargs)}"
+            self._settings.append("env_kwargs")
         with self._calling("cannot be made"):
             self._env = gymnasium.make(
                 env_id, render_mode="rgb_array", disable_env_checker=True, **self._kwargs
@@ -116,7 +117,8 @@ class RenderedEnvironment:
             return frame
         raise UserError(
             f"{self._name}: renders {_describe(frame)}, not RGB frames (uint8 [H, W, 3]); wrap it "
-            "in an environment of your own that does (docs/data.md)"
+            "in an environment of your own that does (docs/data.md)",
+            self._settings,
         )
 
     @contextlib.contextmanager
@@ -128,7 +130,8 @@ class RenderedEnvironment:
             if len(words) > _MAX_WORDS:
                 words = words[:_MAX_WORDS] + "..."
             hint = _hint(self._id, failure, error)
-            raise UserError(f"{self._name}: {failure} ({words})" + hint) from error
+            message = f"{self._name}: {failure} ({words})" + hint
+            raise UserError(message, self._settings) from error
 
 
 def _hint(env_id: str, failure: str, error: Exception) -> str:
@@ -176,7 +179,9 @@ class GymnasiumGame(Game):
         self.environment = RenderedEnvironment(env_id, kwargs)
         space = self.environment.action_space
         if not isinstance(space, gymnasium.spaces.Discrete):
-            raise UserError(f"--env_id={env_id} has actions {space}: discrete ones are needed")
+            raise UserError(
+                f"env_id={env_id} has actions {space}: discrete ones are needed", ["env_id"]
+            )
         self._first_action = int(space.start)
         self.num_actions = int(space.n)
         self.action_names = tuple(str(self._first_action + i) for i in range(self.num_actions))

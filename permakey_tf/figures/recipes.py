@@ -48,13 +48,13 @@ def make(name: str, runs: list[ShownRun], choice: FrameChoice) -> Grid | Charts 
     """Makes a figure of `RECIPES`. Raises UserError where the runs or frames do not fit it."""
     recipe = RECIPES[name]
     if not runs:
-        raise UserError(f"figure {name}: --runs names no run folder")
+        raise UserError(f"figure {name}: runs names no run folder", ["runs"])
     try:
         if recipe.columns is None and choice.columns is not None:
-            raise UserError("the number of columns is fixed: leave --columns out")
+            raise UserError("columns is fixed here: leave it out", ["columns"])
         return recipe.build(runs, choice, choice.columns or recipe.columns)
     except UserError as error:
-        raise UserError(f"figure {name}: {error}") from error
+        raise UserError(f"figure {name}: {error}", error.settings) from error
 
 
 def save(picture: Grid | Charts | Film, stem: Path, video_format: str) -> list[Path]:
@@ -83,12 +83,12 @@ def compare_methods(runs, choice, columns, *, noisy: bool) -> Grid:
             raise UserError(f"{run} was trained without noise: figure 2a shows such runs")
         if not noisy and run.config.training.noise != "none":
             raise UserError(
-                f"{run} was trained with --noise={run.config.training.noise}: figure 2b shows such "
+                f"{run} was trained with noise={run.config.training.noise}: figure 2b shows such "
                 "runs"
             )
     games = _pair_methods(runs)
     if choice.positions is not None and len(choice.positions) != len(games):
-        raise UserError(f"--frames: one frame a game, {len(games)} in all")
+        raise UserError(f"frames: one frame a game, {len(games)} in all", ["frames"])
     require_alike([pair["permakey"] for pair in games.values()], only=("lsp_layers",))
     shown = [
         _method_column(pair, choice._replace(positions=choice.positions and (choice.positions[i],)))
@@ -119,8 +119,9 @@ def _pair_methods(runs) -> dict[str, dict[str, ShownRun]]:
             if method not in pair:
                 (other,) = pair.values()
                 raise UserError(
-                    f"no {method} run of {game} beside {other}: add one to --runs "
-                    f"(python -m run.keypoints --method={method} --game={game} ...)"
+                    f"no {method} run of {game} beside {other}: add one to runs "
+                    f"(python -m run.keypoints --method={method} --game={game} ...)",
+                    ["runs"],
                 )
         shared = ("num_keypoints", "noise", "frames")
         require_alike([pair[method] for method in _METHODS], only=shared)
@@ -287,13 +288,13 @@ def _names_apart(runs) -> list[str]:
 
 def _only(runs) -> ShownRun:
     if len(runs) != 1:
-        raise UserError(f"it shows one run, --runs names {len(runs)}")
+        raise UserError(f"it shows one run, and runs names {len(runs)}", ["runs"])
     return runs[0]
 
 
 def _refuse_positions(choice):
     if choice.positions is not None:
-        raise UserError("it shows no single frames: leave --frames out")
+        raise UserError("frames does nothing here: leave it out", ["frames"])
 
 
 def _error_maps(run, frames) -> dict[int, list[Panel]]:

@@ -43,14 +43,16 @@ class FrameChoice(NamedTuple):
             for position in self.positions:
                 if not 0 <= position < available:
                     raise UserError(
-                        f"--frames={position}: the test split of {store.path} has frames 0 to "
-                        f"{available - 1}"
+                        f"frames={position}: the test split of {store.path} has frames 0 to "
+                        f"{available - 1}",
+                        ["frames"],
                     )
             return np.array(self.positions)
         if number > available:
             raise UserError(
                 f"{number} frames are asked for, the test split of {store.path} has {available}: "
-                "lower --columns"
+                "lower columns",
+                ["columns"],
             )
         if self.seed is not None:
             rng = np.random.default_rng(self.seed)
@@ -90,8 +92,9 @@ class ShownRun:
         """The frames. Raises UserError where no store of the game was given."""
         if self._store is None:
             raise UserError(
-                f"{self} was trained on {self.game}, of which --data names no frame store: add one "
-                f"(python -m run.data --game={self.game} makes data/{self.game})"
+                f"{self} was trained on {self.game}, of which data names no frame store: add one "
+                f"(python -m run.data --game={self.game} makes data/{self.game})",
+                ["data"],
             )
         return self._store
 
@@ -154,8 +157,9 @@ class ShownRun:
         count = episodes[-1] - episodes[0] + 1
         if number >= count:
             raise UserError(
-                f"--episode={number}: the test split of {self.store.path} has episodes 0 to "
-                f"{count - 1}"
+                f"episode={number}: the test split of {self.store.path} has episodes 0 to "
+                f"{count - 1}",
+                ["episode"],
             )
         return rows.start + np.flatnonzero(episodes == episodes[0] + number)
 
@@ -171,12 +175,14 @@ def open_runs(run_folders: list[str], store_folders: list[str]) -> list[ShownRun
         store = FrameStore.open(path)
         game = store.game
         if game in stores:
-            raise UserError(f"--data: {stores[game].path} and {path} both hold {game}: name one")
+            raise UserError(
+                f"data: {stores[game].path} and {path} both hold {game}: name one", ["data"]
+            )
         stores[game] = store
     shown = []
     for path in run_folders:
         if any(run.folder.path.resolve() == Path(path).resolve() for run in shown):
-            raise UserError(f"--runs names {Path(path)} twice")
+            raise UserError(f"runs names {Path(path)} twice", ["runs"])
         folder = RunFolder.open(path)
         store = stores.get(folder.frames.game)
         if store:
@@ -197,7 +203,8 @@ def _check_fits(folder, store):
         raise UserError(
             f"{folder.path} was trained on {size}x{size} frames of {channels} channels, those of "
             f"{store.path} are {store.image_size}x{store.image_size} of {store.channels}: name the "
-            f"store it was trained on, or make one with --image_size={size} --channels={channels}"
+            f"store it was trained on, or make one with image_size={size}, channels={channels}",
+            ["image_size", "channels"],
         )
 
 

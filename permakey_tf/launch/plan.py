@@ -55,7 +55,7 @@ def _refuse_equal_names(runs: list[Run]) -> None:
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"--grid: two runs would have the same folder, {name}")
+            raise UserError(f"grid: two runs would have the same folder, {name}", ["grid"])
 
 
 def _refuse_other_frames_in_a_shared_store(runs: list[Run]) -> None:
@@ -69,8 +69,9 @@ def _refuse_other_frames_in_a_shared_store(runs: list[Run]) -> None:
                 name == "game" and canonical_game(theirs[name]) == canonical_game(value)
             ):
                 raise UserError(
-                    f"--data_dir={run.wanted.data_dir} cannot have both {name}={theirs[name]} "
-                    f"({first.name}) and {name}={value} ({run.name}): give each a store of its own"
+                    f"data_dir={run.wanted.data_dir} cannot have both {name}={theirs[name]} "
+                    f"({first.name}) and {name}={value} ({run.name}): give each a store of its own",
+                    ["data_dir"],
                 )
 
 
@@ -95,7 +96,7 @@ def status(run: Run) -> Status:
     try:
         return check_places(run.wanted)
     except UserError as error:
-        raise UserError(f"run {run.name}: {error}") from error
+        raise UserError(f"run {run.name}: {error}", error.settings) from error
 
 
 def in_words(run: Run, status: Status) -> str:

@@ -39,7 +39,10 @@ def quick_keypoints(agent: AgentConfig, logdir: str | Path) -> str:
         return folder
     command = [sys.executable, "-m", "run.keypoints", f"--flagfile={_QUICK}"]
     command += [f"--game={canonical_game(environment.game)}", f"--noise={environment.noise}"]
-    print(f"no --keypoints: the quick preset's are trained first, or reused: {folder}", flush=True)
+    print(
+        f"no keypoints are given: the quick preset's are trained first, or reused: {folder}",
+        flush=True,
+    )
     if code := run_in_foreground([*command, f"--logdir={folder}"]):
         raise UserError(f"training the keypoints failed with exit code {code}; see above")
     return folder
@@ -54,7 +57,8 @@ def _refuse_others(agent: AgentConfig, logdir: str | Path, folder: str) -> None:
         raise UserError(
             f"{logdir} holds a run, and the quick preset's keypoints that it would see with, "
             f"{folder}, are not trained to their end: resume with the run's own copy, "
-            f"--keypoints={own.path}, or choose another --logdir"
+            f"keypoints={own.path}, or choose another logdir",
+            ["keypoints", "logdir"],
         )
 
 
@@ -62,16 +66,18 @@ def _folder(environment: EnvironmentConfig) -> str:
     """Run folder of a game's quick keypoints. Raises UserError where there can be none."""
     if environment.env_id:
         raise UserError(
-            f"--keypoints is needed with --env_id; train some with `python -m run.keypoints "
+            f"keypoints must be given with env_id; train some with `python -m run.keypoints "
             f"--flagfile={_QUICK} --source=gymnasium --env_id={environment.env_id} --game=NAME "
-            "--num_keypoints=K`"
+            "--num_keypoints=K`",
+            ["keypoints", "env_id"],
         )
     make_game(environment)  # refuses a name that no game has
     game, noise = canonical_game(environment.game), environment.noise
     if game not in PAPER_NUM_KEYPOINTS:
         raise UserError(
-            f"--keypoints is needed with --game={game}, for which the paper gives no number of "
+            f"keypoints must be given with game={game}, for which the paper gives no number of "
             f"keypoints; train some with `python -m run.keypoints --flagfile={_QUICK} "
-            f"--game={game} --num_keypoints=K`"
+            f"--game={game} --num_keypoints=K`",
+            ["keypoints", "game"],
         )
     return f"runs/{game}_permakey_quick" + (f"_{noise}" if noise != "none" else "") + "_seed0"

@@ -62,13 +62,14 @@ class SlurmLauncher(Launcher):
             import submitit
         except ModuleNotFoundError as error:
             raise UserError(
-                '--launcher=slurm needs a package: pip install -e ".[slurm]"'
+                'launcher=slurm needs a package: pip install -e ".[slurm]"', ["launcher"]
             ) from error
         missing = [program for program in _PROGRAMS if not shutil.which(program)]
         if missing:
             raise UserError(
-                f"--launcher=slurm: this machine has no {missing[0]}; use one that submits jobs to "
-                "Slurm, or --launcher=local"
+                f"launcher=slurm: this machine has no {missing[0]}; use one that submits jobs to "
+                "Slurm, or launcher=local",
+                ["launcher", "launcher"],
             )
         self._submitit, self._folder = submitit, folder.absolute()
         self._executor = submitit.AutoExecutor(

@@ -180,7 +180,8 @@ class VisibilityTest:
                 raise UserError(
                     f"more than {_MAX_COLORS:,} colours: which objects are drawn can only be told "
                     "from the emulator's own frames, not from compressed or scaled ones; count all "
-                    "objects with --novisible_only"
+                    "objects with visible_only=false",
+                    ["visible_only"],
                 )
             for color in new:
                 self._numbers[color] = len(self._colors)

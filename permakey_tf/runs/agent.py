@@ -144,11 +144,12 @@ class AgentFolder(Folder):
         )
 
     @property
-    def _remedy(self) -> str:
-        return (
-            f"resume with the same ones (the run's own copy of the keypoints is "
-            f"--keypoints={self.path / 'keypoints'}) or choose another --logdir"
+    def _remedy(self) -> tuple[str, list[str]]:
+        own = self.path / "keypoints"
+        text = (
+            f"resume with the same ones (the run's own copy is keypoints={own}) or choose another"
         )
+        return f"{text} logdir", ["keypoints", "logdir"]
 
 
 def _hash(keypoints: RunFolder) -> str:

@@ -14,7 +14,14 @@ from permakey_tf.system import files, schema
 from permakey_tf.system.npz import NpzFile
 
 _ANEW = "was it written by another version of the program? Then train the run anew"
-DIVERGED = "the training has diverged: lower --learning_rate and start a new --logdir"
+
+
+def diverged(what: str) -> UserError:
+    """The error of a training in which something, `what` in words, is not finite."""
+    return UserError(
+        f"{what}; the training has diverged: lower learning_rate and start a new logdir",
+        ["learning_rate", "logdir"],
+    )
 
 
 def named_variables(groups: dict) -> dict:
@@ -76,7 +83,7 @@ def assign(variables: dict, arrays: dict[str, np.ndarray], path: Path) -> None:
                 f"{path} does not fit the model: {name} has another shape or type; {_ANEW}"
             )
         if not np.all(np.isfinite(arrays[name])):
-            raise UserError(f"{path}: {name} is not finite; {DIVERGED}")
+            raise diverged(f"{path}: {name} is not finite")
     for name, variable in variables.items():
         variable.assign(arrays[name])
 
@@ -91,7 +98,7 @@ def finite_arrays(variables: dict, step: int) -> dict[str, np.ndarray]:
     arrays = to_arrays(variables)
     for name, array in arrays.items():
         if not np.all(np.isfinite(array)):
-            raise UserError(f"{name} is not finite at step {step}, not saved; {DIVERGED}")
+            raise diverged(f"{name} is not finite at step {step}, not saved")
     return arrays
 
 

@@ -151,8 +151,10 @@ class Folder:
             return True
         told = [f"{name} was {then}, now {now}" for name, (then, now) in different.items()]
         why = f" and cannot take more steps: {self.fixed_end}" if grows else ""
+        remedy, settings = self._remedy
         raise UserError(
-            f"{self.path} holds a run with other settings ({'; '.join(told)}){why}: {self._remedy}"
+            f"{self.path} holds a run with other settings ({'; '.join(told)}){why}: {remedy}",
+            settings,
         )
 
     def _flat(self, content: dict) -> dict:
@@ -186,7 +188,9 @@ class Folder:
         # In this order: a run that starts at this moment makes its config.json first.
         foreign = path.exists() and not left_by_an_early_death(path)
         if foreign and not (path / "config.json").exists():
-            raise UserError(f"{path} exists and is no run folder; choose another --logdir")
+            raise UserError(
+                f"{path} exists and is no run folder; choose another logdir", ["logdir"]
+            )
 
     def _remove_leftovers(self):
         for name in _LEFTOVERS:
@@ -194,8 +198,9 @@ class Folder:
                 file.unlink()
 
     @property
-    def _remedy(self) -> str:
-        return "resume with the same ones or choose another --logdir"
+    def _remedy(self) -> tuple[str, list[str]]:
+        """What to do where a run has other settings, and the settings that this speaks of."""
+        return "resume with the same ones or choose another logdir", ["logdir"]
 
     @property
     def has_checkpoint(self) -> bool:
@@ -236,8 +241,9 @@ class Folder:
                 raise UserError(f"{self.path} is in use by another process") from error
             except OSError as error:
                 raise UserError(
-                    f"cannot lock the run folder {self.path}: {error.strerror}; choose a --logdir "
-                    "on another disk"
+                    f"cannot lock the run folder {self.path}: {error.strerror}; choose a logdir "
+                    "on another disk",
+                    ["logdir"],
                 ) from error
             if not kept:
                 print(

@@ -190,7 +190,8 @@ class RunFolder(Folder):
         codes = self.config.method == "transporter" and refine_net == "code"
         if codes and not any("/refine_net/norm/" in name for name in arrays):
             raise UserError(
-                f"{path} is of a version of --refine_net=code without its last batch "
-                "normalisation: train the run anew in another --logdir"
+                f"{path} is of a version of refine_net=code without its last batch "
+                "normalisation: train the run anew in another logdir",
+                ["refine_net", "logdir"],
             )
         return arrays

@@ -36,20 +36,23 @@ def _agree(agent: AgentConfig, keypoints: RunFolder, given: Container[str]) -> A
     check_kernels(agent.encoder, "cnn", keypoints.frames.image_size)
     if "game" in given and canonical_game(environment.game) != canonical_game(game):
         raise UserError(
-            f"--game={environment.game}: {keypoints.path} has keypoints of {game}; train others "
-            f"with `python -m run.keypoints --game={environment.game}`"
+            f"game={environment.game}: {keypoints.path} has keypoints of {game}; train others "
+            f"with `python -m run.keypoints --game={environment.game}`",
+            ["game"],
         )
     noise = keypoints.config.training.noise
     if environment.resolved(noise).noise != noise:
         raise UserError(
-            f"--noise={environment.noise}: {keypoints.path} was trained with noise={noise}; train "
-            f"others with `python -m run.keypoints --noise={environment.noise}`"
+            f"noise={environment.noise}: {keypoints.path} was trained with noise={noise}; train "
+            f"others with `python -m run.keypoints --noise={environment.noise}`",
+            ["noise"],
         )
     record = keypoints.frames.environment
     if record and record["id"] and not environment.env_id:
         raise UserError(
             f"{keypoints.path} has keypoints of a Gymnasium environment: play it with "
-            f"--env_id={record['id']}"
+            f"env_id={record['id']}",
+            ["env_id"],
         )
     changes = {"game": game, "noise": noise}
     if environment.env_id and record and record["kwargs"] and "env_kwargs" not in given:
@@ -83,15 +86,16 @@ def refuse_another_environment(environment: EnvironmentConfig, game: Game, keypo
         name = now["id"].rpartition(":")[2]
         same = now["package"] == then["package"] and canonical_game(name) == keypoints.frames.game
     else:
-        was = f"--env_id={then['id']}" + _shown_arguments(then)
+        was = f"env_id={then['id']}" + _shown_arguments(then)
         same = all(
             _without_module(then[name]) == _without_module(now[name])
             for name in ("id", "package", "kwargs")
         )
     if not same:
         raise UserError(
-            f"--env_id={now['id']}{_shown_arguments(now)}: {keypoints.path} has keypoints of "
-            f"{was}; train others with `python -m run.keypoints --source=gymnasium`"
+            f"env_id={now['id']}{_shown_arguments(now)}: {keypoints.path} has keypoints of "
+            f"{was}; train others with `python -m run.keypoints --source=gymnasium`",
+            ["env_id", "env_kwargs"] * 2,
         )
     if then["version"] != now["version"]:
         print(
@@ -106,7 +110,7 @@ def _without_module(value):
 
 
 def _shown_arguments(record: dict) -> str:
-    return f" --env_kwargs='{json.dumps(record['kwargs'])}'" if record["kwargs"] else ""
+    return f" env_kwargs='{json.dumps(record['kwargs'])}'" if record["kwargs"] else ""
 
 
 def refuse_contradictions(folder: AgentFolder, asked: dict[str, Any]) -> None:
@@ -123,6 +127,7 @@ def refuse_contradictions(folder: AgentFolder, asked: dict[str, Any]) -> None:
         )
         if not same:
             raise UserError(
-                f"--{name}={value}: {folder.path} was trained with {trained[name]}, and is tested "
-                "as it was trained; leave the flag out, or train another run with it"
+                f"{name}={value}: {folder.path} was trained with {trained[name]}, and is tested "
+                "as it was trained; leave it out, or train another run with it",
+                [name],
             )

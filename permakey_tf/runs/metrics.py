@@ -116,7 +116,9 @@ def _rows_up_to(path: Path, columns: list[str], step: int) -> list[dict]:
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}; delete it, the run goes on") from error
     if of_another_run:
-        raise UserError(f"{path} has other columns than this run writes; choose a new --logdir")
+        raise UserError(
+            f"{path} has other columns than this run writes; choose a new logdir", ["logdir"]
+        )
     return kept
 
 

@@ -78,7 +78,9 @@ def evaluate_policies(
 def _refuse_another_kinds(path: Path):
     """An earlier test of agents is replaced; the test losses of a keypoint run are not."""
     if path.exists() and "losses" in schema.read_object(path):
-        raise UserError(f"{path} has the test losses of a keypoint run: choose another --out")
+        raise UserError(
+            f"{path} has the test losses of a keypoint run: choose another out", ["out"]
+        )
 
 
 class Policy(NamedTuple):
@@ -143,8 +145,9 @@ def _refuse_differences(first: AgentFolder, other: AgentFolder):
     for name, value in then.items():
         if now[name] != value and name not in _FREE:
             raise UserError(
-                f"--runs: {name} is {value} in {first.path} and {now[name]} in {other.path}: only "
-                "policies that differ in their seed are tested together"
+                f"runs: {name} is {value} in {first.path} and {now[name]} in {other.path}: only "
+                "policies that differ in their seed are tested together",
+                ["runs"],
             )
 
 
@@ -156,8 +159,9 @@ def _refuse_the_same(first: AgentFolder, other: AgentFolder):
 
     if identity(first) == identity(other):
         raise UserError(
-            f"--runs: {first.path} and {other.path} are one policy (seed "
-            f"{other.config.learning.seed} on the same keypoints): name each policy once"
+            f"runs: {first.path} and {other.path} are one policy (seed "
+            f"{other.config.learning.seed} on the same keypoints): name each policy once",
+            ["runs"],
         )
 
 

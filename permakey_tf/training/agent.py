@@ -253,9 +253,7 @@ class AgentTrainer:
     def _check_finite(self, values):
         loss = values.get("train/loss", 0.0)
         if not math.isfinite(loss):
-            raise UserError(
-                f"the loss is {loss} at step {self.progress.step}; {checkpoint.DIVERGED}"
-            )
+            raise checkpoint.diverged(f"the loss is {loss} at step {self.progress.step}")
 
     def _validate(self, log, interruption) -> bool:
         """Plays the validation games; keeps the weights where their mean score is the best.

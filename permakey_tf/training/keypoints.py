@@ -11,7 +11,6 @@ import permakey_tf
 from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, TrainingConfig
 from permakey_tf.data import pipeline
 from permakey_tf.data.store import FrameStore
-from permakey_tf.errors import UserError
 from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import to_images
 from permakey_tf.runs import checkpoint
@@ -196,9 +195,8 @@ class KeypointTrainer:
                     if latest.exists()
                     else "there is no checkpoint yet"
                 )
-                raise UserError(
-                    f"{what} is {value} at step {self.progress.step} ({last_good}); "
-                    f"{checkpoint.DIVERGED}"
+                raise checkpoint.diverged(
+                    f"{what} is {value} at step {self.progress.step} ({last_good})"
                 )
 
     def _validate(self, log) -> bool:

@@ -97,7 +97,9 @@ class Agent:
         """
         memory = [arrays.get(f"state/{i}") for i in range(2)]
         if any(part is None for part in memory):
-            raise UserError(f"{path} does not hold the LSTM's state; start a new --logdir")
+            raise UserError(
+                f"{path} does not hold the LSTM's state; start a new logdir", ["logdir"]
+            )
         others = ("state/", _TRACKER)
         variables = {name: a for name, a in arrays.items() if not name.startswith(others)}
         checkpoint.assign(self.learner.variables, variables, path)

@@ -74,7 +74,8 @@ def _frames_to_come(request: KeypointRequest) -> FrameSpec:
     if counts and request.keypoints.method == "permakey" and counts["train"] < training.batch_size:
         raise UserError(
             f"{request.data_dir}: {counts['train']} training frames are fewer than "
-            f"--batch_size={training.batch_size}: lower it, or collect more with --num_frames"
+            f"batch_size={training.batch_size}: lower it, or collect more with num_frames",
+            ["batch_size", "num_frames"],
         )
     return FrameSpec(
         wanted.game,
@@ -89,7 +90,7 @@ def open_or_collect(request: KeypointRequest) -> FrameStore:
     """The frame store that the request names, made first where it is missing.
 
     Raises:
-      UserError: no store and --nocollect, or a store that does not fit the other flags.
+      UserError: no store and collect is off, or a store that does not fit the other settings.
     """
     store = open_store(request)
     if store:
@@ -116,8 +117,9 @@ def open_store(request: KeypointRequest) -> FrameStore | None:
     if not path.exists():
         if not request.collect:
             raise UserError(
-                f"--data_dir={path} does not exist; make it with `python -m run.data "
-                f"--game={wanted.game} --out={path}`, or pass --collect"
+                f"data_dir={path} does not exist; make it with `python -m run.data "
+                f"--game={wanted.game} --out={path}`, or pass collect",
+                ["data_dir", "collect"],
             )
         return None
     store = FrameStore.open(path)
@@ -130,7 +132,7 @@ def open_store(request: KeypointRequest) -> FrameStore | None:
     asked = dataclasses.asdict(wanted) | {"game": canonical_game(wanted.game)}
     for name, value in held.items():
         if value != asked[name]:
-            raise UserError(f"{path} holds frames of {name} {value}: pass --{name}={value}")
+            raise UserError(f"{path} holds frames of another kind: pass {name}={value}", [name])
     return store
 
 
@@ -144,7 +146,7 @@ def unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
     for name, value in wanted.items():
         if made_with and name in request.given and made_with.get(name) != value:
             made = f"with {name}={made_with[name]}" if name in made_with else f"without {name}"
-            notes.append(f"{store.path} exists, {made}; --{name} is not used")
+            notes.append(f"{store.path} exists, {made}; {name} is not used")
     usual = sum((played_counts(request.collection) or {}).values())
     played_alike = made_with.get("source") == wanted["source"]
     if played_alike and "num_frames" not in request.given and len(store.frames) < usual:

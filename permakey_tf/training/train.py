@@ -5,6 +5,7 @@ from pathlib import Path
 from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, check_fit, resolve
 from permakey_tf.data.store import FrameStore
 from permakey_tf.detector import KeypointDetector
+from permakey_tf.errors import settings_spelled
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.progress import read_status
 from permakey_tf.system.interruption import Interrupted
@@ -12,6 +13,12 @@ from permakey_tf.training.keypoints import KeypointTrainer
 from permakey_tf.training.results import evaluate_run
 
 
+def _spelled(name: str) -> str:
+    """A setting of the command line as `train` has it."""
+    return "out" if name == "logdir" else name
+
+
+@settings_spelled(_spelled)
 def train(
     store: FrameStore,
     config: KeypointConfig,

@@ -68,8 +68,9 @@ def check_rate(format: str, fps: float) -> None:
     """Raises UserError for frames a second that a format of FORMATS cannot show."""
     if format == "gif" and fps > _GIF_MAX_FPS:
         raise UserError(
-            f"--fps={fps:g}: a GIF shows at most {_GIF_MAX_FPS} frames a second, viewers play a "
-            "faster one at 10; lower --fps, or take --format=mp4"
+            f"fps={fps:g}: a GIF shows at most {_GIF_MAX_FPS} frames a second, viewers play a "
+            "faster one at 10; lower fps, or take format=mp4",
+            ["fps", "fps", "format"],
         )
 
 
