@@ -55,8 +55,8 @@ def _refuse_others(agent: AgentConfig, logdir: str | Path, folder: str) -> None:
     there = Path(folder).exists() and read_progress(RunFolder.open(folder))
     if not there or not there.finished:
         raise UserError(
-            f"{logdir} holds a run, and the quick preset's keypoints that it would see with, "
-            f"{folder}, are not trained to their end: resume with the run's own copy, "
+            f"{logdir} holds a run, and what it would see with, the quick preset's {folder}, is "
+            f"not trained to its end: resume with the run's own copy, "
             f"keypoints={own.path}, or choose another logdir",
             ["keypoints", "logdir"],
         )
