@@ -175,7 +175,7 @@ class TestFinishedRun:
         [
             ({"learning_rate": 1e-3, "seed": 1}, ["learning_rate was 0.005, now 0.001", "seed"]),
             ({"game": "seaquest"}, ["holds frames of another kind", "--game=mspacman"]),
-            ({"image_size": 24}, ["holds frames of image_size 20"]),
+            ({"image_size": 24}, ["holds frames of another kind", "--image_size=20"]),
         ],
     )
     def test_other_settings_are_refused_by_name(self, finished, flags, words):
