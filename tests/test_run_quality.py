@@ -240,7 +240,9 @@ class TestResult:
         run, _ = from_run(opened, "tiny_seed0", SeenFrames(footage, CONFIG))
         clean = np.asarray(footage.frames)[footage.scored_rows.start : footage.scored_rows.stop]
         noisy = draw_bars_at(clean, run.bars)
-        centers = KeypointDetector.load(folder / "tiny_seed0").detect(noisy)
+        centers, confidence = KeypointDetector.load(folder / "tiny_seed0").keypoints(noisy)
+        assert np.array_equal(run.scored_confidence, confidence)
+        assert run.fitting_confidence.shape == run.fitting_centers.shape[:2]
         y, x = np.floor((centers + 1) / 2 * (SIZE - 1) + 0.5).astype(int).transpose(2, 0, 1)
         frame = np.arange(len(clean))[:, None]
         changed = (noisy != clean).any(-1)[frame, y, x]
@@ -327,6 +329,8 @@ def test_peaks_of_the_error_maps_are_those_of_their_mean():
 def test_no_two_lines_of_a_plot_look_the_same():
     lines = [plots.Series("", "model", number, 0) for number in range(24)]
     lines += [plots.Series("", "baseline", number, 0) for number in range(12)]
+    markers = {plots._style(line)["marker"] for line in lines[24 : 24 + len(BASELINES)]}
+    assert len(markers) == len(BASELINES)  # dots of similar greys
     styles = {tuple(sorted(plots._style(line).items())) for line in lines}
     assert len(styles) == len(lines)
 

@@ -11,7 +11,7 @@ _GREYS = ("#000000", "#8a8a8a", "#555555", "#b0b0b0")  # neighbours differ most
 _MODEL_MARKERS = "osD^vP"
 _CONTROLS = (((0, (5, 2)), "<"), ((0, (1, 1)), ">"), ((0, (5, 1, 1, 1)), "p"))  # line, marker
 _BASELINE_LINES = ("dotted", "dashed", "dashdot")
-_BASELINE_MARKERS = "xh*d"
+_BASELINE_MARKERS = "xh*d+X1|"  # one each: in a plot of dots nothing else tells greys apart
 
 
 class Series(NamedTuple):

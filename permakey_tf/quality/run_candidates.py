@@ -56,7 +56,7 @@ def _check_fit(folder, footage: Footage) -> None:
 
 
 def from_run(folder, name: str, seen: SeenFrames) -> list[Candidate]:
-    """A run's centres, then the peaks of its error maps where its method has such maps.
+    """A run's keypoints, then the peaks of its error maps where its method has such maps.
 
     Args:
       folder: of `open_runs`.
@@ -68,6 +68,7 @@ def from_run(folder, name: str, seen: SeenFrames) -> list[Candidate]:
     scored, fitting = (
         seen.frames(frame_format, rows) for rows in (seen.scored_rows, seen.fitting_rows)
     )
+    found, found_in_fitting = detector.keypoints(scored), detector.keypoints(fitting)
     run = Candidate(
         name=name,
         variant="",
@@ -75,9 +76,11 @@ def from_run(folder, name: str, seen: SeenFrames) -> list[Candidate]:
         family=family_key(folder.settings),
         format=frame_format,
         bars=seen.bars(frame_format, seen.scored_rows),
-        scored_centers=detector.detect(scored),
-        fitting_centers=detector.detect(fitting),
+        scored_centers=found.centers_yx,
+        fitting_centers=found_in_fitting.centers_yx,
         about=_describe(folder),
+        scored_confidence=found.confidence,
+        fitting_confidence=found_in_fitting.confidence,
     )
     if not detector.error_map_layers:
         return [run]
