@@ -11,7 +11,7 @@ from flags import common
 from flags import keypoints as keypoint_flags
 from permakey_tf.errors import UserError
 from permakey_tf.launch.local import Job
-from permakey_tf.launch.plan import Run, grid_points, refuse_clashes, run_name
+from permakey_tf.launch.plan import PlannedRun, grid_points, refuse_clashes, run_name
 from permakey_tf.launch.slurm import SlurmRequest
 
 _MAX_NAME = 200  # characters; file systems allow 255, and logs add to them
@@ -70,7 +70,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 class Command(NamedTuple):
     """What the flags ask for."""
 
-    runs: list[Run]
+    runs: list[PlannedRun]
     out: Path
     launcher: str
     jobs: int
@@ -124,7 +124,7 @@ def parse_grid(axes: list[str]) -> dict[str, list[str]]:
     return grid
 
 
-def _make_run(point: dict[str, str], flag_files: list[str], out: str) -> Run:
+def _make_run(point: dict[str, str], flag_files: list[str], out: str) -> PlannedRun:
     """Raises UserError where run.keypoints would refuse the flags."""
     name = run_name(point)
     if len(name) > _MAX_NAME:
@@ -141,6 +141,6 @@ def _make_run(point: dict[str, str], flag_files: list[str], out: str) -> Run:
     job = Job(name, command, Path(out) / "logs" / f"{name}.log")
     try:
         common.parse(values, ["run.keypoints", *arguments])
-        return Run(job, keypoint_flags.from_flags(values))
+        return PlannedRun(job, keypoint_flags.from_flags(values))
     except UserError as error:
         raise UserError(f"run {name}: {error}") from error

@@ -16,7 +16,7 @@ from permakey_tf.system import disk
 from permakey_tf.training.request import KeypointRequest, check_places, open_or_collect
 
 
-class Run(NamedTuple):
+class PlannedRun(NamedTuple):
     """One point of the grid: the call of run.keypoints, and what it asks for."""
 
     job: Job
@@ -45,20 +45,20 @@ def run_name(point: dict[str, str]) -> str:
     return re.sub(r"[^\w.+-]+", "-", joined.replace(",", "+"))
 
 
-def refuse_clashes(runs: list[Run]) -> None:
+def refuse_clashes(runs: list[PlannedRun]) -> None:
     """Raises UserError for runs that would share a folder, or a store with other frames."""
     _refuse_equal_names(runs)
     _refuse_other_frames_in_a_shared_store(runs)
 
 
-def _refuse_equal_names(runs: list[Run]) -> None:
+def _refuse_equal_names(runs: list[PlannedRun]) -> None:
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"grid: two runs would have the same folder, {name}", ["grid"])
 
 
-def _refuse_other_frames_in_a_shared_store(runs: list[Run]) -> None:
+def _refuse_other_frames_in_a_shared_store(runs: list[PlannedRun]) -> None:
     """A store is made once: runs that want different frames cannot share it."""
     first_users = {}
     for run in runs:
@@ -87,7 +87,7 @@ def check_place(out: Path) -> None:
         raise UserError(f"out={out}: {error}", ["out"]) from error
 
 
-def status(run: Run) -> Status:
+def status(run: PlannedRun) -> Status:
     """Looks into the run's folder and frame store.
 
     Raises:
@@ -99,7 +99,7 @@ def status(run: Run) -> Status:
         raise UserError(f"run {run.name}: {error}", error.settings) from error
 
 
-def in_words(run: Run, status: Status) -> str:
+def in_words(run: PlannedRun, status: Status) -> str:
     """What a call of the sweep would find, such as "interrupted at step 400"."""
     if status.finished:
         return "finished"
@@ -110,7 +110,7 @@ def in_words(run: Run, status: Status) -> str:
     return words + (f"; {run.wanted.data_dir} is collected first" if missing else "")
 
 
-def refuse_in_use(runs: list[Run], statuses: dict[str, Status], launcher: Launcher) -> None:
+def refuse_in_use(runs: list[PlannedRun], statuses: dict[str, Status], launcher: Launcher) -> None:
     """Raises UserError for a run that a process works on which is not the launcher's."""
     for run in runs:
         if statuses[run.name].in_use and not launcher.owns(run.name):
@@ -119,7 +119,7 @@ def refuse_in_use(runs: list[Run], statuses: dict[str, Status], launcher: Launch
             )
 
 
-def collect_missing_stores(runs: list[Run]) -> None:
+def collect_missing_stores(runs: list[PlannedRun]) -> None:
     """Makes every frame store that the runs need and that is missing, once.
 
     Raises:
