@@ -21,7 +21,7 @@ FULL_GAME_SCORE = "validation/score"
 STATISTICS = {"iqm": statistics.interquartile_mean, "mean": np.mean}
 
 
-class Run(NamedTuple):
+class ScoredRun(NamedTuple):
     """One metric of one training run.
 
     game: canonical name.
@@ -37,7 +37,7 @@ class Run(NamedTuple):
     values: np.ndarray
 
 
-class Curve(NamedTuple):
+class ScoreCurve(NamedTuple):
     """A metric over training steps, aggregated over runs.
 
     settings: of all its runs. steps, value: float [N].
@@ -53,7 +53,7 @@ class Curve(NamedTuple):
     high: np.ndarray
 
 
-def read_run(folder: Path, metric: str) -> Run | None:
+def read_run(folder: Path, metric: str) -> ScoredRun | None:
     """Reads config.json and a column of metrics.csv; None where the run is not an agent's.
 
     Raises:
@@ -81,7 +81,7 @@ def read_run(folder: Path, metric: str) -> Run | None:
             f"{folder}/metrics.csv has no column {metric!r}; it has {', '.join(table) or 'none'}"
         )
     points = np.array(list(table[metric].items()), float).reshape(-1, 2)
-    return Run(Path(folder), game, flat, *points.T)
+    return ScoredRun(Path(folder), game, flat, *points.T)
 
 
 class _Vision(TypedDict):
@@ -103,7 +103,7 @@ def _flat(settings: dict, prefix: str = "") -> dict:
     return flat
 
 
-def group(runs: list[Run]) -> list[list[Run]]:
+def group(runs: list[ScoredRun]) -> list[list[ScoredRun]]:
     """Runs that differ in their seeds only, together.
 
     Raises:
@@ -117,7 +117,7 @@ def group(runs: list[Run]) -> list[list[Run]]:
     return groups
 
 
-def curve(runs: list[Run], statistic: str = "iqm") -> Curve:
+def curve(runs: list[ScoredRun], statistic: str = "iqm") -> ScoreCurve:
     """The curve of a group of runs.
 
     It stands at every step that some run reports, between the latest first and the earliest last
@@ -142,10 +142,10 @@ def curve(runs: list[Run], statistic: str = "iqm") -> Curve:
     low, high = statistics.bootstrap_interval(scores[:, None], function)
     first = runs[0]
     value = function(scores, axis=0)
-    return Curve(first.game, first.settings, len(runs), steps, value, low, high)
+    return ScoreCurve(first.game, first.settings, len(runs), steps, value, low, high)
 
 
-def labels(drawn: list[Curve]) -> list[str]:
+def labels(drawn: list[ScoreCurve]) -> list[str]:
     """A name for each curve: what tells those of one game apart; a game is a panel's title."""
     names = families.labels([one.settings for one in drawn], but=("seed", "game"))
     return [name or "agent" for name in names]

@@ -185,7 +185,7 @@ def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
     return Report("", notes, names, write)
 
 
-def _curves_csv(drawn: list[curves.Curve], labels: list[str]) -> str:
+def _curves_csv(drawn: list[curves.ScoreCurve], labels: list[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["game", "label", "runs", "step", "value", "low", "high"])
