@@ -131,7 +131,7 @@ def _bar_panels(table: int, filled: list[Cell]) -> dict:
         if cell.found:
             middle = cell.found.evaluation.aggregates.median_seed
             ours, short = (middle.mean, middle.std), bool(tables.shortfalls(cell.found.evaluation))
-        bars.append(charts.Bars(label, paper, ours, bool(cell.score.garbled), short))
+        bars.append(charts.BarGroup(label, paper, ours, bool(cell.score.garbled), short))
     return panels
 
 

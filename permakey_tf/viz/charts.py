@@ -24,7 +24,7 @@ _LEGEND_WIDTH = 60  # characters
 _CELL, _MIN_WIDTH = (5.2, 3.4), 7.2  # inches
 
 
-class Bars(NamedTuple):
+class BarGroup(NamedTuple):
     """One place on the x axis of a bar chart: the published score and ours.
 
     label: below it. published, ours: (value, standard deviation or None); None draws no bar but
@@ -61,7 +61,7 @@ class Level(NamedTuple):
     value: float
 
 
-def bar_chart(panels: dict[str, tuple[list[Bars], list[Level]]], title: str) -> Figure:
+def bar_chart(panels: dict[str, tuple[list[BarGroup], list[Level]]], title: str) -> Figure:
     """One panel per game: published and own scores side by side, standard deviations as whiskers.
 
     Args:
