@@ -582,7 +582,7 @@ class TestVideo:
     def test_a_jump_has_no_tail(self):
         xs = np.array([-0.8, -0.7, 0.7, 0.8])  # of [-1, 1]: 0.05 and 0.7 frame sides
         track = np.stack([np.zeros(4), xs], axis=-1)[:, None]
-        *_, last = video.render(video.Film(np.zeros([4, 21, 21, 3], np.uint8), {"a": track}, 15))
+        *_, last = video.render(video.Video(np.zeros([4, 21, 21, 3], np.uint8), {"a": track}, 15))
         line = last[26:][205:215, :420].max(axis=(0, 2))
         middles = (xs[1:] + xs[:-1]) / 2 * 200 + 209.5
         left, gap, _ = (line[round(x)] for x in middles)
@@ -591,7 +591,7 @@ class TestVideo:
     @pytest.mark.parametrize("format", video.FORMATS)
     def test_a_picture_for_each_frame_even_where_nothing_moves(self, tmp_path, format):
         track = np.zeros([30, 2, 2])  # longer than the tails: without its number, frames are equal
-        film = video.Film(np.full([30, 20, 20, 1], 99, np.uint8), {"one": track, "two": track}, 20)
+        film = video.Video(np.full([30, 20, 20, 1], 99, np.uint8), {"one": track, "two": track}, 20)
         pictures = list(video.render(film))
         path = tmp_path / f"film.{format}"
         video.write(film, path, format)
@@ -606,7 +606,7 @@ class TestVideo:
     def test_rings_and_fading_tails_are_where_the_keypoint_is_and_was(self):
         xs = np.linspace(-0.8, 0.8, 9)
         track = np.stack([np.zeros(9), xs], axis=-1)[:, None]  # to the right, one keypoint
-        film = video.Film(np.zeros([9, 21, 21, 3], np.uint8), {"a": track}, 15)
+        film = video.Video(np.zeros([9, 21, 21, 3], np.uint8), {"a": track}, 15)
         *_, last = video.render(film)
         picture = last[26:, :420]  # below the header; 420 = 20 * 21
         ring = np.all(picture == overlay.keypoint_colors(1)[0], axis=-1)

@@ -1,7 +1,7 @@
 """The figures of the papers, each a function of runs and a choice of frames.
 
 `RECIPES` has them by name. A builder returns what the figure shows as data (`viz.figures.Grid`,
-`Charts` or `viz.video.Film`) and raises UserError for runs that do not belong together.
+`Charts` or `viz.video.Video`) and raises UserError for runs that do not belong together.
 """
 
 import functools
@@ -26,7 +26,7 @@ from permakey_tf.system import files
 from permakey_tf.viz import figures, overlay, video
 from permakey_tf.viz.figures import Charts, Grid, Panel, image_panels, keypoint_panels
 from permakey_tf.viz.files import write_figure
-from permakey_tf.viz.video import Film
+from permakey_tf.viz.video import Video
 
 _OUTSIDE = 0.2  # brightness that is left outside the windows
 _SEED_RING = 0.055  # rings of several runs in one panel are smaller
@@ -40,11 +40,11 @@ class Recipe(NamedTuple):
     columns: frames of one game where the user does not say; None where their number is fixed.
     """
 
-    build: Callable[[list[ShownRun], FrameChoice, int], Grid | Charts | Film]
+    build: Callable[[list[ShownRun], FrameChoice, int], Grid | Charts | Video]
     columns: int | None
 
 
-def make(name: str, runs: list[ShownRun], choice: FrameChoice) -> Grid | Charts | Film:
+def make(name: str, runs: list[ShownRun], choice: FrameChoice) -> Grid | Charts | Video:
     """Makes a figure of `RECIPES`. Raises UserError where the runs or frames do not fit it."""
     recipe = RECIPES[name]
     if not runs:
@@ -57,10 +57,10 @@ def make(name: str, runs: list[ShownRun], choice: FrameChoice) -> Grid | Charts 
         raise UserError(f"figure {name}: {error}", error.settings) from error
 
 
-def save(picture: Grid | Charts | Film, stem: Path, video_format: str) -> list[Path]:
+def save(picture: Grid | Charts | Video, stem: Path, video_format: str) -> list[Path]:
     """Writes `stem`.png and .pdf, or an animation, each in one step. Returns the files."""
     files.make_folder(stem.parent)
-    if isinstance(picture, Film):
+    if isinstance(picture, Video):
         path = stem.with_suffix(f".{video_format}")
         with files.replaced_by_name(path) as partial:
             video.write(picture, partial, video_format)
@@ -261,7 +261,7 @@ def losses(runs, choice, columns) -> Charts:
     return loss_curves.build(runs)
 
 
-def episode(runs, choice, columns) -> Film:
+def episode(runs, choice, columns) -> Video:
     """A whole episode of the test split, the runs side by side."""
     _refuse_positions(choice)
     require_alike(runs, only=("game", "noise", "frames"))
@@ -271,7 +271,7 @@ def episode(runs, choice, columns) -> Film:
     names = _names_apart(runs)
     tracks = {name: run.detector.detect(frames) for name, run in zip(names, runs, strict=True)}
     caption = f"{first.game}: test episode {choice.episode}, {len(frames)} frames"
-    return Film(frames, tracks, choice.fps, caption)
+    return Video(frames, tracks, choice.fps, caption)
 
 
 def _names_apart(runs) -> list[str]:

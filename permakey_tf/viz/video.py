@@ -28,7 +28,7 @@ _JUMP = 0.2  # frame sides between two frames: another object, to which no tail 
 _SHIFT = 4  # OpenCV draws at 1 / 2**_SHIFT pixels
 
 
-class Film(NamedTuple):
+class Video(NamedTuple):
     """An episode with one or more sets of keypoints, one panel each.
 
     frames: uint8 [T, S, S, C], C = 3 or 1.
@@ -43,7 +43,7 @@ class Film(NamedTuple):
     caption: str = ""
 
 
-def render(film: Film) -> Iterator[np.ndarray]:
+def render(film: Video) -> Iterator[np.ndarray]:
     """Yields the T pictures, uint8 [H, W, 3], H and W even.
 
     No two are equal, for they are numbered: GIF writers join equal ones.
@@ -74,7 +74,7 @@ def check_rate(format: str, fps: float) -> None:
         )
 
 
-def write(film: Film, path: Path, format: str) -> None:
+def write(film: Video, path: Path, format: str) -> None:
     """Writes the animation to a file of any name in a format of FORMATS.
 
     An MP4 is written as it is drawn; a GIF needs 0.6 MB of memory a frame and panel.
