@@ -12,7 +12,7 @@ from permakey_tf.configs.frames import CollectionConfig, canonical_game
 _RENAME = {"collect_seed": "seed"}
 
 
-class Command(NamedTuple):
+class Collection(NamedTuple):
     """What the flags ask for."""
 
     collection: CollectionConfig
@@ -27,7 +27,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
+def from_flags(values: flags.FlagValues = flags.FLAGS) -> Collection:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     collection = collection_flags.from_flags(values, _RENAME)
-    return Command(collection, values["out"].value or f"data/{canonical_game(collection.game)}")
+    return Collection(collection, values["out"].value or f"data/{canonical_game(collection.game)}")

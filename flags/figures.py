@@ -87,7 +87,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
 
 
-class Command(NamedTuple):
+class Drawing(NamedTuple):
     """What the flags ask for. `frames`: positions in the test split, or None."""
 
     figure: str
@@ -102,7 +102,7 @@ class Command(NamedTuple):
     format: str
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
+def from_flags(values: flags.FlagValues = flags.FLAGS) -> Drawing:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     if values.figure is None:
         raise UserError(f"--figure is needed: one of {', '.join(FIGURES)}")
@@ -112,7 +112,7 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
         raise UserError("--frames and --columns: give one, each frame is a column")
     if values.figure == "video":
         check_rate(values.format, values.fps)
-    return Command(
+    return Drawing(
         values.figure,
         values.runs,
         values.data,

@@ -9,7 +9,7 @@ from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.errors import UserError
 
 
-class Command(NamedTuple):
+class Benchmark(NamedTuple):
     """What the flags ask for; where there are `reports`, their mean alone."""
 
     reports: list[str]
@@ -62,7 +62,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     common.define(QualityConfig, flag_values=values)
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
+def from_flags(values: flags.FlagValues = flags.FLAGS) -> Benchmark:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     if values["mean"].value and (values.runs or values.keypoints_npz or values.data):
         raise UserError(
@@ -73,7 +73,7 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
             raise UserError(f"--{name} must be given (see --help)")
     if not values.runs and not values.keypoints_npz and not values["mean"].value:
         raise UserError("nothing to score: give --runs or --keypoints_npz (see --help)")
-    return Command(
+    return Benchmark(
         values["mean"].value,
         values.runs,
         values.keypoints_npz,

@@ -9,7 +9,7 @@ from flags import common
 from permakey_tf.errors import UserError
 
 
-class Command(NamedTuple):
+class Reporting(NamedTuple):
     """What the flags ask for."""
 
     runs: list[str]
@@ -55,7 +55,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
+def from_flags(values: flags.FlagValues = flags.FLAGS) -> Reporting:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     runs = values.runs
     if not runs:
@@ -66,4 +66,4 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     if values.table is None and not values.curves:
         raise UserError("--table=1, 2 or 3, or --curves must say what to report")
     out = Path(values.out or Path(runs[0], "report"))
-    return Command(runs, values.table, values.curves, values.metric, values.statistic, out)
+    return Reporting(runs, values.table, values.curves, values.metric, values.statistic, out)

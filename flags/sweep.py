@@ -67,7 +67,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     common.define_float("slurm_memory", 8.0, "Memory of a job. Unit: GB.", 1.0, 1e6, **kept)
 
 
-class Command(NamedTuple):
+class Sweep(NamedTuple):
     """What the flags ask for."""
 
     runs: list[PlannedRun]
@@ -78,7 +78,7 @@ class Command(NamedTuple):
     dry_run: bool
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
+def from_flags(values: flags.FlagValues = flags.FLAGS) -> Sweep:
     """Checks all flags, of the sweep and of every run. Raises UserError naming what is wrong."""
     out, launcher = values["out"].value, values["launcher"].value
     if not out or set(out) & set(",{}"):
@@ -94,7 +94,7 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Command:
     points = grid_points(parse_grid(values["grid"].value))
     runs = [_make_run(point, values["run_flagfile"].value, out) for point in points]
     refuse_clashes(runs)
-    return Command(runs, Path(out), launcher, values["jobs"].value, slurm, values["dry_run"].value)
+    return Sweep(runs, Path(out), launcher, values["jobs"].value, slurm, values["dry_run"].value)
 
 
 # ---------------------------------------------------------------------------------------- the grid

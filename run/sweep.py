@@ -15,7 +15,7 @@ from permakey_tf.launch.local import Launcher, LocalLauncher, run_all, say
 from permakey_tf.launch.slurm import SlurmLauncher
 
 
-def make_launcher(command: sweep_flags.Command) -> Launcher:
+def make_launcher(command: sweep_flags.Sweep) -> Launcher:
     """Raises UserError where there is no Slurm to launch on."""
     if command.launcher == "slurm":
         return SlurmLauncher(command.out / "logs" / "slurm", command.slurm)

@@ -37,7 +37,7 @@ SWEEP_FILES = sorted((ROOT / "flags" / "sweeps").glob("*.cfg"))
 PATIENCE = 300  # seconds; for what takes a few on a machine with nothing else to do
 
 
-def parsed(*arguments) -> sweep.Command:
+def parsed(*arguments) -> sweep.Sweep:
     values = absl_flags.FlagValues()
     sweep.define(values)
     values(["program", *map(str, arguments)])
