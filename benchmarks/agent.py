@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from absl import flags
+from absl import flags as absl_flags
 
 from benchmarks.timing import Stopwatch, matrix_product
 from flags import common
@@ -31,12 +31,16 @@ from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.system.seeds import episode_seed
 
 _KEYPOINTS = common.define_path("keypoints", None, "Keypoint run folder.", required=True)
-_ENCODERS = flags.DEFINE_list("encoders", ["gnn", "cnn"], "Encoders to measure.")
-_PRECISION = flags.DEFINE_string("precision", "float32", "float32 or bfloat16.")
-_FILTERS = flags.DEFINE_list("cnn_filters", ["32"] * 4, "Filters of the convolutional encoder.")
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Measurements of each part.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 300, "Steps played before measuring.", lower_bound=50)
-_GAME_STEPS = flags.DEFINE_integer("game_steps", 700, "Steps of a validation game.", lower_bound=1)
+_ENCODERS = absl_flags.DEFINE_list("encoders", ["gnn", "cnn"], "Encoders to measure.")
+_PRECISION = absl_flags.DEFINE_string("precision", "float32", "float32 or bfloat16.")
+_FILTERS = absl_flags.DEFINE_list(
+    "cnn_filters", ["32"] * 4, "Filters of the convolutional encoder."
+)
+_ROUNDS = absl_flags.DEFINE_integer("rounds", 5, "Measurements of each part.", lower_bound=1)
+_STEPS = absl_flags.DEFINE_integer("steps", 300, "Steps played before measuring.", lower_bound=50)
+_GAME_STEPS = absl_flags.DEFINE_integer(
+    "game_steps", 700, "Steps of a validation game.", lower_bound=1
+)
 _REPEATS = 10  # calls in one measurement of a short part
 
 

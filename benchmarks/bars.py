@@ -9,7 +9,7 @@ it lies at each of these places.
 """
 
 import numpy as np
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.data.noise import BAR_WIDTH, Bars, bar_positions, draw_bars_at
@@ -20,8 +20,8 @@ from permakey_tf.quality.scoring import groups_of
 
 _RUN = common.define_path("run", None, "Run folder of PermaKey.", required=True)
 _DATA = common.define_path("data", None, "Frame store or rollout file with boxes.", required=True)
-_NUMBER = flags.DEFINE_integer("num_frames", 200, "Frames, evenly spaced.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the bars' places.", lower_bound=0)
+_NUMBER = absl_flags.DEFINE_integer("num_frames", 200, "Frames, evenly spaced.", lower_bound=1)
+_SEED = absl_flags.DEFINE_integer("seed", 0, "Seed of the bars' places.", lower_bound=0)
 _NEAR = 4  # pixels around a bar that its edges light up: patches of layer 1 are 4 pixels wide
 
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from absl import flags
+from absl import flags as absl_flags
 
 from benchmarks import flops
 from benchmarks.timing import MATRIX, Stopwatch, matrix_product
@@ -23,9 +23,11 @@ from flags import common
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.configs.keypoints import KeypointConfig, resolve
 
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Measurements of each quantity.", lower_bound=1)
-_BATCH = flags.DEFINE_integer("batch_size", 32, "Frames or pairs per step.", lower_bound=2)
-_FLOPS = flags.DEFINE_boolean("flops", False, "Print how the operations are counted, and stop.")
+_ROUNDS = absl_flags.DEFINE_integer("rounds", 5, "Measurements of each quantity.", lower_bound=1)
+_BATCH = absl_flags.DEFINE_integer("batch_size", 32, "Frames or pairs per step.", lower_bound=2)
+_FLOPS = absl_flags.DEFINE_boolean(
+    "flops", False, "Print how the operations are counted, and stop."
+)
 _SIZE, _CHANNELS = 84, 3
 
 

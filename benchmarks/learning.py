@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.configs.agent import EnvironmentConfig
@@ -24,10 +24,10 @@ from permakey_tf.scores.protocol import read_evaluation
 from permakey_tf.system.seeds import episode_seed
 from sprites import BALLS
 
-_ENCODERS = flags.DEFINE_multi_enum(
+_ENCODERS = absl_flags.DEFINE_multi_enum(
     "encoder", ["gnn", "cnn"], ["gnn", "cnn"], "Encoders to train; may be given twice."
 )
-_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Training seeds.")
+_SEEDS = absl_flags.DEFINE_list("seeds", ["0", "1", "2"], "Training seeds.")
 _OUT = common.define_path("out", "runs/learning", "Folder of all runs.")
 _GAME = "sprites:Catch-v0"
 _KEYPOINTS = {

@@ -10,19 +10,19 @@ included. Reading frames and running a model are not.
 import time
 
 import numpy as np
-from absl import flags
+from absl import flags as absl_flags
 
 from benchmarks.timing import Stopwatch
 from flags import common
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.quality.scoring import Probing, evaluate_keypoints
 
-_FRAMES = flags.DEFINE_integer("num_frames", 5000, "Frames that are scored.", lower_bound=2)
-_KEYPOINTS = flags.DEFINE_integer("num_keypoints", 7, "Keypoints K.", lower_bound=1)
-_BOXES = flags.DEFINE_integer(
+_FRAMES = absl_flags.DEFINE_integer("num_frames", 5000, "Frames that are scored.", lower_bound=2)
+_KEYPOINTS = absl_flags.DEFINE_integer("num_keypoints", 7, "Keypoints K.", lower_bound=1)
+_BOXES = absl_flags.DEFINE_integer(
     "boxes", 90, "Boxes in a frame; MsPacman has about 90 with its pills.", lower_bound=1
 )
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements.", lower_bound=1)
+_ROUNDS = absl_flags.DEFINE_integer("rounds", 3, "Measurements.", lower_bound=1)
 _EPISODE = 500
 _CATEGORIES = ("player", "ghost", "fruit", "pill", "power pill")
 

@@ -9,7 +9,7 @@ scripts, which are one of no-ops only and random ones, each action held for 1 to
 """
 
 import numpy as np
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, CollectionConfig, GameConfig
@@ -17,9 +17,9 @@ from permakey_tf.data.repeats import follow, frame_hash
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.policies import random_sequence
 
-_GAMES = flags.DEFINE_list("games", list(PAPER_NUM_KEYPOINTS), "Atari games.")
-_STEPS = flags.DEFINE_integer("num_steps", 400, "Agent steps after a start.", lower_bound=1)
-_SCRIPTS = flags.DEFINE_integer("num_scripts", 3, "Random scripts.", lower_bound=0)
+_GAMES = absl_flags.DEFINE_list("games", list(PAPER_NUM_KEYPOINTS), "Atari games.")
+_STEPS = absl_flags.DEFINE_integer("num_steps", 400, "Agent steps after a start.", lower_bound=1)
+_SCRIPTS = absl_flags.DEFINE_integer("num_scripts", 3, "Random scripts.", lower_bound=0)
 _COLUMNS = (0, 1, 10, 25, 50, 100, 200, 400)  # steps after the start; those within --num_steps
 
 

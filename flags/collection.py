@@ -1,6 +1,6 @@
 """The flags of where frames come from, which `run.data` and `run.keypoints` share."""
 
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.configs.frames import CollectionConfig
@@ -8,7 +8,7 @@ from permakey_tf.errors import UserError
 
 
 def from_flags(
-    values: flags.FlagValues = flags.FLAGS, rename: dict[str, str] | None = None
+    values: absl_flags.FlagValues = absl_flags.FLAGS, rename: dict[str, str] | None = None
 ) -> CollectionConfig:
     """The collection that the flags describe; `rename` as in `common.define`.
 

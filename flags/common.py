@@ -11,7 +11,8 @@ import sys
 import typing
 from pathlib import Path
 
-from absl import app, flags
+from absl import app
+from absl import flags as absl_flags
 
 from permakey_tf.configs.base import Config, plain_type, value_range
 from permakey_tf.configs.frames import canonical_game, plain_name
@@ -20,10 +21,10 @@ from permakey_tf.errors import UserError, settings_spelled
 # What a full or protected disk answers, whichever file is written at that moment.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _DEFINERS = {
-    bool: flags.DEFINE_boolean,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    tuple: flags.DEFINE_list,
+    bool: absl_flags.DEFINE_boolean,
+    int: absl_flags.DEFINE_integer,
+    float: absl_flags.DEFINE_float,
+    tuple: absl_flags.DEFINE_list,
 }
 
 
@@ -32,7 +33,7 @@ def _at_home(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111 (pathlib makes "." of "" and raises for ~nobody)
 
 
-class _PathParser(flags.ArgumentParser):
+class _PathParser(absl_flags.ArgumentParser):
     """A path."""
 
     syntactic_help = "a path; ~ is the home folder"
@@ -44,7 +45,7 @@ class _PathParser(flags.ArgumentParser):
         return "path"
 
 
-class _PathListParser(flags.ListParser):
+class _PathListParser(absl_flags.ListParser):
     """Comma-separated paths."""
 
     def parse(self, argument):
@@ -55,19 +56,22 @@ def define_path(
     name: str,
     default: str | None,
     text: str,
-    flag_values: flags.FlagValues = flags.FLAGS,
+    flag_values: absl_flags.FlagValues = absl_flags.FLAGS,
     required: bool = False,
-) -> flags.FlagHolder:
+) -> absl_flags.FlagHolder:
     """Defines a flag that names a file or folder."""
-    return flags.DEFINE(_PathParser(), name, default, text, flag_values, required=required)
+    return absl_flags.DEFINE(_PathParser(), name, default, text, flag_values, required=required)
 
 
 def define_paths(
-    name: str, default: list[str] | None, text: str, flag_values: flags.FlagValues = flags.FLAGS
-) -> flags.FlagHolder:
+    name: str,
+    default: list[str] | None,
+    text: str,
+    flag_values: absl_flags.FlagValues = absl_flags.FLAGS,
+) -> absl_flags.FlagHolder:
     """Defines a flag that names files or folders, comma-separated."""
-    serializer = flags.CsvListSerializer(",")
-    return flags.DEFINE(_PathListParser(), name, default, text, flag_values, serializer)
+    serializer = absl_flags.CsvListSerializer(",")
+    return absl_flags.DEFINE(_PathListParser(), name, default, text, flag_values, serializer)
 
 
 def fill_in(name: str, template: str, game: str, **others: str) -> str:
@@ -92,17 +96,17 @@ def fill_in(name: str, template: str, game: str, **others: str) -> str:
     return path
 
 
-class _FiniteParser(flags.FloatParser):
+class _FiniteParser(absl_flags.FloatParser):
     """Refuses NaN, which lies inside of any bounds by absl's comparisons, and infinity."""
 
     def is_outside_bounds(self, val):
         return not math.isfinite(val) or super().is_outside_bounds(val)
 
 
-def define_float(name, default, help_text, low, high=None, *, flag_values=flags.FLAGS) -> None:
+def define_float(name, default, help_text, low, high=None, *, flag_values=absl_flags.FLAGS) -> None:
     """Defines a flag for a finite number from `low` to `high` that is no setting of a config."""
-    parser, serializer = _FiniteParser(low, high), flags.ArgumentSerializer()
-    flags.DEFINE(parser, name, default, help_text, flag_values, serializer)
+    parser, serializer = _FiniteParser(low, high), absl_flags.ArgumentSerializer()
+    absl_flags.DEFINE(parser, name, default, help_text, flag_values, serializer)
 
 
 def _help_text(field) -> str:
@@ -117,7 +121,7 @@ def _help_text(field) -> str:
 def define(
     config_class: type[Config],
     rename: dict[str, str] | None = None,
-    flag_values: flags.FlagValues = flags.FLAGS,
+    flag_values: absl_flags.FlagValues = absl_flags.FLAGS,
 ) -> None:
     """Defines one flag per leaf field of `config_class`; `rename` maps field name -> flag name.
 
@@ -134,12 +138,14 @@ def define(
         default, text = field.default, _help_text(field)
         if kind is tuple:
             default, text = [str(value) for value in default], f"{text} Comma-separated."
-        plain = define_path if field.metadata["is_path"] else flags.DEFINE_string
+        plain = define_path if field.metadata["is_path"] else absl_flags.DEFINE_string
         definer = _DEFINERS.get(kind, plain)
         definer(rename.get(field.name, field.name), default, text, flag_values=flag_values)
 
 
-def build(config_class: type[Config], values=flags.FLAGS, rename: dict[str, str] | None = None):
+def build(
+    config_class: type[Config], values=absl_flags.FLAGS, rename: dict[str, str] | None = None
+):
     """The config object that the parsed flags describe. Raises UserError that names the flag."""
     rename = rename or {}
     hints = typing.get_type_hints(config_class)
@@ -194,7 +200,7 @@ def leave_if_interrupted(interruption, step: int) -> None:
         )
 
 
-def parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
+def parse(values: absl_flags.FlagValues, argv: list[str]) -> list[str]:
     """Parses a command line, its first word the program's name; returns that word.
 
     Raises:
@@ -202,14 +208,14 @@ def parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
     """
     try:
         rest = values(argv, known_only=False)
-    except flags.Error as error:
+    except absl_flags.Error as error:
         raise UserError(error) from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: settings are given as --name=value")
     return rest
 
 
-def parse_or_leave(values: flags.FlagValues, argv: list[str]) -> list[str]:
+def parse_or_leave(values: absl_flags.FlagValues, argv: list[str]) -> list[str]:
     """As `parse`; a mistake ends the program with one line and exit code 2."""
     try:
         return parse(values, argv)
@@ -250,7 +256,7 @@ def run(main) -> typing.NoReturn:
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     app.run(
         lambda _: call_or_leave(main),
-        flags_parser=functools.partial(parse_or_leave, flags.FLAGS),
+        flags_parser=functools.partial(parse_or_leave, absl_flags.FLAGS),
     )
 
 
@@ -261,8 +267,8 @@ def start(program, main) -> typing.NoReturn:
       program: its module of this package, with `define(values)` and `from_flags(values)`.
       main: called with what `from_flags` returns.
     """
-    known = set(flags.FLAGS)
+    known = set(absl_flags.FLAGS)
     program.define()
-    for name in set(flags.FLAGS) - known:  # --help lists the flags of the started module
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    for name in set(absl_flags.FLAGS) - known:  # --help lists the flags of the started module
+        absl_flags.FLAGS.register_key_flag_for_module(sys.argv[0], absl_flags.FLAGS[name])
     run(lambda: main(program.from_flags()))

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import collection as collection_flags
 from flags import common
@@ -19,7 +19,7 @@ class Collection(NamedTuple):
     out: str
 
 
-def define(values: flags.FlagValues = flags.FLAGS) -> None:
+def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
     common.define(CollectionConfig, _RENAME, values)
     common.define_path(
@@ -27,7 +27,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Collection:
+def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Collection:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     collection = collection_flags.from_flags(values, _RENAME)
     return Collection(collection, values["out"].value or f"data/{canonical_game(collection.game)}")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.errors import UserError
@@ -14,9 +14,9 @@ _NUMBERED = ("2a", "2b", "4", "5", "6", "7", "8", "9", "10")
 FIGURES = (*_NUMBERED, "kernel", "transporter", "curves", "video")
 
 
-def define(values: flags.FlagValues = flags.FLAGS) -> None:
+def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
-    flags.DEFINE_enum(
+    absl_flags.DEFINE_enum(
         "figure",
         None,
         FIGURES,
@@ -42,28 +42,28 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "Folder for figure_NAME.png and .pdf, .mp4 or .gif.",
         flag_values=values,
     )
-    flags.DEFINE_integer(
+    absl_flags.DEFINE_integer(
         "columns",
         None,
         "Frames of one game. Unset: what fits the figure. Range: >= 1.",
         lower_bound=1,
         flag_values=values,
     )
-    flags.DEFINE_list(
+    absl_flags.DEFINE_list(
         "frames",
         None,
         "Frames to show: positions in the test split, counted from 0 (2a, 2b: one for each game; "
         "transporter: positions among the test pairs). Unset: spread evenly. Comma-separated.",
         flag_values=values,
     )
-    flags.DEFINE_integer(
+    absl_flags.DEFINE_integer(
         "frames_seed",
         None,
         "Draws the frames at random instead, and the noise bars anew. Range: >= 0.",
         lower_bound=0,
         flag_values=values,
     )
-    flags.DEFINE_integer(
+    absl_flags.DEFINE_integer(
         "episode",
         0,
         "video: episode of the test split, counted from 0. Range: >= 0.",
@@ -78,7 +78,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         60.0,
         flag_values=values,
     )
-    flags.DEFINE_enum(
+    absl_flags.DEFINE_enum(
         "format",
         "mp4",
         FORMATS,
@@ -102,7 +102,7 @@ class Drawing(NamedTuple):
     format: str
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Drawing:
+def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Drawing:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     if values.figure is None:
         raise UserError(f"--figure is needed: one of {', '.join(FIGURES)}")

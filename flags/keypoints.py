@@ -1,6 +1,6 @@
 """Flags of `python -m run.keypoints`: the method, the frames, the run folder."""
 
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import collection as collection_flags
 from flags import common
@@ -9,7 +9,7 @@ from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, check_f
 from permakey_tf.training.request import KeypointRequest
 
 
-def define(values: flags.FlagValues = flags.FLAGS) -> None:
+def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
     for config_class in (KeypointConfig, LoggingConfig, CollectionConfig):
         common.define(config_class, flag_values=values)
@@ -27,7 +27,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "{game}, {method} and {seed} are filled in.",
         flag_values=values,
     )
-    flags.DEFINE_boolean(
+    absl_flags.DEFINE_boolean(
         "collect",
         True,
         "Make the frame store with the collection flags where it is missing.",
@@ -35,7 +35,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> KeypointRequest:
+def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> KeypointRequest:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     collection = collection_flags.from_flags(values)
     keypoints = common.build(KeypointConfig, values)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.configs.quality import QualityConfig
@@ -22,7 +22,7 @@ class Benchmark(NamedTuple):
     quality: QualityConfig
 
 
-def define(values: flags.FlagValues = flags.FLAGS) -> None:
+def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
     common.define_paths("runs", [], "Run folders, comma-separated.", values)
     common.define_paths(
@@ -47,13 +47,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         values,
     )
     common.define_path("out", None, "Folder for tables, values and plots.", values)
-    flags.DEFINE_string(
+    absl_flags.DEFINE_string(
         "game",
         None,
         "The game of a rollout file. Unset: the file's name without .npz.",
         flag_values=values,
     )
-    flags.DEFINE_boolean(
+    absl_flags.DEFINE_boolean(
         "visible_only",
         True,
         "Count only objects that are drawn in the frame.",
@@ -62,7 +62,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     common.define(QualityConfig, flag_values=values)
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Benchmark:
+def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Benchmark:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     if values["mean"].value and (values.runs or values.keypoints_npz or values.data):
         raise UserError(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.errors import UserError
@@ -20,12 +20,12 @@ class Reporting(NamedTuple):
     out: Path
 
 
-def define(values: flags.FlagValues = flags.FLAGS) -> None:
+def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
     common.define_paths(
         "runs", None, "Folders, comma-separated; all runs in and under them are read.", values
     )
-    flags.DEFINE_integer(
+    absl_flags.DEFINE_integer(
         "table",
         None,
         "Table of the paper to set our scores beside: 1 Atari, 2 noisy Atari, 3 number of "
@@ -34,16 +34,16 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         upper_bound=3,
         flag_values=values,
     )
-    flags.DEFINE_boolean(
+    absl_flags.DEFINE_boolean(
         "curves", False, "Draw learning curves over the training seeds.", flag_values=values
     )
-    flags.DEFINE_string(
+    absl_flags.DEFINE_string(
         "metric",
         "validation/score",
         "--curves: the column of metrics.csv that is drawn.",
         flag_values=values,
     )
-    flags.DEFINE_enum(
+    absl_flags.DEFINE_enum(
         "statistic",
         "iqm",
         ["iqm", "mean"],
@@ -55,7 +55,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     )
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Reporting:
+def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Reporting:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     runs = values.runs
     if not runs:

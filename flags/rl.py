@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig
@@ -15,7 +15,7 @@ _OF_TRAINING = ("keypoints", "logdir")
 _OF_TESTS = ("runs", "seeds", "test_episodes", "out")
 
 
-def define(values: flags.FlagValues = flags.FLAGS) -> None:
+def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
     for config_class in (AgentConfig, AgentLoggingConfig):
         common.define(config_class, flag_values=values)
@@ -33,7 +33,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "resumed. {game}, {method} (of the keypoints), {encoder} and {seed} are filled in.",
         values,
     )
-    flags.DEFINE_enum(
+    absl_flags.DEFINE_enum(
         "mode",
         "train",
         ["train", "evaluate"],
@@ -43,18 +43,18 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     _define_test(values)
 
 
-def _define_test(values: flags.FlagValues) -> None:
+def _define_test(values: absl_flags.FlagValues) -> None:
     common.define_paths(
         "runs", [], "--mode=evaluate: run folders of agents, comma-separated.", values
     )
-    flags.DEFINE_list(
+    absl_flags.DEFINE_list(
         "seeds",
         [str(seed) for seed in range(10)],
         "--mode=evaluate: test seeds, comma-separated. They share nothing with --seed: training, "
         "validation and test draw from streams of their own.",
         flag_values=values,
     )
-    flags.DEFINE_integer(
+    absl_flags.DEFINE_integer(
         "test_episodes",
         10,
         "--mode=evaluate: episodes of each policy on each seed.",
@@ -107,7 +107,7 @@ class Test:
     asked: dict[str, Any]
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Training | Test:
+def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Training | Test:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     if values.mode == "evaluate":
         return _test(values)
@@ -121,14 +121,14 @@ def from_flags(values: flags.FlagValues = flags.FLAGS) -> Training | Test:
     )
 
 
-def _refuse_flags(values: flags.FlagValues, names) -> None:
+def _refuse_flags(values: absl_flags.FlagValues, names) -> None:
     """Refuses flags that do nothing in a mode, rather than pass over them in silence."""
     for name in names:
         if values[name].present:
             raise UserError(f"--{name} does nothing where --mode={values.mode}: leave it out")
 
 
-def _test(values: flags.FlagValues) -> Test:
+def _test(values: absl_flags.FlagValues) -> Test:
     _refuse_flags(values, _OF_TRAINING)
     runs, words = values["runs"].value, values["seeds"].value
     if not runs:

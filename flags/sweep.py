@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from absl import flags
+from absl import flags as absl_flags
 
 from flags import common
 from flags import keypoints as keypoint_flags
@@ -17,10 +17,10 @@ from permakey_tf.launch.slurm import SlurmRequest
 _MAX_NAME = 200  # characters; file systems allow 255, and logs add to them
 
 
-def define(values: flags.FlagValues = flags.FLAGS) -> None:
+def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
     kept = {"flag_values": values}
-    flags.DEFINE_multi_string(
+    absl_flags.DEFINE_multi_string(
         "grid",
         [],
         'One axis: --grid="NAME=VALUE VALUE", NAME any flag of run.keypoints. Repeatable: every '
@@ -28,7 +28,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "first. In a flag file without quotes.",
         **kept,
     )
-    flags.DEFINE_multi_string(
+    absl_flags.DEFINE_multi_string(
         "run_flagfile",
         [],
         "Flag file of every run; the grid's values win over its. Repeatable.",
@@ -37,33 +37,35 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     common.define_path(
         "out", "runs/sweep", "Folder of the run folders, and of their output in logs/.", **kept
     )
-    flags.DEFINE_enum(
+    absl_flags.DEFINE_enum(
         "launcher", "local", ["local", "slurm"], "Where runs run: this machine, or Slurm.", **kept
     )
-    flags.DEFINE_integer(
+    absl_flags.DEFINE_integer(
         "jobs",
         1,
         "--launcher=local: runs at a time. They share the CPU cores evenly.",
         lower_bound=1,
         **kept,
     )
-    flags.DEFINE_boolean(
+    absl_flags.DEFINE_boolean(
         "dry_run", False, "Print each run's command and where it stands; start nothing.", **kept
     )
-    flags.DEFINE_string("slurm_partition", "", "Partition. Unset: the cluster's default.", **kept)
-    flags.DEFINE_string(
+    absl_flags.DEFINE_string(
+        "slurm_partition", "", "Partition. Unset: the cluster's default.", **kept
+    )
+    absl_flags.DEFINE_string(
         "slurm_account", "", "Account that jobs are charged to. Unset: your default.", **kept
     )
-    flags.DEFINE_string("slurm_qos", "", "Quality of service. Unset: your default.", **kept)
-    flags.DEFINE_integer(
+    absl_flags.DEFINE_string("slurm_qos", "", "Quality of service. Unset: your default.", **kept)
+    absl_flags.DEFINE_integer(
         "slurm_minutes",
         240,
         "Time limit of a job; a run that needs longer is requeued and resumes. Unit: minutes.",
         lower_bound=5,
         **kept,
     )
-    flags.DEFINE_integer("slurm_cpus", 4, "CPU cores of a job.", lower_bound=1, **kept)
-    flags.DEFINE_integer("slurm_gpus", 0, "GPUs of a job.", lower_bound=0, **kept)
+    absl_flags.DEFINE_integer("slurm_cpus", 4, "CPU cores of a job.", lower_bound=1, **kept)
+    absl_flags.DEFINE_integer("slurm_gpus", 0, "GPUs of a job.", lower_bound=0, **kept)
     common.define_float("slurm_memory", 8.0, "Memory of a job. Unit: GB.", 1.0, 1e6, **kept)
 
 
@@ -78,7 +80,7 @@ class Sweep(NamedTuple):
     dry_run: bool
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Sweep:
+def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Sweep:
     """Checks all flags, of the sweep and of every run. Raises UserError naming what is wrong."""
     out, launcher = values["out"].value, values["launcher"].value
     if not out or set(out) & set(",{}"):
@@ -104,7 +106,7 @@ def parse_grid(axes: list[str]) -> dict[str, list[str]]:
     """["a=1 2", "b=x"] -> {"a": ["1", "2"], "b": ["x"]}. Raises UserError."""
     if not axes:
         raise UserError('--grid is missing; for instance --grid="seed=0 1 2"')
-    known = flags.FlagValues()
+    known = absl_flags.FlagValues()
     keypoint_flags.define(known)
     known_names = ({*known} | {"flagfile"}) - {"logdir", "undefok"}
     grid = {}
@@ -135,7 +137,7 @@ def _make_run(point: dict[str, str], flag_files: list[str], out: str) -> Planned
     arguments = [f"--flagfile={file}" for file in files]
     arguments += [f"--{axis}={value}" for axis, value in point.items()]
     arguments.append(f"--logdir={Path(out) / name}")
-    values = flags.FlagValues()
+    values = absl_flags.FlagValues()
     keypoint_flags.define(values)
     command = [sys.executable, "-m", "run.keypoints", *arguments]
     job = Job(name, command, Path(out) / "logs" / f"{name}.log")

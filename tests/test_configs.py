@@ -229,7 +229,7 @@ PATHS = {
     "sweep": {"out"},
     "data": {"npz", "images", "out"},
     "rl": {"keypoints", "logdir", "runs", "out"},
-    "quality": {"runs", "keypoints_npz", "data", "out"},
+    "quality": {"runs", "keypoints_npz", "data", "out", "mean"},
     "report": {"runs", "out"},
 }
 
