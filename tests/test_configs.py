@@ -454,8 +454,14 @@ def test_the_authors_code_has_its_own_settings_for_each_method(name, of_the_meth
 
 KEYPOINT_PRESETS = (
     *("paper", "workshop", "authors_code", "authors_code_transporter"),
-    *("quick", "quick_transporter"),
+    *("quick", "quick_pointnet", "quick_transporter"),
 )
+
+
+def test_pursuit_is_the_quick_presets_alone():
+    extractors = {name: preset(name).extractor for name in KEYPOINT_PRESETS}
+    assert extractors.pop("quick") == "pursuit"
+    assert {*extractors.values(), KeypointConfig().extractor} == {"pointnet"}
 
 
 @pytest.mark.parametrize("name", KEYPOINT_PRESETS)

@@ -15,7 +15,8 @@ from permakey_tf.configs.keypoints import METHODS, KeypointConfig
 from permakey_tf.models import build
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.permakey import PermaKey
-from permakey_tf.models.pointnet import PointNet
+from permakey_tf.models.pointnet import Localised, PointNet
+from permakey_tf.models.pursuit import Pursuit
 from permakey_tf.models.transporter import Transporter
 from permakey_tf.models.vae import VAE
 from permakey_tf.ops import losses, spatial
@@ -136,6 +137,81 @@ def test_every_variable_receives_a_gradient():
     ):
         assert gradient is not None, variable.path
         assert np.any(gradient.numpy() != 0), variable.path
+
+
+# ------------------------------------------------------------------------------------- pursuit
+
+
+def make_pursuit(number=2, momentum=0.5, **changes):
+    config = tiny_config(num_keypoints=number, extractor="pursuit", **changes)
+    return Pursuit(config.pointnet, config.pursuit, 24, 2, momentum)
+
+
+def spots(*places, cells=12):
+    """A map of cells as it is enlarged to the frame, each place (row, column, height): [24, 24]."""
+    image = np.zeros([cells, cells], np.float32)
+    for row, column, height in places:
+        image[row, column] = height
+    return image.repeat(2, 0).repeat(2, 1)
+
+
+def test_the_background_is_a_running_median_of_each_cell():
+    pursuit = make_pursuit(momentum=0.75)
+    pursuit.observe(np.stack([spots((2, 3, h)) for h in (0.2, 1.0, 0.4)])[..., None])
+    expected = np.zeros([12, 12])
+    expected[2, 3] = 0.25 * 0.4
+    np.testing.assert_allclose(pursuit.background, expected, atol=1e-6)
+    # Of an even number of frames the mean of the two in the middle; of two layers the mean.
+    layers = [np.stack([spots((2, 3, h)) for h in column]) for column in ((0.0, 0.4), (0.2, 0.6))]
+    pursuit.observe(np.stack(layers, -1))
+    expected[2, 3] = 0.75 * 0.1 + 0.25 * 0.3
+    np.testing.assert_allclose(pursuit.background, expected, atol=1e-6)
+
+
+def test_what_always_stands_there_takes_no_keypoint():
+    """A bright score that never moves, and two dimmer things that do."""
+
+    def thing(row, column, height):
+        return [(row + y, column + x, height) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+
+    score = thing(1, 6, 1.0)
+    places = [
+        [(4, 2), (9, 9)],
+        [(7, 2), (4, 9)],
+        [(10, 2), (6, 9)],
+        [(5, 5), (9, 7)],
+        [(8, 5), (4, 10)],
+    ]
+    frames = [spots(*score, *thing(*one, 0.6), *thing(*two, 0.5)) for one, two in places]
+    frames = np.stack(frames)[..., None]
+    for background, finds_the_score in (("median", False), ("none", True)):
+        pursuit = make_pursuit(pursuit_background=background, gauss_std=0.3)
+        for _ in range(20):
+            pursuit.observe(frames)
+        found = pursuit(frames).centers_yx.numpy()
+        nearest = np.abs(found[:, :, None] - pursuit.coordinates[np.array(places)][:, None])
+        on_things = (nearest.max(-1) < 2 / 12).any(1)  # [frames, things]
+        assert on_things.all() != finds_the_score
+
+
+def test_confidence_of_every_method_is_between_0_and_1():
+    for changes in ({}, {"extractor": "pursuit"}, {"method": "transporter"}):
+        model = build.build_model(tiny_config(gauss_std=0.4, **changes), SIZE, 3, seed=0)
+        keypoints = model(images(3))
+        assert keypoints.confidence.shape == keypoints.centers_yx.shape[:2] == (3, 3)
+        confidence = keypoints.confidence.numpy()
+        assert (confidence >= 0).all() and (confidence <= 1).all() and np.ptp(confidence) > 0
+
+
+def test_confidence_of_transporter_is_how_much_of_the_softmax_is_within_the_window():
+    model = make_transporter(soft_argmax="joint", logit_scale=1)
+    logits = np.full([1, 8, 8, 1], -50.0, np.float32)
+    logits[0, 2, 3, 0] = 0.0
+    sure = model._keypoints(Localised(spatial.soft_argmax(logits, "joint"), logits))
+    np.testing.assert_allclose(sure.confidence, [[1.0]], atol=1e-5)
+    logits[0, 6, 3, 0] = 0.0  # two places, as likely: the centre is between them, on neither
+    torn = model._keypoints(Localised(spatial.soft_argmax(logits, "joint"), logits))
+    assert torn.confidence.numpy() < 0.01
 
 
 def test_every_method_of_the_settings_has_a_model():

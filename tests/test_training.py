@@ -49,6 +49,41 @@ def test_cosine_by_hand():
     assert [float(schedule(step)) for step in (0, 25, 50, 100)] == pytest.approx(expected, abs=1e-6)
 
 
+def test_pursuit_has_nothing_to_train(toy_store, tmp_path):
+    """No module, no optimizer, no loss; early stopping looks at the LSPN alone."""
+    trainer = make_trainer(toy_store, tmp_path / "run", max_steps=3, extractor="pursuit")
+    assert list(trainer.optimizers) == list(trainer.model.modules) == ["vae", "lspn"]
+    trainer.train()
+    assert not any("pointnet" in name for name in trainer.variables)
+    header, rows = files.read_rows(tmp_path / "run" / "metrics.csv")
+    assert not any("pointnet" in name for name in header)
+    # Where keypoints are is measured at validations; training does without.
+    described = [name for name in header if name.endswith(("pursuit_error", "keypoint_spread"))]
+    assert described == ["validation/pursuit_error", "validation/keypoint_spread"]
+    last = rows[-1]
+    assert float(last["validation/selection"]) == float(last["validation/loss_lspn"]) > 0
+    assert float(last["validation/pursuit_error"]) > 0
+
+
+def test_the_background_of_pursuit_is_trained_along_saved_and_resumed(toy_store, tmp_path):
+    def background(trainer):
+        return trainer.model.pursuit.background.numpy()
+
+    settings = {"extractor": "pursuit", "seed": 3}
+    whole = make_trainer(toy_store, tmp_path / "whole", max_steps=4, **settings)
+    whole.train()
+    half = make_trainer(toy_store, tmp_path / "half", max_steps=2, **settings)
+    half.train()
+    resumed = make_trainer(toy_store, tmp_path / "half", max_steps=4, **settings)
+    assert background(resumed).any()
+    np.testing.assert_array_equal(background(resumed), background(half))
+    resumed.train()
+    np.testing.assert_array_equal(background(resumed), background(whole))
+    before = background(resumed)
+    resumed.evaluate("test")
+    np.testing.assert_array_equal(background(resumed), before)
+
+
 def test_every_module_has_its_own_adam_and_learning_rate(toy_store, tmp_path):
     rates = {"learning_rate": 1e-3, "vae_learning_rate": 2e-3, "pointnet_learning_rate": 3e-3}
     trainer = make_trainer(toy_store, tmp_path / "run", max_steps=3, **rates)
