@@ -491,7 +491,7 @@ def test_every_preset_is_compared():
 def test_flat_names_reach_their_settings_and_win_over_the_preset():
     config = KeypointConfig.make("quick", "pong", num_keypoints=5, latent_dim=6, lsp_layers=[2])
     expected = KeypointConfig.make("quick", "pong", num_keypoints=5)
-    assert (config.pointnet.num_keypoints, config.pointnet.soft_argmax) == (5, "joint")
+    assert (config.pointnet.num_keypoints, config.extractor) == (5, "pursuit")
     assert (config.vae.latent_dim, config.lspn.lsp_layers) == (6, (2,))
     changed = {n for n, v in flatten(config).items() if v != flatten(expected)[n]}
     assert changed == {"latent_dim", "lsp_layers"}

@@ -18,6 +18,7 @@ from permakey_tf.models.graph import MLP, GraphEncoder
 from permakey_tf.models.lspn import LSPN, LSPNs, NeighbourhoodDense
 from permakey_tf.models.permakey import PermaKey
 from permakey_tf.models.pointnet import PointNet
+from permakey_tf.models.pursuit import Pursuit
 from permakey_tf.models.q_network import RecurrentQNetwork
 from permakey_tf.models.transporter import Transporter
 from permakey_tf.models.vae import VAE
@@ -36,6 +37,7 @@ LAYERS = {
     "LSPNs": lambda: LSPNs(CONFIG.lspn, [4, 8, 8, 8], 0.9, "mixed_bfloat16"),
     "VAE": lambda: VAE(CONFIG.vae, 20, 1),
     "PointNet": lambda: PointNet(CONFIG.pointnet, STACK),
+    "Pursuit": lambda: Pursuit(CONFIG.pointnet, CONFIG.pursuit, 20, 2),
     "PermaKey": lambda: PermaKey(CONFIG, 20, channels=1),
     "Transporter": lambda: Transporter(tiny_config(method="transporter"), 20, 3),
     "CNNEncoder": lambda: CNNEncoder(EncoderConfig(cnn_units=7), dtype="float32"),
