@@ -1,12 +1,13 @@
 """Useful multiply-accumulates of the keypoint methods, layer by layer, from the shapes alone.
 
 Counted is what the mathematics needs: one multiply-accumulate (MAC, two floating-point operations)
-per weight and output position. Not counted: normalisation, activations, soft-argmax, windows,
-losses, optimizers, the zero centre of the neighbourhood convolution (1/8 of its multiplications),
-and anything computed twice. A training step needs each layer forward, once for the gradient of its
-weights, and once for the gradient of its inputs; the last is not needed where the input carries no
-gradient: the frames, the LSPN's features and PointNet's maps. Transporter's first frame only goes
-forward.
+per weight and output position. Not counted: what has no weights (normalisation, activations,
+soft-argmax, windows, losses, all of pursuit), optimizers, the zero centre of the neighbourhood
+convolution (1/8 of its multiplications), and anything computed twice. With extractor=pursuit only
+the VAE and the LSPN are counted. A training step needs each layer forward, once for the gradient of
+its weights, and once for the gradient of its inputs; the last is not needed where the input carries
+no gradient: the frames, the LSPN's features and PointNet's maps. Transporter's first frame only
+goes forward.
 """
 
 from typing import NamedTuple
@@ -32,7 +33,7 @@ def layer_costs(config: KeypointConfig, image_size: int, channels: int) -> list[
 
 
 def _permakey(config, image_size, channels):
-    vae, lspn, pointnet = config.vae, config.lspn, config.pointnet
+    vae, lspn, maps = config.vae, config.lspn, len(config.lspn.lsp_layers)
     deepest = max(lspn.lsp_layers)
     sides, encoder = _stack("vae/encoder", vae.stack, image_size, channels)
     costs = [
@@ -40,7 +41,9 @@ def _permakey(config, image_size, channels):
     ] + _autoencoder_rest(config, sides[-1], channels)
     for layer in lspn.lsp_layers:
         costs += _lspn(lspn, layer, sides[layer], vae.vae_filters[layer])
-    return costs + _keypointer(config, "pointnet", pointnet.stack, image_size, len(lspn.lsp_layers))
+    if config.extractor == "pointnet":
+        costs += _keypointer(config, "pointnet", config.pointnet.stack, image_size, maps)
+    return costs
 
 
 def _transporter(config, image_size, channels):

@@ -23,6 +23,7 @@ def test_lspn_macs_are_the_known_ones(depth, expected):
     [
         (PermaKey, {"lspn": {"lsp_layers": (0, 1, 2)}}),
         (PermaKey, {"pointnet": {"pointnet_coordinates": True}}),
+        (PermaKey, {"extractor": "pursuit"}),
         (Transporter, {"method": "transporter"}),
     ],
 )
