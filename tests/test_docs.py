@@ -10,7 +10,7 @@ from absl import flags as absl_flags
 import permakey_tf
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = sorted(path.stem for path in (ROOT / "run").glob("[a-z]*.py"))
 
 
@@ -36,8 +36,10 @@ def test_links_lead_somewhere(page):
 
 
 def test_the_index_lists_every_page():
-    listed = {link.partition("#")[0] for link in links(ROOT / "docs/index.md")}
-    assert {page.name for page in (ROOT / "docs").glob("*.md")} - listed == {"index.md"}
+    docs = ROOT / "docs"
+    listed = {link.partition("#")[0] for link in links(docs / "index.md")}
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+    assert pages - listed == {"index.md"}
 
 
 def test_the_readme_is_short():
