@@ -142,9 +142,9 @@ def test_every_variable_receives_a_gradient():
 # ------------------------------------------------------------------------------------- pursuit
 
 
-def make_pursuit(number=2, momentum=0.5, **changes):
-    config = tiny_config(num_keypoints=number, extractor="pursuit", **changes)
-    return Pursuit(config.pointnet, config.pursuit, 24, 2, momentum)
+def make_pursuit(**changes):
+    config = tiny_config(num_keypoints=2, extractor="pursuit", **changes)
+    return Pursuit(config.pointnet, config.pursuit, 24, 2)
 
 
 def spots(*places, cells=12):
@@ -155,17 +155,34 @@ def spots(*places, cells=12):
     return image.repeat(2, 0).repeat(2, 1)
 
 
-def test_the_background_is_a_running_median_of_each_cell():
-    pursuit = make_pursuit(momentum=0.75)
-    pursuit.observe(np.stack([spots((2, 3, h)) for h in (0.2, 1.0, 0.4)])[..., None])
+def test_the_background_is_the_median_of_each_cell_and_usual_the_mean_above_it():
+    layer = make_pursuit()
+    frames = np.stack([spots((2, 3, h)) for h in (0.2, 1.0, 0.4)])
+    # Of two layers' maps the mean counts.
+    cells = layer.cells(np.stack([frames, 0 * frames], -1))
+    layer.calibrate(cells.numpy())
     expected = np.zeros([12, 12])
-    expected[2, 3] = 0.25 * 0.4
-    np.testing.assert_allclose(pursuit.background, expected, atol=1e-6)
-    # Of an even number of frames the mean of the two in the middle; of two layers the mean.
-    layers = [np.stack([spots((2, 3, h)) for h in column]) for column in ((0.0, 0.4), (0.2, 0.6))]
-    pursuit.observe(np.stack(layers, -1))
-    expected[2, 3] = 0.75 * 0.1 + 0.25 * 0.3
-    np.testing.assert_allclose(pursuit.background, expected, atol=1e-6)
+    expected[2, 3] = 0.2
+    np.testing.assert_allclose(layer.background, expected, atol=1e-6)
+    # Above it is the second frame alone, 0.3 spread over nine cells: a third of it in the mean.
+    expected[1:4, 2:5] = 0.3 / 9 / 3
+    np.testing.assert_allclose(layer.usual, expected, atol=1e-6)
+
+
+def test_confidence_is_how_much_brighter_a_place_is_than_usual():
+    layer = make_pursuit(gauss_std=0.3)
+    layer.usual.assign(np.where(np.arange(12) < 6, 0.15, 0.0)[None].repeat(12, 0))
+    maps = spots((5, 2, 0.9), (5, 9, 0.9))[None, ..., None]  # smoothed: 0.1 each
+    keypoints = layer(maps)
+    columns = np.sign(keypoints.centers_yx.numpy()[0, :, 1])
+    assert sorted(columns) == [-1, 1]
+    expected = np.where(columns < 0, 0.1 / (0.1 + 0.15 + 0.05), 0.1 / (0.1 + 0.05))
+    np.testing.assert_allclose(keypoints.confidence[0], expected, atol=1e-3)
+
+
+def test_where_nothing_is_left_there_is_no_confidence():
+    keypoints = make_pursuit()(np.zeros([2, 24, 24, 1], np.float32))
+    assert not keypoints.centers_yx.numpy().any() and not keypoints.confidence.numpy().any()
 
 
 def test_what_always_stands_there_takes_no_keypoint():
@@ -185,11 +202,10 @@ def test_what_always_stands_there_takes_no_keypoint():
     frames = [spots(*score, *thing(*one, 0.6), *thing(*two, 0.5)) for one, two in places]
     frames = np.stack(frames)[..., None]
     for background, finds_the_score in (("median", False), ("none", True)):
-        pursuit = make_pursuit(pursuit_background=background, gauss_std=0.3)
-        for _ in range(20):
-            pursuit.observe(frames)
-        found = pursuit(frames).centers_yx.numpy()
-        nearest = np.abs(found[:, :, None] - pursuit.coordinates[np.array(places)][:, None])
+        layer = make_pursuit(pursuit_background=background, gauss_std=0.3)
+        layer.calibrate(layer.cells(frames).numpy())
+        found = layer(frames).centers_yx.numpy()
+        nearest = np.abs(found[:, :, None] - layer.coordinates[np.array(places)][:, None])
         on_things = (nearest.max(-1) < 2 / 12).any(1)  # [frames, things]
         assert on_things.all() != finds_the_score
 
@@ -201,6 +217,17 @@ def test_confidence_of_every_method_is_between_0_and_1():
         assert keypoints.confidence.shape == keypoints.centers_yx.shape[:2] == (3, 3)
         confidence = keypoints.confidence.numpy()
         assert (confidence >= 0).all() and (confidence <= 1).all() and np.ptp(confidence) > 0
+
+
+def test_an_agent_sees_the_features_of_the_chosen_layer():
+    seen = {}
+    for layer in (None, 0, 2):
+        model = build.build_model(tiny_config(lsp_layers=[0], feature_layer=layer), SIZE, 3, seed=0)
+        keypoints, features = model.perceive(images(2))
+        np.testing.assert_array_equal(features, model.features(images(2)))
+        np.testing.assert_array_equal(keypoints.centers_yx, model(images(2)).centers_yx)
+        seen[layer] = features.shape
+    assert seen == {None: (2, 20, 20, 4), 0: (2, 20, 20, 4), 2: (2, 5, 5, 8)}
 
 
 def test_confidence_of_transporter_is_how_much_of_the_softmax_is_within_the_window():

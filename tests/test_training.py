@@ -19,8 +19,11 @@ from tensorboard.plugins.hparams.metadata import (
 
 from permakey_tf.configs.agent import AgentConfig, LearningConfig
 from permakey_tf.configs.keypoints import LoggingConfig, TrainingConfig
+from permakey_tf.data import pipeline
+from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import UserError
 from permakey_tf.models.build import build_model
+from permakey_tf.ops.images import to_images
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
@@ -65,23 +68,20 @@ def test_pursuit_has_nothing_to_train(toy_store, tmp_path):
     assert float(last["validation/pursuit_error"]) > 0
 
 
-def test_the_background_of_pursuit_is_trained_along_saved_and_resumed(toy_store, tmp_path):
-    def background(trainer):
-        return trainer.model.pursuit.background.numpy()
-
+def test_what_pursuit_reads_off_the_frames_is_saved_with_the_weights(toy_store, tmp_path):
     settings = {"extractor": "pursuit", "seed": 3}
-    whole = make_trainer(toy_store, tmp_path / "whole", max_steps=4, **settings)
-    whole.train()
-    half = make_trainer(toy_store, tmp_path / "half", max_steps=2, **settings)
-    half.train()
-    resumed = make_trainer(toy_store, tmp_path / "half", max_steps=4, **settings)
-    assert background(resumed).any()
-    np.testing.assert_array_equal(background(resumed), background(half))
-    resumed.train()
-    np.testing.assert_array_equal(background(resumed), background(whole))
-    before = background(resumed)
-    resumed.evaluate("test")
-    np.testing.assert_array_equal(background(resumed), before)
+    trainer = make_trainer(toy_store, tmp_path / "run", max_steps=2, **settings)
+    trainer.train()
+    frames = pipeline.held_out_examples(toy_store, trainer.sampler, trainer.config, "train", 512)
+    cells = trainer.model.pursuit.cells(trainer.model.error_maps(to_images(frames))).numpy()
+    background = trainer.model.pursuit.background.numpy()
+    np.testing.assert_allclose(background, np.median(cells, axis=0), atol=1e-5)
+    assert background.any() and trainer.model.pursuit.usual.numpy().any()
+    resumed = make_trainer(toy_store, tmp_path / "run", max_steps=2, **settings)
+    np.testing.assert_array_equal(resumed.model.pursuit.background, background)
+    detector = KeypointDetector.load(tmp_path / "run")
+    np.testing.assert_array_equal(detector.model.pursuit.background, background)
+    np.testing.assert_array_equal(detector.model.pursuit.usual, trainer.model.pursuit.usual)
 
 
 def test_every_module_has_its_own_adam_and_learning_rate(toy_store, tmp_path):

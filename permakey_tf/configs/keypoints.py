@@ -83,6 +83,15 @@ class VAEConfig(Config):
         origin="paper",
         choices=("transpose", "code"),
     )
+    feature_layer: int | None = setting(
+        None,
+        "Encoder layer whose features an agent sees under the keypoints; unset: the deepest of "
+        "--lsp_layers.",
+        origin="paper",
+        low=0,
+        high=100,
+        added=True,
+    )
     vae_learning_rate: float | None = setting(
         None, "Adam's learning rate for the VAE; unset: --learning_rate.", origin="ours", above=0
     )
@@ -524,12 +533,17 @@ class KeypointConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        depth = len(self.vae.vae_filters)
-        if max(self.lspn.lsp_layers) >= depth:
+        last = len(self.vae.vae_filters) - 1
+        if max(self.lspn.lsp_layers) > last:
             raise UserError(
                 f"lsp_layers={','.join(map(str, self.lspn.lsp_layers))}: the encoder has layers "
-                f"0 to {depth - 1}",
+                f"0 to {last}",
                 ["lsp_layers"],
+            )
+        if (self.vae.feature_layer or 0) > last:
+            raise UserError(
+                f"feature_layer={self.vae.feature_layer}: the encoder has layers 0 to {last}",
+                ["feature_layer"],
             )
 
 

@@ -52,6 +52,18 @@ class KeypointModel(Serializable, keras.Model):
         raise NotImplementedError
 
     @property
+    def calibration_frames(self) -> int:
+        """How many training frames `calibrate` is to be given; 0 where there is nothing to do."""
+        return 0
+
+    def calibrate(self, batches) -> None:
+        """Reads what is not trained off training frames, with the weights as they are.
+
+        Args:
+          batches: of images, float32 [B, S, S, C] in [0, 1].
+        """
+
+    @property
     def error_map_layers(self) -> tuple[int, ...]:
         """Encoder layers that the method has error maps of; () where it has none."""
         return ()

@@ -1,5 +1,6 @@
 """PermaKey: modules trained side by side, each by its own loss (ICLR section 2)."""
 
+import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig
@@ -39,9 +40,7 @@ class PermaKey(KeypointModel):
             self.modules["pointnet"] = self.pointnet
         else:
             self.held_out_metrics = ("pursuit_error", "keypoint_spread")
-            self.pursuit = Pursuit(
-                config.pointnet, config.pursuit, image_size, self._cell_size, momentum
-            )
+            self.pursuit = Pursuit(config.pointnet, config.pursuit, image_size, self._cell_size)
         self.make_variables()
 
     def learning_rate(self, module: str) -> float:
@@ -70,15 +69,19 @@ class PermaKey(KeypointModel):
             maps.append(spatial.upsample_nearest(error_map, pixels, self.image_size))
         return tf.stop_gradient(tf.concat(maps, axis=-1))
 
-    def _encode(self, images) -> list[tf.Tensor]:
-        """Features of the layers up to the last chosen one; deeper ones would be thrown away."""
-        return self.vae.encoder(images, depth=max(self.config.lspn.lsp_layers) + 1)
+    def _encode(self, images, last: int) -> list[tf.Tensor]:
+        """Features of the layers up to `last`; deeper ones would be thrown away."""
+        return self.vae.encoder(images, depth=last + 1)
+
+    @property
+    def _feature_layer(self) -> int:
+        chosen = self.config.vae.feature_layer
+        return max(self.error_map_layers) if chosen is None else chosen
 
     def _extract(self, maps) -> Keypoints:
         """Error maps float32 [B, S, S, M] -> keypoints."""
         if self.config.extractor == "pursuit":
-            pursued = self.pursuit(maps)
-            return Keypoints(pursued.centers_yx, pursued.explained.confidence)
+            return self.pursuit(maps)
         centers, cell = self.pointnet(maps).centers_yx, self._cell_size
         cells = pursuit.smooth(tf.reduce_mean(maps[:, ::cell, ::cell], axis=-1))
         coordinates = pursuit.cell_coordinates(self.image_size, cell)
@@ -90,17 +93,18 @@ class PermaKey(KeypointModel):
         return self.config.lspn.lsp_layers
 
     def error_maps(self, images) -> tf.Tensor:
-        return self._join_maps(self.lspn(self._encode(images)))
+        features = self._encode(images, max(self.error_map_layers))
+        return self._join_maps(self.lspn(features))
 
     def call(self, images) -> Keypoints:
-        return self.perceive(images)[0]
+        return self._extract(self.error_maps(images))
 
     def perceive(self, images) -> tuple[Keypoints, tf.Tensor]:
-        features = self._encode(images)
-        return self._extract(self._join_maps(self.lspn(features))), features[-1]
+        features = self._encode(images, max(*self.error_map_layers, self._feature_layer))
+        return self._extract(self._join_maps(self.lspn(features))), features[self._feature_layer]
 
     def features(self, images) -> tf.Tensor:
-        return self._encode(images)[-1]
+        return self._encode(images, self._feature_layer)[-1]
 
     def view(self, examples) -> View:
         maps = self.error_maps(examples)
@@ -158,12 +162,23 @@ class PermaKey(KeypointModel):
         return Losses({"pointnet": reconstruction.loss}, reconstruction.loss, metrics)
 
     def _pursuit_metrics(self, maps, training: bool) -> Losses:
-        """Nothing to be trained; in training the background follows the maps."""
+        """Nothing to be trained, and nothing to be known until a validation."""
         if training:
-            self.pursuit.observe(maps)
             return Losses({}, 0.0, {})
-        pursued = self.pursuit(maps)
+        found = self.pursuit.pursue(maps)
         before = tf.reduce_mean(tf.square(self.pursuit.pursued_maps(maps)))
-        taken = tf.reduce_mean(tf.reduce_sum(pursued.explained.gain, axis=1))
-        spread = keypoint_spread(pursued.centers_yx)
+        taken = tf.reduce_mean(tf.reduce_sum(found.explained.gain, axis=1))
+        spread = keypoint_spread(found.centers_yx)
         return Losses({}, 0.0, {"pursuit_error": before - taken, "keypoint_spread": spread})
+
+    @property
+    def calibration_frames(self) -> int:
+        return 512 if self.config.extractor == "pursuit" else 0
+
+    def calibrate(self, batches) -> None:
+        cells = [self._cells(images).numpy() for images in batches]
+        self.pursuit.calibrate(np.concatenate(cells))
+
+    @tf.function(reduce_retracing=True)
+    def _cells(self, images) -> tf.Tensor:
+        return self.pursuit.cells(self.error_maps(images))

@@ -1,70 +1,63 @@
 """Pursuit as a part of a model, in PointNet's place: error maps to K keypoints."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import PointNetConfig, PursuitConfig
 from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import pursuit
+from permakey_tf.types import Keypoints
+
+_FLOOR = 0.05  # of a map that goes to 1: what is dimmer is nothing, wherever it is
 
 
 class Pursuit(Serializable, keras.layers.Layer):
     """Error maps -> mean over layers -> less the background -> smoothed -> greedy pursuit of eq. 3.
 
-    Nothing is trained. The background is the one thing that is kept: for each cell, a running
-    median over the training frames of what its error map shows. What stands there in most frames
-    (score, lives, borders) is no object that anyone has to find anew in every frame.
+    Nothing is trained. Two maps are read off training frames after training (`calibrate`):
+
+    background: the median of each cell's error. What stands there in most frames (score, lives,
+      borders) is no object that has to be found anew in every frame.
+    usual: the mean of each cell of what is pursued. A keypoint is the surer of itself the brighter
+      its place is than that place usually is.
 
     Args:
       shared: number of keypoints and width of the windows.
       config: how keypoints are taken.
       image_size: side S of the frames, pixels.
       cell_size: side of a cell of the finest error map, pixels.
-      momentum: of the running median.
     """
 
     def __init__(
-        self,
-        shared: PointNetConfig,
-        config: PursuitConfig,
-        image_size: int,
-        cell_size: int,
-        momentum: float = 0.99,
+        self, shared: PointNetConfig, config: PursuitConfig, image_size: int, cell_size: int
     ):
         super().__init__(name="pursuit", dtype="float32")
-        self._shared, self._config = shared, config
-        self._cell_size, self._momentum = cell_size, momentum
+        self._shared, self._config, self._cell_size = shared, config, cell_size
         self.coordinates = pursuit.cell_coordinates(image_size, cell_size)
-        side = len(self.coordinates)
-        self.background = None
-        if config.pursuit_background == "median":
-            self.background = self.add_weight(
-                shape=(side, side), initializer="zeros", trainable=False, name="background"
-            )
+        of_cells = {"shape": [len(self.coordinates)] * 2, "initializer": "zeros"}
+        self.background = self.add_weight(**of_cells, trainable=False, name="background")
+        self.usual = self.add_weight(**of_cells, trainable=False, name="usual")
 
-    def _cells(self, maps) -> tf.Tensor:
+    def cells(self, maps) -> tf.Tensor:
         """float32 [B, S, S, M] -> [B, n, n]: mean over the maps, one value per cell of the finest
         one; they were enlarged by repeating their cells."""
         return tf.reduce_mean(maps[:, :: self._cell_size, :: self._cell_size], axis=-1)
 
-    def observe(self, maps) -> None:
-        """Lets the background follow a batch of training frames' maps, [B, S, S, M]."""
-        if self.background is None:
-            return
-        ordered = tf.sort(self._cells(maps), axis=0)
-        last = tf.shape(ordered)[0] - 1
-        median = (ordered[last // 2] + ordered[(last + 1) // 2]) / 2
-        kept = self._momentum
-        self.background.assign(kept * self.background + (1 - kept) * median)
+    def calibrate(self, cells: np.ndarray) -> None:
+        """Reads both maps off training frames: float32 [N, n, n], of `cells`."""
+        if self._config.pursuit_background == "median":
+            self.background.assign(np.median(cells, axis=0))
+        self.usual.assign(tf.reduce_mean(self._pursued(cells), axis=0))
+
+    def _pursued(self, cells) -> tf.Tensor:
+        return pursuit.smooth(tf.nn.relu(cells - self.background))
 
     def pursued_maps(self, maps) -> tf.Tensor:
         """float32 [B, S, S, M] -> what keypoints are to explain, float32 [B, n, n] in [0, 1]."""
-        cells = self._cells(maps)
-        if self.background is not None:
-            cells = tf.nn.relu(cells - self.background)
-        return pursuit.smooth(cells)
+        return self._pursued(self.cells(maps))
 
-    def call(self, maps) -> pursuit.Pursued:
+    def pursue(self, maps) -> pursuit.Pursued:
         """float32 [B, S, S, M] in [0, 1] -> K keypoints a frame."""
         return pursuit.pursue(
             self.pursued_maps(maps),
@@ -74,3 +67,17 @@ class Pursuit(Serializable, keras.layers.Layer):
             self._config.pursuit_radius,
             self._config.pursuit_sharpness,
         )
+
+    def call(self, maps) -> Keypoints:
+        """float32 [B, S, S, M] in [0, 1] -> keypoints, of h / (h + usual + 0.05) confidence.
+
+        h is how high the map stood above the windows before. 1/2: as bright as is usual there.
+        """
+        found = self.pursue(maps)
+        usual = self._at(self.usual, found.centers_yx) + _FLOOR
+        return Keypoints(found.centers_yx, found.heights / (found.heights + usual))
+
+    def _at(self, image, centers_yx) -> tf.Tensor:
+        """[n, n], float32 [B, K, 2] -> [B, K]: the value of the cell that each centre is in."""
+        distance = tf.abs(centers_yx[..., None] - self.coordinates)  # [B, K, 2, n]
+        return tf.gather_nd(image, tf.argmin(distance, axis=-1))

@@ -32,10 +32,12 @@ class Pursued(NamedTuple):
     """K keypoints of each map, in the order in which they were taken.
 
     centers_yx: float32 [B, K, 2], (y, x); (0, 0) where nothing was left to be explained.
+    heights: float32 [B, K], of the residual where it was highest; 0 where nothing was left.
     explained: by their windows; all 0 where nothing was left.
     """
 
     centers_yx: tf.Tensor
+    heights: tf.Tensor
     explained: Explained
 
 
@@ -78,18 +80,20 @@ def pursue(
       sharpness: factor on the residual before the softmax.
     """
     union = tf.zeros_like(maps)
-    centers, explained = [], []
+    centers, heights, explained = [], [], []
     for _ in range(num_keypoints):
         residual = maps - union
-        left = tf.reduce_max(residual, axis=(1, 2)) > 0  # [B]
+        height = tf.nn.relu(tf.reduce_max(residual, axis=(1, 2)))  # [B]
+        left = height > 0
         center = _refined_peak(residual, coordinates, radius, sharpness)
         center = tf.where(left[:, None], center, 0.0)  # [B, 2]
         window = tf.where(left[:, None, None], _windows(center, coordinates, std), 0.0)
         added = window * (1.0 - union)
         centers.append(center)
+        heights.append(height)
         explained.append(_explained(added, residual))
         union += added
-    return Pursued(tf.stack(centers, axis=1), _stacked(explained))
+    return Pursued(tf.stack(centers, axis=1), tf.stack(heights, axis=1), _stacked(explained))
 
 
 def explain(

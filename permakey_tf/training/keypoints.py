@@ -4,6 +4,7 @@ import math
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -19,6 +20,8 @@ from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import KeypointProgress
 from permakey_tf.system.interruption import Interruption, deferred
 from permakey_tf.viz import overlay
+
+_CALIBRATION_BATCH = 32  # frames: bounds memory
 
 
 def learning_rate_schedule(initial: float, config: TrainingConfig, num_steps: int):
@@ -202,6 +205,7 @@ class KeypointTrainer:
     def _validate(self, log) -> bool:
         """Validates, keeps the best weights; True where early stopping ends the run."""
         progress = self.progress
+        self._calibrate()
         weights = checkpoint.finite_arrays(self.weights, progress.step)
         values = self.evaluate("validation")
         self._check_finite({f"validation/{name}": value for name, value in values.items()})
@@ -214,6 +218,15 @@ class KeypointTrainer:
         else:
             progress.validations_since_best += 1
         return progress.validations_since_best >= self.config.training.patience
+
+    def _calibrate(self) -> None:
+        """Before a validation: its keypoints, and those of the weights it may keep, need it."""
+        if number := self.model.calibration_frames:
+            frames = pipeline.held_out_examples(
+                self.store, self.sampler, self.config, "train", number
+            )
+            parts = np.array_split(frames, -(-len(frames) // _CALIBRATION_BATCH))
+            self.model.calibrate(map(to_images, parts))
 
     def examples(self, split: str, number: int) -> tf.Tensor:
         """Examples spread over a split, noisy where the run is: float32 [<= number, ...]."""
