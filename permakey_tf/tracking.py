@@ -24,6 +24,9 @@ CAP = 0.05  # squared half frame sides: 0.22 of a half side, some 20 pixels
 
 _LIKENESS = 0.1  # squared half frame sides that a difference of 1 in confidence counts as
 _RENEWAL = 0.2  # of the confidence that an index is known by, in each frame
+_MEMORY = 3  # frames in which what hid may come back
+_AWAY = 0.01  # squared half frame sides that an index pays for staying where it jumped to
+_LONG_AGO = 2**31  # frames
 _TIE = 1e-12  # far below any difference between costs that means something
 
 
@@ -32,11 +35,17 @@ class TrackerState(NamedTuple):
 
     places: float64 [K, 2], centres in the last frame.
     known: float64 [K], running mean of confidence since the last jump.
+    left: float64 [K, 2], where it was before it jumped away.
+    left_known: float64 [K], what it was known by there.
+    age: int64 [K], frames since then.
     numbers: int64 [K], which of the detector's keypoints each index had in the last frame.
     """
 
     places: np.ndarray
     known: np.ndarray
+    left: np.ndarray
+    left_known: np.ndarray
+    age: np.ndarray
     numbers: np.ndarray
 
 
@@ -48,6 +57,10 @@ class Tracker:
     by: objects that meet differ in brightness. It counts as no more than `cap`: what hides, and is
     found elsewhere, does not drag others along. What jumped by the cap or more is shared out in a
     second step, by the cost without the cap.
+
+    An object that flickers or hides is not found, and its index has to go elsewhere. For three
+    frames it may come back to where it was: the cheaper of both places counts, and staying away
+    costs a little.
 
     Of equal sums the one is taken in which the indices keep their numbers in the detector's order,
     so that a frame that is shown twice has the same order twice.
@@ -91,7 +104,9 @@ class Tracker:
         """
         centers, confidence = _checked(keypoints)
         if self.state is None:
-            self.state = TrackerState(centers, confidence, np.arange(len(centers)))
+            indices = np.arange(len(centers))
+            nothing = np.full(len(centers), _LONG_AGO)
+            self.state = TrackerState(centers, confidence, centers, confidence, nothing, indices)
         elif len(self.state.places) != len(centers):
             raise UserError(f"{len(centers)} keypoints after {len(self.state.places)}: reset first")
         else:
@@ -100,16 +115,33 @@ class Tracker:
 
     def _next(self, state: TrackerState, centers, confidence) -> TrackerState:
         """The state after one more frame."""
-        indices = np.arange(len(centers))
-        cost = ((state.places[:, None] - centers) ** 2).sum(-1)
-        cost += _LIKENESS * (state.known[:, None] - confidence) ** 2
+        indices, away = np.arange(len(centers)), state.age < _MEMORY
+        staying = _costs(state.places, state.known, centers, confidence) + _AWAY * away[:, None]
+        returning = _costs(state.left, state.left_known, centers, confidence)
+        cost = np.where(away[:, None], np.minimum(staying, returning), staying)
         tie = _TIE * (state.numbers[:, None] != indices)
         taken = linear_sum_assignment(np.minimum(cost, self._cap) + tie)[1]
         jumped = cost[indices, taken] >= self._cap
         rest = np.ix_(jumped, taken[jumped])
         taken[jumped] = taken[jumped][linear_sum_assignment((cost + tie)[rest])[1]]
-        known = state.known + _RENEWAL * (confidence[taken] - state.known)
-        return TrackerState(centers[taken], np.where(jumped, confidence[taken], known), taken)
+        back = away & ~jumped & (returning < staying)[indices, taken]
+        leaves = jumped & ~away
+        known = np.where(back, state.left_known, state.known)
+        known = known + _RENEWAL * (confidence[taken] - known)
+        return TrackerState(
+            places=centers[taken],
+            known=np.where(jumped, confidence[taken], known),
+            left=np.where(leaves[:, None], state.places, state.left),
+            left_known=np.where(leaves, state.known, state.left_known),
+            age=np.where(leaves, 0, np.where(back, _LONG_AGO, state.age + 1)),
+            numbers=taken,
+        )
+
+
+def _costs(places, known, centers, confidence) -> np.ndarray:
+    """float64 [K, K]: of each index, known to be at a place, for each keypoint of the frame."""
+    squared = ((places[:, None] - centers) ** 2).sum(-1)
+    return squared + _LIKENESS * (known[:, None] - confidence) ** 2
 
 
 def track(keypoints: Keypoints, episodes: np.ndarray | None = None, cap: float = CAP) -> Keypoints:

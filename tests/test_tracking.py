@@ -84,6 +84,24 @@ def test_an_index_is_known_by_the_mean_of_its_frames_since_it_jumped():
         np.testing.assert_allclose(tracker.state.known, [known, 0.25], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("hidden", "comes_back"), [(1, True), (3, True), (4, False)])
+def test_what_hides_for_some_frames_comes_back_to_its_index(hidden, comes_back):
+    """Index 1 is at B; while that is not found, the detector takes up D instead of it."""
+    frames = [[A, B], *[[A, D]] * hidden, [B, A]]
+    assert orders(frames)[-1] == [1, 0]
+    # With D still there it is index 1's, unless that goes back to B: index 2 took D's place.
+    frames = [[A, B, C], *[[A, D, C]] * hidden, [A, D, B]]
+    back = orders(frames)[-1].index(2)
+    assert (back == 1) == comes_back
+
+
+def test_what_comes_back_is_known_by_what_it_was():
+    tracker = Tracker()
+    for place, confidence in ((B, 0.9), (D, 0.2), (B, 0.9)):
+        tracker.update(keypoints_of([A, place], [0.5, confidence]))
+    np.testing.assert_allclose(tracker.state.known, [0.5, 0.9], rtol=1e-6)
+
+
 def test_a_static_scene_keeps_its_order():
     frame = np.random.default_rng(0).uniform(-1, 1, (1, 9, 2))
     assert orders(np.repeat(frame, 5, 0)) == [list(range(9))] * 5
