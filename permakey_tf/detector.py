@@ -165,9 +165,9 @@ class KeypointDetector:
     def keypoints(self, frames: np.ndarray) -> Keypoints:
         """Keypoint centres, and how sure each is that something is there.
 
-        A run of permakey takes what a keypoint's window explains of the error maps, see
-        `ops.pursuit.Explained`: below 1/2, its window adds more to the error than it takes off. A
-        run of transporter takes how much of a keypoint's softmax lies within its window. Compare
+        What confidence is depends on how keypoints are found, docs/pursuit.md: with pursuit, how
+        much brighter a place is than usual; with PointNet, how much of the error maps a window
+        explains; of Transporter, how much of a keypoint's softmax lies within its window. Compare
         confidences of one run only.
 
         Args and errors as in `detect`.

@@ -70,6 +70,15 @@ def test_equal_to_a_naive_loop():
         np.testing.assert_allclose(found.explained.gain[i], gains, atol=1e-6)
 
 
+def test_smoothing_takes_the_outside_for_zero():
+    smoothed = pursuit.smooth(np.ones([1, 4, 5], np.float32)).numpy()[0]
+    corner, edge = 4 / 9, 6 / 9
+    expected = np.ones([4, 5])
+    expected[[0, -1]], expected[:, [0, -1]] = edge, edge
+    expected[[0, 0, -1, -1], [0, -1, 0, -1]] = corner
+    np.testing.assert_allclose(smoothed, expected, atol=1e-6)
+
+
 def test_middles_of_the_cells_are_where_windows_are_drawn():
     one = pursuit.cell_coordinates(SIZE, 1)
     np.testing.assert_allclose(one, spatial.coordinate_grid(SIZE), atol=1e-6)

@@ -54,8 +54,13 @@ def cell_coordinates(image_size: int, cell_size: int) -> np.ndarray:
 
 
 def smooth(maps: tf.Tensor) -> tf.Tensor:
-    """[B, n, n] -> [B, n, n]: mean of each cell and those that touch it, inside the map."""
-    return tf.nn.avg_pool2d(maps[..., None], 3, 1, "SAME")[..., 0]
+    """[B, n, n] -> [B, n, n]: mean of each cell and the eight that touch it.
+
+    Beyond the frame a map is zero. So what lights up at the border, where the LSPN lacks neighbours
+    to predict from, counts for less.
+    """
+    padded = tf.pad(maps, [[0, 0], [1, 1], [1, 1]])
+    return tf.nn.avg_pool2d(padded[..., None], 3, 1, "VALID")[..., 0]
 
 
 def pursue(
