@@ -64,6 +64,7 @@ ROWS = [
     (30, 1, False, 4, True),
 ]
 
+NO_KEYPOINTS = Keypoints(np.zeros([1, 3, 2], np.float32), None)
 AS_THEY_ARE = types.SimpleNamespace(with_bars=lambda frame, rng: frame)  # no resizing, no bars
 
 
@@ -349,7 +350,7 @@ class TestABestThatIsNotFinite:
         return make_trainer(tmp_path, clean, Black)
 
     def scored(self, trainer, score):
-        film = Film(np.zeros([1, 20, 20, 3], np.uint8), np.zeros([1, 3, 2], np.float32))
+        film = Film(np.zeros([1, 20, 20, 3], np.uint8), NO_KEYPOINTS)
         hashes = np.array([1])
         episodes = Episodes(np.array([score]), np.array([3]), hashes, hashes, film)
         trainer._play_validation = lambda stop: episodes
@@ -526,7 +527,7 @@ class Recorder:
 
 def test_the_trainer_plays_learns_validates_and_saves_in_turn(tmp_path, clean, capsys):
     words = []
-    film = Film(np.zeros([1, 20, 20, 3], np.uint8), np.zeros([1, 3, 2], np.float32))
+    film = Film(np.zeros([1, 20, 20, 3], np.uint8), NO_KEYPOINTS)
 
     def play_validation(stop):
         assert not stop()
@@ -616,7 +617,9 @@ class Counting:
 
     def step(self, frames, forced, state):
         bright = state.hidden + frames[:, :1, 0, 0] / 255
-        return Acted(tf.cast(bright[:, 0], tf.int32) % 3, LSTMState(bright, state.cell), {})
+        return Acted(
+            tf.cast(bright[:, 0], tf.int32) % 3, LSTMState(bright, state.cell), {}, NO_KEYPOINTS
+        )
 
 
 COUNTING = Player(Counting(), AS_THEY_ARE, 3)
@@ -646,7 +649,7 @@ class Swapping(Counting):
             tracker.order(Keypoints(centers[:: -1 if frame[0, 0, 0] else 1], None))[0]
             for tracker, frame in zip(trackers, frames, strict=True)
         ]
-        return Acted(tf.constant(actions), state, {})
+        return Acted(tf.constant(actions), state, {}, NO_KEYPOINTS)
 
 
 def test_games_side_by_side_have_a_tracker_each():

@@ -25,7 +25,7 @@ from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
 from permakey_tf.figures import recipes as paper_figures
 from permakey_tf.figures.runs import FrameChoice, open_runs
-from permakey_tf.types import Step
+from permakey_tf.types import Keypoints, Step
 from permakey_tf.viz import figures, overlay, video
 
 ROOT = Path(__file__).parents[1]
@@ -228,6 +228,22 @@ class TestMarkersAreWhereTheDetectorSays:
         expected = expected_rings(shown, "pk0", panel.image)[:, ::-1]
         np.testing.assert_allclose(panel.points_yx[:3], expected, atol=1e-3)
 
+    @pytest.mark.parametrize("figure", ["2a", "5", "6", "7", "10", "transporter"])
+    def test_rings_are_as_opaque_as_the_detector_is_sure(self, shown, figure):
+        detectors = [shown[name].detector for name in RUNS[figure]]
+        places = [place for row in make(shown, figure).rows.values() for place in row]
+        marked = [p for p in places if isinstance(p, figures.Panel) and len(p.points_yx)]
+        assert marked
+        for panel in marked:
+            found = [detector.keypoints(panel.image[None]) for detector in detectors]
+            opacity = [overlay.opacities(*keypoints)[0] for keypoints in found]
+            opacity.append(np.concatenate(opacity))  # the seeds of figures 5, 8 and 9
+            assert 0.25 <= panel.opacity.min() < 1
+            assert any(
+                len(one) == len(panel.opacity) and np.allclose(one, panel.opacity, atol=1e-3)
+                for one in opacity
+            )
+
     def test_6_is_sorted_by_the_number_of_keypoints(self, folder, shown):
         picture = make(shown, "6", positions=(2, 3))
         assert list(picture.rows) == ["frame", "K = 2", "K = 3"]
@@ -354,7 +370,10 @@ class TestAnotherRun:
     def test_changes_its_track_alone(self, shown):
         before, after = (make(shown, "video", [name, "tr0"]) for name in ("pk0", "pk0_again"))
         np.testing.assert_array_equal(before.frames, after.frames)
-        same = [np.array_equal(track, after.tracks[name]) for name, track in before.tracks.items()]
+        same = [
+            np.array_equal(track.centers_yx, after.tracks[name].centers_yx)
+            for name, track in before.tracks.items()
+        ]
         assert dict(zip(before.tracks, same, strict=True)) == {
             "PermaKey": False,
             "Transporter": True,
@@ -564,14 +583,17 @@ class TestVideo:
         np.testing.assert_array_equal(film.frames, frames[10:17])
         assert list(film.tracks) == ["PermaKey", "Transporter"]
         for track, name in zip(film.tracks.values(), ("pk0", "tr0"), strict=True):
-            expected = shown[name].detector.detect(frames[10:17])
-            np.testing.assert_allclose(track, expected, atol=1e-4)
+            for part, expected in zip(
+                track, shown[name].detector.keypoints(frames[10:17]), strict=True
+            ):
+                np.testing.assert_allclose(part, expected, atol=1e-4)
 
     def test_runs_of_equal_settings_are_named_by_their_folders(self, folder, shown, tmp_path):
         film = make(shown, "video", ["pk0", "pk0_again"])
         assert list(film.tracks) == ["pk0", "pk0_again"]
         for track, name in zip(film.tracks.values(), ("pk0", "pk1"), strict=True):
-            np.testing.assert_allclose(track, shown[name].detector.detect(film.frames), atol=1e-4)
+            expected = shown[name].detector.detect(film.frames)
+            np.testing.assert_allclose(track.centers_yx, expected, atol=1e-4)
         places = [tmp_path / "one" / "run", tmp_path / "two" / "run"]
         for place in places:
             shutil.copytree(folder / "pk0", place)
@@ -582,7 +604,9 @@ class TestVideo:
     def test_a_jump_has_no_tail(self):
         xs = np.array([-0.8, -0.7, 0.7, 0.8])  # of [-1, 1]: 0.05 and 0.7 frame sides
         track = np.stack([np.zeros(4), xs], axis=-1)[:, None]
-        *_, last = video.render(video.Video(np.zeros([4, 21, 21, 3], np.uint8), {"a": track}, 15))
+        *_, last = video.render(
+            video.Video(np.zeros([4, 21, 21, 3], np.uint8), {"a": Keypoints(track, None)}, 15)
+        )
         line = last[26:][205:215, :420].max(axis=(0, 2))
         middles = (xs[1:] + xs[:-1]) / 2 * 200 + 209.5
         left, gap, _ = (line[round(x)] for x in middles)
@@ -591,7 +615,8 @@ class TestVideo:
     @pytest.mark.parametrize("format", video.FORMATS)
     def test_a_picture_for_each_frame_even_where_nothing_moves(self, tmp_path, format):
         track = np.zeros([30, 2, 2])  # longer than the tails: without its number, frames are equal
-        film = video.Video(np.full([30, 20, 20, 1], 99, np.uint8), {"one": track, "two": track}, 20)
+        tracks = dict.fromkeys(("one", "two"), Keypoints(track, None))
+        film = video.Video(np.full([30, 20, 20, 1], 99, np.uint8), tracks, 20)
         pictures = list(video.render(film))
         path = tmp_path / f"film.{format}"
         video.write(film, path, format)
@@ -606,7 +631,7 @@ class TestVideo:
     def test_rings_and_fading_tails_are_where_the_keypoint_is_and_was(self):
         xs = np.linspace(-0.8, 0.8, 9)
         track = np.stack([np.zeros(9), xs], axis=-1)[:, None]  # to the right, one keypoint
-        film = video.Video(np.zeros([9, 21, 21, 3], np.uint8), {"a": track}, 15)
+        film = video.Video(np.zeros([9, 21, 21, 3], np.uint8), {"a": Keypoints(track, None)}, 15)
         *_, last = video.render(film)
         picture = last[26:, :420]  # below the header; 420 = 20 * 21
         ring = np.all(picture == overlay.keypoint_colors(1)[0], axis=-1)
@@ -621,6 +646,26 @@ class TestVideo:
         full = overlay.keypoint_colors(1).max()
         np.testing.assert_allclose(brightness[:-1], full * opacity[:-1], atol=3)
         assert picture[:200, :330].max() == 0
+
+    def test_an_unsure_keypoints_ring_number_and_tail_are_fainter(self):
+        xs = np.linspace(-0.8, 0.8, 9)
+        track = np.stack([np.tile(np.linspace(-0.8, 0.8, 8), [9, 1]), np.tile(xs, [8, 1]).T], -1)
+        frames = np.zeros([9, 21, 21, 3], np.uint8)
+
+        def brightness(confidence):
+            tracks = {"a": Keypoints(track, confidence)}
+            *_, last = video.render(video.Video(frames, tracks, 15))
+            return last[26:].astype(int)
+
+        opaque, sure, half, faint = (
+            brightness(None if c is None else np.full([9, 8], c)) for c in (None, 1.0, 0.1, 0.0)
+        )
+        np.testing.assert_array_equal(opaque, sure)
+        marked = opaque > 40
+        assert marked[:, :300].any() and marked[:, 350:].any()  # tails; rings and numbers
+        assert np.all(faint[marked] < half[marked])
+        assert np.all(half[marked] < sure[marked])
+        assert faint[200:, :300].max() < opaque[200:, :300].max() / 3
 
 
 def test_one_spike_does_not_flatten_a_curve():
@@ -677,7 +722,9 @@ class TestDrawing:
         centers = np.random.default_rng(0).uniform(-1, 1, [1, number, 2])
         centers[0, 0] = (0, 1)  # at the right edge
         frames = np.zeros([1, 84, 84, 3], np.uint8)
-        drawn = figures.draw(figures.Grid("", {"": figures.keypoint_panels(frames, centers)}))
+        drawn = figures.draw(
+            figures.Grid("", {"": figures.keypoint_panels(frames, Keypoints(centers, None))})
+        )
         texts = drawn.axes[0].texts
         assert [text.get_text() for text in texts] == [str(k) for k in range(number) if number > 7]
         drawn.draw_without_rendering()
@@ -686,6 +733,18 @@ class TestDrawing:
         for text in texts:
             box = text.get_window_extent(renderer)
             assert frame.x0 - 2 <= box.x0 <= box.x1 <= frame.x1 + 2
+
+    def test_rings_and_numbers_are_as_opaque_as_their_keypoints_are_sure(self):
+        places, confidence = np.linspace(-0.9, 0.9, 18).reshape(1, 9, 2), np.linspace(0, 0.5, 9)
+        keypoints = Keypoints(places, confidence[None])
+        frames = np.zeros([1, 84, 84, 3], np.uint8)
+        drawn = figures.draw(figures.Grid("", {"": figures.keypoint_panels(frames, keypoints)}))
+        (axes,) = drawn.axes
+        expected = 0.25 + 0.75 * np.sqrt(2 * confidence)
+        white, own = (scatter.get_edgecolors()[:, 3] for scatter in axes.collections)
+        np.testing.assert_allclose(own, expected)
+        np.testing.assert_allclose(white, expected**2)
+        np.testing.assert_allclose([text.get_alpha() for text in axes.texts], expected)
 
     @pytest.mark.parametrize("figure", ["2a", "2b", "7", "transporter"])
     def test_maps_have_a_scale(self, shown, figure):

@@ -11,6 +11,7 @@ from permakey_tf.figures import recipes as paper_figures
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.system import files
+from permakey_tf.types import Keypoints
 from permakey_tf.viz.files import write_figure
 from permakey_tf.viz.video import FORMATS, Video
 
@@ -20,7 +21,7 @@ LIMIT = 2000  # bytes of a file
 def noise(num_frames=4):
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, [num_frames, 20, 20, 3], np.uint8)
-    return Video(frames, {"a": np.zeros([num_frames, 1, 2])}, 15.0)
+    return Video(frames, {"a": Keypoints(np.zeros([num_frames, 1, 2]), None)}, 15.0)
 
 
 def figure():

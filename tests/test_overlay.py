@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from permakey_tf.types import Keypoints, View
 from permakey_tf.viz import overlay
 
 
@@ -24,6 +25,50 @@ def test_a_ring_is_drawn_around_its_keypoint(center):
     y, x = np.round(middle).astype(int)
     assert np.all(drawn[0, y, x] == 0)  # open: what the keypoint is on stays visible
     assert np.all(frames == 0)
+
+
+def change(confidence, number=1):
+    """How much drawing keypoints of one confidence changes grey frames, in all."""
+    frames = np.full([1, 84, 84, 3], 90, np.uint8)
+    centers = np.linspace(-0.9, 0.9, 2 * number).reshape(1, number, 2)
+    confidence = None if confidence is None else np.full([1, number], confidence)
+    return np.abs(overlay.draw_keypoints(frames, centers, confidence).astype(int) - 90)
+
+
+@pytest.mark.parametrize("number", [1, 9])  # the rings of nine have numbers
+def test_the_surer_a_keypoint_is_the_plainer_it_is_drawn(number):
+    opaque, faint = change(None, number), change(0.0, number)
+    np.testing.assert_array_equal(change(1.0, number), opaque)
+    np.testing.assert_array_equal(change(0.5, number), opaque)
+    assert (faint > 0).sum() > 0.95 * (opaque > 0).sum()  # a faint one can still be seen
+    totals = [change(confidence, number).sum() for confidence in (0, 0.05, 0.2, 0.4, 0.5)]
+    assert totals == sorted(set(totals))
+    assert totals[0] == pytest.approx(totals[-1] / 4, rel=0.1)
+
+
+def test_how_opaque():
+    centers = np.linspace(-1, 1, 10).reshape(1, 5, 2)
+    opacity = overlay.opacities(centers, np.array([[0, 0.125, 0.32, 0.5, 1]]))
+    np.testing.assert_allclose(opacity, [[0.25, 0.625, 0.85, 1, 1]])
+    np.testing.assert_array_equal(overlay.opacities(centers, None), np.ones([1, 5]))
+
+
+def test_faint_keypoints_at_one_place_do_not_add_up():
+    centers = np.zeros([2, 4, 2])
+    centers[1, 2] = 0.5
+    opacity = overlay.opacities(centers, np.array([[0, 0, 0, 0], [0.5, 0, 0, 0]]))
+    np.testing.assert_array_equal(opacity, [[0, 0, 0, 0.25], [1, 0, 0.25, 0]])
+
+
+def test_contact_sheets_and_film_strips_show_confidence():
+    frames, centers = np.zeros([2, 20, 20, 3], np.uint8), np.zeros([2, 1, 2])
+    keypoints = Keypoints(centers, np.array([[0.0], [0.5]]))
+    expected = np.concatenate(list(overlay.draw_keypoints(frames, *keypoints)), axis=1)
+    sheets = overlay.summary_images(View(frames / 255, keypoints, {}))
+    np.testing.assert_array_equal(sheets["keypoints"], expected)
+    np.testing.assert_array_equal(overlay.film_strip(frames, keypoints), expected)
+    left, right = np.split(expected, 2, axis=1)
+    assert 0 < left.max() < right.max()
 
 
 def test_every_keypoint_has_a_colour_and_neighbours_differ():

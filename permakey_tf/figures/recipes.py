@@ -23,6 +23,7 @@ from permakey_tf.figures.runs import (
 from permakey_tf.runs import families
 from permakey_tf.runs.families import METHOD_NAMES, game_name, show
 from permakey_tf.system import files
+from permakey_tf.types import Keypoints
 from permakey_tf.viz import figures, overlay, video
 from permakey_tf.viz.figures import Charts, Grid, Panel, image_panels, keypoint_panels
 from permakey_tf.viz.files import write_figure
@@ -135,8 +136,8 @@ def _method_column(pair, choice) -> tuple[dict[str, Panel], str]:
     frames = permakey.test_frames(positions, choice)
     column = {
         "frame": image_panels(frames),
-        "Transporter keypoints": keypoint_panels(frames, transporter.detector.detect(frames)),
-        "PermaKey keypoints": keypoint_panels(frames, permakey.detector.detect(frames)),
+        "Transporter keypoints": keypoint_panels(frames, transporter.detector.keypoints(frames)),
+        "PermaKey keypoints": keypoint_panels(frames, permakey.detector.keypoints(frames)),
     }
     for layer, maps in _error_maps(permakey, frames).items():
         column[f"error map, layer {layer}"] = maps
@@ -153,7 +154,7 @@ def highlight(runs, choice, columns, *, with_keypoints: bool) -> Grid:
     dimmed = np.round(frames * (_OUTSIDE + (1 - _OUTSIDE) * union)).astype(np.uint8)
     rows = {"frame": image_panels(frames)}
     if with_keypoints:
-        rows["keypoints"] = keypoint_panels(frames, run.detector.detect(frames))
+        rows["keypoints"] = keypoint_panels(frames, run.detector.keypoints(frames))
     rows["windows"] = [
         panel._replace(windows=inside)
         for panel, inside in zip(image_panels(dimmed), union[..., 0], strict=True)
@@ -173,9 +174,10 @@ def seeds(runs, choice, columns, *, side_by_side: bool) -> Grid:
     positions = choice.pick(runs[0].store, columns)
     frames = runs[0].test_frames(positions, choice)
     per_run = np.round(overlay.keypoint_colors(len(runs)) / 255, 6)
-    centers = np.concatenate([run.detector.detect(frames) for run in runs], axis=1)
+    of_runs = zip(*(run.detector.keypoints(frames) for run in runs), strict=True)
+    keypoints = Keypoints(*(np.concatenate(parts, axis=1) for parts in of_runs))
     colors = np.repeat(per_run, runs[0].detector.num_keypoints, axis=0)
-    plain, marked = image_panels(frames), keypoint_panels(frames, centers, colors)
+    plain, marked = image_panels(frames), keypoint_panels(frames, keypoints, colors)
     if side_by_side:
         rows = {"": [panel for pair in zip(plain, marked, strict=True) for panel in pair]}
     else:
@@ -200,7 +202,7 @@ def numbers_of_keypoints(runs, choice, columns) -> Grid:
     rows = {"frame": image_panels(frames)}
     for run in runs:
         label = f"K = {run.detector.num_keypoints}"
-        rows[label] = keypoint_panels(frames, run.detector.detect(frames))
+        rows[label] = keypoint_panels(frames, run.detector.keypoints(frames))
     title = f"{game_name(runs[0].game)}: {METHOD_NAMES[runs[0].method]} by number of keypoints"
     return Grid(title, rows, caption=_caption(runs[0], positions))
 
@@ -222,7 +224,7 @@ def ablation(runs, choice, columns, *, varied: tuple[str, ...], what: str) -> Gr
         label = "; ".join(f"{_short(name)} {show(run.settings[name])}" for name in names)
         maps = _error_maps(run, frames[:1])
         rows[label] = [
-            *keypoint_panels(frames, run.detector.detect(frames)),
+            *keypoint_panels(frames, run.detector.keypoints(frames)),
             *(maps[layer][0] if layer in maps else None for layer in layers),
         ]
     title = f"{game_name(runs[0].game)}: PermaKey by {what} (error maps: of the first frame)"
@@ -240,7 +242,7 @@ def transporter_pairs(runs, choice, columns) -> Grid:
     rows = {}
     for name, frames in (("first", first), ("second", second)):
         windows = run.detector.windows(frames)
-        rows[f"{name} frame"] = keypoint_panels(frames, run.detector.detect(frames))
+        rows[f"{name} frame"] = keypoint_panels(frames, run.detector.keypoints(frames))
         rows[f"{name} windows"] = image_panels(1 - np.prod(1 - windows, axis=-1))
     made = overlay.to_rgb(np.asarray(reconstruction))
     rows["second, reconstructed"] = image_panels(made)
@@ -269,7 +271,7 @@ def episode(runs, choice, columns) -> Video:
     rows = first.test_episode(choice.episode)
     frames = first.frames(rows, choice)
     names = _names_apart(runs)
-    tracks = {name: run.detector.detect(frames) for name, run in zip(names, runs, strict=True)}
+    tracks = {name: run.detector.keypoints(frames) for name, run in zip(names, runs, strict=True)}
     caption = f"{first.game}: test episode {choice.episode}, {len(frames)} frames"
     return Video(frames, tracks, choice.fps, caption)
 

@@ -69,7 +69,7 @@ class NodeVision:
         return self.look(frames)[0]
 
     def look(self, frames) -> tuple[dict[str, tf.Tensor], Keypoints]:
-        """What is stored, and the keypoints that a tracker needs."""
+        """What is stored, and the keypoints."""
         keypoints, features = self._model.perceive(to_images(frames))
         windows = spatial.gaussian_windows(keypoints.centers_yx, features.shape[1], self._std)
         means = window_means(features, windows, self._config.window_threshold)
@@ -101,7 +101,12 @@ class MapVision:
 
     def observe(self, frames) -> dict[str, tf.Tensor]:
         """uint8 [B, S, S, C] -> what is stored, {name: [B, ...]}."""
-        return {"frame": frames, "positions": self._model(to_images(frames)).centers_yx}
+        return self.look(frames)[0]
+
+    def look(self, frames) -> tuple[dict[str, tf.Tensor], Keypoints]:
+        """What is stored, and the keypoints."""
+        keypoints = self._model(to_images(frames))
+        return {"frame": frames, "positions": keypoints.centers_yx}, keypoints
 
     def prepare(self, stored: dict) -> tf.Tensor:
         """What is stored -> masked features, [B, h, w, F]."""

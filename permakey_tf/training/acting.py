@@ -25,11 +25,13 @@ class Acted(NamedTuple):
     """One step of B games.
 
     actions: int32 [B]. state: LSTMState after it. stored: {name: [B, ...]} of models.vision.
+    keypoints: of the frames, in the order in which they are stored.
     """
 
     actions: tf.Tensor
     state: LSTMState
     stored: dict[str, tf.Tensor]
+    keypoints: Keypoints
 
 
 class Actor:
@@ -60,19 +62,22 @@ class Actor:
             tracker.order(Keypoints(*of_game))
             for tracker, of_game in zip(trackers, found, strict=True)
         ]
-        return self._act_in_order(stored, tf.constant(np.stack(orders)), forced, state)
+        orders = tf.constant(np.stack(orders))
+        return self._act_in_order(stored, keypoints, orders, forced, state)
 
     def _step(self, frames, forced, state) -> Acted:
         """Frames uint8 [B, S, S, C], actions int32 [B] to take (or GREEDY), the LSTM's state."""
-        return self._act(self.vision.observe(frames), forced, state)
+        return self._act(*self.vision.look(frames), forced, state)
 
-    def _reorder_and_act(self, stored, orders, forced, state) -> Acted:
-        return self._act(self.vision.reorder(stored, orders), forced, state)
+    def _reorder_and_act(self, stored, keypoints, orders, forced, state) -> Acted:
+        keypoints = Keypoints(*(tf.gather(part, orders, batch_dims=1) for part in keypoints))
+        return self._act(self.vision.reorder(stored, orders), keypoints, forced, state)
 
-    def _act(self, stored, forced, state) -> Acted:
+    def _act(self, stored, keypoints, forced, state) -> Acted:
         output = self.network(self.vision.prepare(stored), state, length=1)
         best = tf.argmax(output.q_values[:, 0], axis=-1, output_type=tf.int32)
-        return Acted(tf.where(forced == GREEDY, best, forced), output.state, stored)
+        actions = tf.where(forced == GREEDY, best, forced)
+        return Acted(actions, output.state, stored, keypoints)
 
 
 class Player(NamedTuple):
@@ -109,10 +114,10 @@ class Player(NamedTuple):
 
 
 class Film(NamedTuple):
-    """The first episode: frames uint8 [T, S, S, C], centers_yx float32 [T, K, 2]."""
+    """The first episode: frames uint8 [T, S, S, C], and their keypoints, NumPy arrays."""
 
     frames: np.ndarray
-    centers_yx: np.ndarray
+    keypoints: Keypoints
 
 
 class Episodes(NamedTuple):
@@ -173,7 +178,8 @@ def play_episodes(
         acted = player.step(frames, np.full(len(playing), GREEDY, np.int32), state, trackers)
         if film and playing[0] == 0:
             # A copy: the view would keep the frames of all games in memory.
-            shots.append((frames[0].copy(), acted.stored["positions"][0].numpy()))
+            keypoints = Keypoints(*(part[0].numpy() for part in acted.keypoints))
+            shots.append(Film(frames[0].copy(), keypoints))
         for i, action in zip(playing, acted.actions.numpy(), strict=True):
             step = episodes[i].step(int(action))
             courses[i] = follow(int(courses[i]), frame_hash(step.frame))
@@ -182,7 +188,7 @@ def play_episodes(
         state = LSTMState(*(tf.boolean_mask(part, going_on) for part in acted.state))
     scores = np.array([episode.score for episode in episodes])
     lengths = np.array([episode.length for episode in episodes])
-    shown = Film(*map(np.stack, zip(*shots, strict=True))) if film else None
+    shown = tf.nest.map_structure(lambda *parts: np.stack(parts), *shots) if film else None
     return Episodes(scores, lengths, openings, courses, shown)
 
 

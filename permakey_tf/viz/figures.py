@@ -20,7 +20,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
 from scipy.ndimage import median_filter
 
-from permakey_tf.types import View
+from permakey_tf.types import Keypoints, View
 from permakey_tf.viz import overlay
 
 _WIDTH = 5.5  # of the text of an ICLR paper; this and all lengths below: inches
@@ -46,6 +46,7 @@ class Panel(NamedTuple):
     image: uint8 [H, W, 3], or a map, float [H, W] in [0, 1].
     points_yx: float [K, 2], pixels; a ring is drawn around each.
     colors: float [K, 3] in [0, 1], of the rings.
+    opacity: float [K] in [0, 1], of the rings and their numbers.
     numbers: of the rings, written beside them; () for none.
     windows: float [H, W] in [0, 1], outlined where it crosses one half; None for no outline.
     """
@@ -53,6 +54,7 @@ class Panel(NamedTuple):
     image: np.ndarray
     points_yx: np.ndarray = np.zeros([0, 2])
     colors: np.ndarray = np.zeros([0, 3])
+    opacity: np.ndarray = np.zeros(0)
     numbers: Sequence[int] = ()
     windows: np.ndarray | None = None
 
@@ -123,22 +125,24 @@ def image_panels(images: np.ndarray) -> list[Panel]:
     return [Panel(image) for image in images]
 
 
-def keypoint_panels(frames: np.ndarray, centers_yx: np.ndarray, colors=None) -> list[Panel]:
+def keypoint_panels(frames: np.ndarray, keypoints: Keypoints, colors=None) -> list[Panel]:
     """Panels of frames with a ring around every keypoint, numbered where their colours repeat.
 
     Args:
       frames: uint8 [B, H, W, C], C = 3 or 1.
-      centers_yx: float [B, K, 2], (y, x) in [-1, 1].
+      keypoints: of these frames, NumPy arrays; with confidence they are as opaque as
+        `overlay.opacities` says.
       colors: float [K, 3] in [0, 1]; None gives every keypoint its own.
     """
-    number = centers_yx.shape[1]
+    number = keypoints.centers_yx.shape[1]
     numbers = range(number) if colors is None and number > overlay.NUM_COLORS else ()
     colors = overlay.keypoint_colors(number) / 255 if colors is None else colors
-    points = overlay.to_pixels(centers_yx, *frames.shape[1:3])
+    points = overlay.to_pixels(keypoints.centers_yx, *frames.shape[1:3])
+    opacity = overlay.opacities(*keypoints)
     panels = image_panels(frames)
     return [
-        panel._replace(points_yx=yx, colors=colors, numbers=numbers)
-        for panel, yx in zip(panels, points, strict=True)
+        panel._replace(points_yx=yx, colors=colors, opacity=opaque, numbers=numbers)
+        for panel, yx, opaque in zip(panels, points, opacity, strict=True)
     ]
 
 
@@ -147,7 +151,7 @@ def view_grid(view: View, title: str) -> Grid:
     frames = overlay.to_rgb(np.asarray(view.images))
     rows = {
         "frame": image_panels(frames),
-        "keypoints": keypoint_panels(frames, np.asarray(view.keypoints.centers_yx)),
+        "keypoints": keypoint_panels(frames, Keypoints(*map(np.asarray, view.keypoints))),
     }
     for name, panel in view.panels.items():
         panel = np.asarray(panel)
@@ -300,7 +304,8 @@ def _write_numbers(axes, panel: Panel, cell: float, ring: float) -> None:
     side = panel.image.shape[1]
     points = 72 * cell / side  # a pixel
     shift = ring * cell * 36 + 1
-    for number, (y, x) in zip(panel.numbers, panel.points_yx, strict=True):
+    marks = zip(panel.numbers, panel.points_yx, panel.opacity, strict=True)
+    for number, (y, x), opacity in marks:
         right = (x + 0.5) * points + shift + 2 * _NUMBER_SIZE * 0.6 <= cell * 72
         axes.annotate(
             *(str(number), (x, y), (shift if right else -shift, 0)),
@@ -309,6 +314,7 @@ def _write_numbers(axes, panel: Panel, cell: float, ring: float) -> None:
             va="center_baseline",
             fontsize=_NUMBER_SIZE,
             color="white",
+            alpha=opacity,
             path_effects=[withStroke(linewidth=1.2, foreground="black")],
         )
 
@@ -329,9 +335,12 @@ def _draw_panel(axes: Axes, panel: Panel, cell: float, ring: float) -> None:
         _draw_windows(axes, panel.windows)
     if not len(panel.points_yx):
         return
-    # Open rings, on white ones to stand out: what they are on stays visible.
+    # Open rings, on white ones to stand out: what they are on stays visible. The white ones fade
+    # faster, by the square: they would shine through the others and bleach them.
     line = max(0.9 * cell, 0.6)
-    for colors, line_width in (("white", 2.2 * line), (panel.colors, line)):
+    white = np.column_stack([np.ones_like(panel.colors), panel.opacity**2])
+    own = np.column_stack([panel.colors, panel.opacity])
+    for colors, line_width in ((white, 2.2 * line), (own, line)):
         axes.scatter(
             panel.points_yx[:, 1],
             panel.points_yx[:, 0],

@@ -1,15 +1,19 @@
 """Keypoints drawn on frames, and contact sheets of images, as plain arrays."""
 
+import contextlib
+from collections.abc import Iterator
+
 import cv2
 import matplotlib
 import numpy as np
 
-from permakey_tf.types import View
+from permakey_tf.types import Keypoints, View
 
 # Okabe and Ito's palette without black: told apart with any colour vision.
 _PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 NUM_COLORS = len(_PALETTE)
 RING_RADIUS = 0.04  # of a ring, in frame sides
+_FAINTEST = 0.25  # opacity of what belongs to a keypoint of confidence 0: it can still be seen
 _MAGNIFY = 3  # of contact sheets: frames of 84 pixels are small on a screen
 
 
@@ -35,12 +39,51 @@ def to_pixels(centers_yx: np.ndarray, height: int, width: int) -> np.ndarray:
     return (np.asarray(centers_yx) + 1) / 2 * (np.array([height, width]) - 1)
 
 
-def write_numbers(frame: np.ndarray, points_yx: np.ndarray) -> None:
+def opacities(centers_yx: np.ndarray, confidence: np.ndarray | None) -> np.ndarray:
+    """How opaque the marks of keypoints are, float [B, K].
+
+    0.25 + 0.75 * sqrt(2 * confidence), and 1 from a confidence of 1/2 on: those of most keypoints
+    are below it, and below 1/2 a window adds more to eq. 3 than it takes off. Of keypoints at the
+    very same place, as there are where nothing is left to be found, only the surest is seen: the
+    faint ones would add up to one that looks sure.
+
+    Args:
+      centers_yx: float [B, K, 2].
+      confidence: float [B, K] in [0, 1]; None makes all opaque.
+    """
+    if confidence is None:
+        return np.ones(centers_yx.shape[:2])
+    opacity = _FAINTEST + (1 - _FAINTEST) * np.sqrt(np.minimum(2 * np.float64(confidence), 1))
+    same = (centers_yx[:, :, None] == centers_yx[:, None]).all(axis=-1)  # [B, K, K]
+    later = np.triu(np.ones(same.shape[1:], bool), 1)
+    one, other = opacity[:, :, None], opacity[:, None]
+    hidden = (same & ((other > one) | ((other == one) & later))).any(axis=-1)
+    return np.where(hidden, 0.0, opacity)
+
+
+@contextlib.contextmanager
+def translucent(canvas: np.ndarray, opacity: float) -> Iterator[np.ndarray]:
+    """What is drawn on the array that it yields comes onto the canvas with an opacity.
+
+    Args:
+      canvas: uint8 [H, W, 3]; written to.
+      opacity: of all that is drawn, as one: what covers what is settled before.
+    """
+    if opacity == 1:
+        yield canvas
+        return
+    drawn = canvas.copy()
+    yield drawn
+    canvas[:] = cv2.addWeighted(drawn, opacity, canvas, 1 - opacity, 0)
+
+
+def write_numbers(frame: np.ndarray, points_yx: np.ndarray, opacity: np.ndarray) -> None:
     """Writes every keypoint's number beside its ring where the palette repeats; else nothing.
 
     Args:
       frame: uint8 [H, W, 3], at least 200 pixels wide; written to.
       points_yx: float [K, 2], pixels.
+      opacity: float [K] in [0, 1].
     """
     if len(points_yx) <= NUM_COLORS:
         return
@@ -51,18 +94,25 @@ def write_numbers(frame: np.ndarray, points_yx: np.ndarray) -> None:
         if left + width > frame.shape[1]:
             left = x - RING_RADIUS * frame.shape[1] - 2 - width
         place = (round(left), int(np.clip(y + height / 2, height, frame.shape[0] - 1)))
-        for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(frame, str(number), place, font, scale, color, thickness, cv2.LINE_AA)
+        with translucent(frame, opacity[number]) as layer:
+            for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+                cv2.putText(layer, str(number), place, font, scale, color, thickness, cv2.LINE_AA)
 
 
 def draw_keypoints(
-    frames: np.ndarray, centers_yx: np.ndarray, magnify: int = _MAGNIFY
+    frames: np.ndarray,
+    centers_yx: np.ndarray,
+    confidence: np.ndarray | None = None,
+    magnify: int = _MAGNIFY,
 ) -> np.ndarray:
     """Draws a ring around every keypoint, one colour per keypoint, and numbers where they repeat.
+
+    The less sure a keypoint is, the fainter are ring and number, see `opacities`.
 
     Args:
       frames: uint8 [B, H, W, 3].
       centers_yx: float [B, K, 2], (y, x) in [-1, 1].
+      confidence: float [B, K] in [0, 1]; None draws all as those of confidence 1.
       magnify: frames are enlarged by this whole factor first.
 
     Returns:
@@ -73,12 +123,15 @@ def draw_keypoints(
     rows, columns = np.mgrid[:height, :width]
     colors = keypoint_colors(centers_yx.shape[1])
     radius = RING_RADIUS * height
-    for frame, points in zip(frames, to_pixels(centers_yx, height, width), strict=True):
-        for (y, x), color in zip(points, colors, strict=True):
+    opacity = opacities(centers_yx, confidence)
+    points = to_pixels(centers_yx, height, width)
+    for frame, of_frame, opaque in zip(frames, points, opacity, strict=True):
+        for (y, x), color, share in zip(of_frame, colors, opaque, strict=True):
             distance = np.abs(np.hypot(rows - y, columns - x) - radius)
-            frame[distance <= 2.0] = 255  # a white rim sets the ring off from any background
-            frame[distance <= 1.2] = color
-        write_numbers(frame, points)
+            with translucent(frame, share) as layer:
+                layer[distance <= 2.0] = 255  # a white rim sets the ring off from any background
+                layer[distance <= 1.2] = color
+        write_numbers(frame, of_frame, opaque)
     return frames
 
 
@@ -91,7 +144,7 @@ def summary_images(view: View) -> dict[str, np.ndarray]:
       {name: uint8 [H, W, 3]}.
     """
     frames = to_rgb(np.asarray(view.images))
-    sheets = {"keypoints": draw_keypoints(frames, np.asarray(view.keypoints.centers_yx))}
+    sheets = {"keypoints": draw_keypoints(frames, *map(np.asarray, view.keypoints))}
     for title, panel in view.panels.items():
         panel = np.asarray(panel)
         images = heat(panel) if panel.ndim == 3 else to_rgb(panel)
@@ -100,11 +153,12 @@ def summary_images(view: View) -> dict[str, np.ndarray]:
     return {name: np.concatenate(list(sheet), axis=1) for name, sheet in sheets.items()}
 
 
-def film_strip(frames: np.ndarray, centers_yx: np.ndarray, number: int = 8) -> np.ndarray:
+def film_strip(frames: np.ndarray, keypoints: Keypoints, number: int = 8) -> np.ndarray:
     """Frames spread over an episode with their keypoints, side by side.
 
     Args:
-      frames: uint8 [T, S, S, C]; centers_yx: float32 [T, K, 2].
+      frames: uint8 [T, S, S, C].
+      keypoints: of these frames, NumPy arrays.
       number: of frames, fewer where the episode is shorter.
 
     Returns:
@@ -112,4 +166,5 @@ def film_strip(frames: np.ndarray, centers_yx: np.ndarray, number: int = 8) -> n
     """
     chosen = np.linspace(0, len(frames) - 1, min(number, len(frames))).astype(int)
     rgb = frames[chosen] if frames.shape[-1] == 3 else frames[chosen].repeat(3, axis=-1)
-    return np.concatenate(list(draw_keypoints(rgb, centers_yx[chosen])), axis=1)
+    drawn = draw_keypoints(rgb, *(part[chosen] for part in keypoints))
+    return np.concatenate(list(drawn), axis=1)

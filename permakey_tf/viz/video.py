@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from permakey_tf.errors import UserError
+from permakey_tf.types import Keypoints
 from permakey_tf.viz import overlay
 
 FORMATS = ("mp4", "gif")
@@ -32,13 +33,13 @@ class Video(NamedTuple):
     """An episode with one or more sets of keypoints, one panel each.
 
     frames: uint8 [T, S, S, C], C = 3 or 1.
-    tracks: {label: float [T, K, 2], (y, x) in [-1, 1]}.
+    tracks: {label: keypoints of all frames, NumPy arrays; confidence None where there is none}.
     fps: frames a second.
     caption: which frames are shown; not drawn.
     """
 
     frames: np.ndarray
-    tracks: dict[str, np.ndarray]
+    tracks: dict[str, Keypoints]
     fps: float
     caption: str = ""
 
@@ -56,7 +57,7 @@ def render(film: Video) -> Iterator[np.ndarray]:
         frame = frame.repeat(magnify, axis=0).repeat(magnify, axis=1)
         panels = []
         for label, path in paths.items():
-            canvas = _draw(frame, path[max(t - _TAIL, 0) : t + 1])
+            canvas = _draw(frame, *(part[max(t - _TAIL, 0) : t + 1] for part in path))
             header = _header(label, f"{t + 1}/{len(film.frames)}", canvas.shape[1])
             panels += [np.concatenate([header, canvas]), np.zeros([1, _GAP, 3], np.uint8)]
         height = panels[0].shape[0]
@@ -118,9 +119,10 @@ def _write_mp4(pictures, fps, path):
             raise OSError(errno.EIO, f"ffmpeg: {said or f'exit code {ffmpeg.returncode}'}")
 
 
-def _to_canvas(track, size, magnify):
-    """(y, x) in [-1, 1] -> pixels of the enlarged frame, float [T, K, 2]."""
-    return overlay.to_pixels(track, size, size) * magnify + (magnify - 1) / 2
+def _to_canvas(track: Keypoints, size, magnify) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of the enlarged frame, float [T, K, 2], and opacities, float [T, K]."""
+    points = overlay.to_pixels(track.centers_yx, size, size) * magnify + (magnify - 1) / 2
+    return points, overlay.opacities(*track)
 
 
 def _fixed_point(yx):
@@ -128,31 +130,41 @@ def _fixed_point(yx):
     return int(x), int(y)
 
 
-def _draw(frame, path):
+def _draw(frame, path, opacity):
     """Rings at the last positions of `path`, float [<= tail + 1, K, 2], lines behind them.
 
-    A keypoint that jumps leaves its tail behind.
+    A keypoint that jumps leaves its tail behind. `opacity`: float [<= tail + 1, K] in [0, 1], of
+    rings, and of the lines to them.
     """
     canvas = frame.copy()
     colors = [tuple(map(int, color)) for color in overlay.keypoint_colors(path.shape[1])]
     for position in range(1, len(path)):
-        lines = canvas.copy()
-        for start, end, color in zip(path[position - 1], path[position], colors, strict=True):
-            if np.hypot(*(end - start)) > _JUMP * len(frame):
-                continue
-            ends = _fixed_point(start), _fixed_point(end)
-            cv2.line(lines, *ends, color, thickness=2, lineType=cv2.LINE_AA, shift=_SHIFT)
         age = len(path) - position
-        opacity = 1 - (age - 1) / _TAIL
-        canvas = cv2.addWeighted(lines, opacity, canvas, 1 - opacity, 0)
+        with overlay.translucent(canvas, 1 - (age - 1) / _TAIL) as lines:
+            _draw_lines(lines, path[position - 1], path[position], colors, opacity[position])
     radius = round(overlay.RING_RADIUS * len(frame) * 2**_SHIFT)
-    for point, color in zip(path[-1], colors, strict=True):
-        for ring_color, thickness in (((255, 255, 255), 5), (color, 3)):
-            cv2.circle(
-                canvas, _fixed_point(point), radius, ring_color, thickness, cv2.LINE_AA, _SHIFT
-            )
-    overlay.write_numbers(canvas, path[-1])
+    for point, color, share in zip(path[-1], colors, opacity[-1], strict=True):
+        with overlay.translucent(canvas, share) as layer:
+            for ring_color, thickness in (((255, 255, 255), 5), (color, 3)):
+                cv2.circle(
+                    layer, _fixed_point(point), radius, ring_color, thickness, cv2.LINE_AA, _SHIFT
+                )
+    overlay.write_numbers(canvas, path[-1], opacity[-1])
     return canvas
+
+
+def _draw_lines(canvas, starts, ends, colors, opacity) -> None:
+    """A line for each keypoint that has not jumped; starts, ends: float [K, 2], pixels."""
+    for start, end, color, share in zip(starts, ends, colors, opacity, strict=True):
+        if np.hypot(*(end - start)) > _JUMP * len(canvas):
+            continue
+        # Only the rows that the line crosses: blending whole pictures takes most of the time.
+        low, high = sorted((start[0], end[0]))
+        top = int(np.clip(low - 3, 0, len(canvas) - 1))
+        bottom = int(np.clip(high + 4, top + 1, len(canvas)))
+        place = [_fixed_point(point - (top, 0)) for point in (start, end)]
+        with overlay.translucent(canvas[top:bottom], share) as layer:
+            cv2.line(layer, *place, color, thickness=2, lineType=cv2.LINE_AA, shift=_SHIFT)
 
 
 def _header(left, right, width):
