@@ -22,6 +22,7 @@ SIZES = [(210, 160), (97, 230), (60, 40), (40, 40), (200, 200), (13, 50), (50, 1
 
 SETTINGS = {
     "permakey": {},
+    "pursuit": {"extractor": "pursuit"},
     "transporter": {"method": "transporter", "channels": 1, "keep_aspect": True},
 }
 
@@ -106,8 +107,9 @@ def test_plain_tensorflow_finds_what_the_detector_finds(exported, name):
     # What is compared depends on the frame.
     assert detector.detect(frames["210x160"]).std(axis=0).max() > 1e-3
     for size, images in frames.items():
-        centers = detector.detect(images)
+        centers, confidence = detector.keypoints(images)
         np.testing.assert_allclose(outputs[f"centers_{size}"], centers, atol=1e-4)
+        np.testing.assert_allclose(outputs[f"confidence_{size}"], confidence, atol=1e-4)
         assert (f"error_maps_{size}" in outputs) == has_maps
         if has_maps:
             maps = detector.error_maps(images)
