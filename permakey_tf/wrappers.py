@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 FORMS = ("points", "flat", "dict")
 SOURCES = ("auto", "observation", "render")
-KEY = "keypoints"  # in observations of the form "dict"
+# In observations of the form "dict":
+KEY = "keypoints"
+CONFIDENCE_KEY = "confidence"
 
 
 class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
@@ -46,6 +48,8 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
         sees the maximum of the last two frames, as the frames of Atari games are that detectors
         are trained on; an Atari environment must then be made with frameskip=1.
       track: whether a keypoint keeps its index from step to step of an episode (tracking.Tracker).
+      confidence: whether observations say how sure each keypoint is, in [0, 1]. Behind y and x, so
+        that "points" are [K, 3] and "flat" is [3 K]; in a "dict" under "confidence", float32 [K].
 
     A keypoint beyond the border, as there are where frames were padded, is put on the border.
 
@@ -66,6 +70,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
         frames: str = "auto",
         frame_skip: int = 1,
         track: bool = False,
+        confidence: bool = False,
     ):
         # Gymnasium's check_env makes the environment anew from its spec, wrappers included, to
         # render and to close it. A wrapper that records no arguments has no such spec. And what is
@@ -78,13 +83,14 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
             frames=frames,
             frame_skip=frame_skip,
             track=track,
+            confidence=confidence,
         )
         gymnasium.Wrapper.__init__(self, env)
-        self._sight = _Sight(env, env.observation_space, detector, form, frames)
+        self._sight = _Sight(env, env.observation_space, detector, form, frames, confidence)
         self._frame_skip = _check_frame_skip(env, frame_skip)
         self._trackers = [Tracker()] if track else []
         self._frame: np.ndarray | None = None
-        self._points = np.zeros([detector.num_keypoints, 2], np.float32)
+        self._seen: Keypoints | None = None  # on that frame; a batch of one
         self.observation_space = self._sight.space
         # What `render` can draw on; check_env tries each of these.
         self.metadata = {**env.metadata, "render_modes": ["rgb_array"]}
@@ -112,13 +118,14 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
         return self._observe(observation, image), total, terminated, truncated, info
 
     def render(self) -> Any:
-        """uint8 [H, W, 3]: the frame that the detector saw, a ring around every keypoint.
+        """uint8 [H, W, 3]: the frame that the detector saw, a ring around every keypoint, fainter
+        the less sure it is.
 
         Before the first reset, and in other modes than "rgb_array", what the environment renders.
         """
         if self._frame is None or self.render_mode not in (None, "rgb_array"):
             return self.env.render()
-        return _draw(self._frame[None], self._points[None])[0]
+        return _draw(self._frame[None], self._seen)[0]
 
     def _image(self, observation) -> np.ndarray:
         return self._sight.check(
@@ -127,8 +134,9 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
 
     def _observe(self, observation, image):
         self._frame = image.copy()  # an environment may reuse its array
-        self._points = self._sight.find(image[None], self._trackers)[0]
-        return self._sight.observation(self._points, observation)
+        self._seen = self._sight.find(image[None], self._trackers)
+        one = Keypoints(*(part[0] for part in self._seen))
+        return self._sight.observation(one, observation)
 
 
 class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
@@ -147,6 +155,7 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
         frames: str = "auto",
         frame_skip: int = 1,
         track: bool = False,
+        confidence: bool = False,
     ):
         if frame_skip != 1:
             raise UserError(
@@ -154,11 +163,12 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
                 "wrap each in gymnasium.wrappers.MaxAndSkipObservation instead"
             )
         super().__init__(env)
-        self._sight = _Sight(env, env.single_observation_space, detector, form, frames)
+        space = env.single_observation_space
+        self._sight = _Sight(env, space, detector, form, frames, confidence)
         self._trackers = [Tracker() for _ in range(env.num_envs * track)]
         self._over = np.zeros(env.num_envs, bool)  # episodes that ended with the last step
         self._frames: np.ndarray | None = None
-        self._points = np.zeros([env.num_envs, detector.num_keypoints, 2], np.float32)
+        self._seen: Keypoints | None = None
         self.single_observation_space = self._sight.space
         self.observation_space = gymnasium.vector.utils.batch_space(self._sight.space, env.num_envs)
 
@@ -188,14 +198,14 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
             self._frames = np.stack(images)
         else:
             self._frames = self._sight.newest(observations).copy()
-        self._points = self._sight.find(self._frames, self._trackers)
-        return self._sight.observation(self._points, observations)
+        self._seen = self._sight.find(self._frames, self._trackers)
+        return self._sight.observation(self._seen, observations)
 
     def render(self) -> Any:
         """A tuple of uint8 [H, W, 3], as of `KeypointObservation.render`."""
         if self._frames is None or self.render_mode not in (None, "rgb_array"):
             return self.env.render()
-        return tuple(_draw(self._frames, self._points))
+        return tuple(_draw(self._frames, self._seen))
 
 
 class _Sight:
@@ -204,18 +214,20 @@ class _Sight:
     Args:
       env: named in what is refused.
       observed: space of one environment's own observations.
-      detector, form, frames: as of `KeypointObservation`.
+      detector, form, frames, confidence: as of `KeypointObservation`.
 
     Attributes:
       space: of one environment's new observations.
       renders: whether images come from `render`, not from observations.
     """
 
-    def __init__(self, env, observed: spaces.Space, detector, form: str, frames: str):
+    def __init__(
+        self, env, observed: spaces.Space, detector, form: str, frames: str, confidence: bool
+    ):
         for name, value, known in (("form", form, FORMS), ("frames", frames, SOURCES)):
             if value not in known:
                 raise UserError(f"{name}={value!r} is unknown: one of {', '.join(known)}")
-        self._env, self._detector, self._form = env, detector, form
+        self._env, self._detector, self._form, self._confidence = env, detector, form, confidence
         channels = (3,) if detector.channels == 3 else (3, 1)
         shape = (observed.shape or ()) if observed.dtype == np.uint8 else ()
         is_image = len(shape) in (3, 4) and shape[-1] in channels
@@ -233,19 +245,24 @@ class _Sight:
 
     def _with_points(self, observed: spaces.Space) -> spaces.Space:
         number = self._detector.num_keypoints
-        shape = (2 * number,) if self._form == "flat" else (number, 2)
+        width = 3 if self._confidence and self._form != "dict" else 2
+        shape = (width * number,) if self._form == "flat" else (number, width)
         points = spaces.Box(-1.0, 1.0, shape, np.float32)
         if self._form != "dict":
             return points
+        new: dict[str, spaces.Space] = {KEY: points}
+        if self._confidence:
+            new[CONFIDENCE_KEY] = spaces.Box(0.0, 1.0, (number,), np.float32)
         self._merges = isinstance(observed, spaces.Dict)
         own = (
             dict(observed.spaces)
             if isinstance(observed, spaces.Dict)
             else {"observation": observed}
         )
-        if KEY in own:
-            raise UserError(f"{self._env}: its observations have {KEY!r} already")
-        return spaces.Dict({KEY: points, **own})
+        for key in new:
+            if key in own:
+                raise UserError(f"{self._env}: its observations have {key!r} already")
+        return spaces.Dict({**new, **own})
 
     def newest(self, observation) -> np.ndarray:
         """The image of an observation, or of a batch of them; of a stack the last."""
@@ -259,28 +276,29 @@ class _Sight:
         kind = f"{frame.dtype} {list(frame.shape)}" if is_array else type(frame).__name__
         raise UserError(f"{self._env}: gives {kind} where an image (uint8 [H, W, 3]) is needed")
 
-    def find(self, frames: np.ndarray, trackers: list[Tracker]) -> np.ndarray:
-        """uint8 [B, H, W, 3] -> float32 [B, K, 2] in [-1, 1]; in the order of B trackers, or in the
-        detector's where there are none."""
+    def find(self, frames: np.ndarray, trackers: list[Tracker]) -> Keypoints:
+        """uint8 [B, H, W, 3] -> keypoints, float32, the centres in [-1, 1]; in the order of B
+        trackers, or in the detector's where there are none."""
+        found = self._detector.keypoints(frames)
         if trackers:
-            found = self._detector.keypoints(frames)
             ordered = [
-                tracker.update(Keypoints(*one)).centers_yx
+                tracker.update(Keypoints(*one))
                 for tracker, one in zip(trackers, zip(*found, strict=True), strict=True)
             ]
-            centers = np.stack(ordered)
-        else:
-            centers = self._detector.detect(frames)
-        return np.clip(centers, -1.0, 1.0).astype(np.float32)
+            found = Keypoints(*map(np.stack, zip(*ordered, strict=True)))
+        centers = np.clip(found.centers_yx, -1.0, 1.0).astype(np.float32)
+        return Keypoints(centers, found.confidence.astype(np.float32))
 
-    def observation(self, points: np.ndarray, observed) -> Any:
-        """Points float32 [..., K, 2] and the environment's own observation -> the new one."""
-        if self._form == "points":
-            return points.copy()
-        if self._form == "flat":
-            return points.reshape(*points.shape[:-2], -1).copy()
-        own = observed if self._merges else {"observation": observed}
-        return {KEY: points.copy(), **own}
+    def observation(self, keypoints: Keypoints, observed) -> Any:
+        """Keypoints [..., K] and the environment's own observation -> the new one."""
+        points, confidence = (part.copy() for part in keypoints)
+        if self._form == "dict":
+            own = observed if self._merges else {"observation": observed}
+            new = {KEY: points, CONFIDENCE_KEY: confidence} if self._confidence else {KEY: points}
+            return new | dict(own)
+        if self._confidence:
+            points = np.concatenate([points, confidence[..., None]], axis=-1)
+        return points if self._form == "points" else points.reshape(*points.shape[:-2], -1)
 
 
 def _check_frame_skip(env: gymnasium.Env, frame_skip: int) -> int:
@@ -296,9 +314,9 @@ def _check_frame_skip(env: gymnasium.Env, frame_skip: int) -> int:
     return frame_skip
 
 
-def _draw(frames: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _draw(frames: np.ndarray, keypoints: Keypoints) -> np.ndarray:
     # Imported here: whoever never renders needs no matplotlib.
     from permakey_tf.viz.overlay import draw_keypoints
 
     rgb = frames if frames.shape[-1] == 3 else frames.repeat(3, axis=-1)
-    return draw_keypoints(rgb, points, magnify=1)
+    return draw_keypoints(rgb, *keypoints, magnify=1)

@@ -57,6 +57,9 @@ class DotImage(Dot):
         return self.render()
 
 
+SURE = np.array([0.75, 0.125], np.float32)  # how sure the detector is of its keypoints
+
+
 class Brightest:
     """A detector of two keypoints: the brightest pixel, and a place beyond the border."""
 
@@ -64,6 +67,9 @@ class Brightest:
 
     def __init__(self):
         self.seen = []
+
+    def keypoints(self, frames):
+        return Keypoints(self.detect(frames), np.tile(SURE, [len(frames), 1]))
 
     def detect(self, frames):
         self.seen.append(frames.copy())
@@ -135,6 +141,50 @@ class TestObservations:
         np.testing.assert_allclose(points, expected_points(env.unwrapped.row, 0))
 
 
+class TestConfidence:
+    def test_beside_the_places(self):
+        points = dot(detector=Brightest(), confidence=True)
+        flat = dot(detector=Brightest(), confidence=True, form="flat")
+        assert points.observation_space == spaces.Box(-1, 1, (2, 3), np.float32)
+        assert flat.observation_space == spaces.Box(-1, 1, (6,), np.float32)
+        observed, _ = points.reset(seed=3)
+        np.testing.assert_array_equal(flat.reset(seed=3)[0], observed.ravel())
+        np.testing.assert_allclose(observed[:, :2], expected_points(points.unwrapped.row, 0))
+        np.testing.assert_array_equal(observed[:, 2], SURE)
+
+    def test_in_a_dictionary_by_itself(self):
+        env = dot(detector=Brightest(), confidence=True, form="dict")
+        assert env.observation_space["keypoints"] == spaces.Box(-1, 1, (2, 2), np.float32)
+        assert env.observation_space["confidence"] == spaces.Box(0, 1, (2,), np.float32)
+        observed, _ = env.reset(seed=3)
+        assert set(observed) == {"keypoints", "confidence", "observation"}
+        np.testing.assert_array_equal(observed["confidence"], SURE)
+
+    def test_a_dictionary_that_has_it_already_is_refused(self):
+        env = gymnasium.make("Dot-v0", render_mode="rgb_array")
+        env = gymnasium.wrappers.AddRenderObservation(env, render_only=False, obs_key="confidence")
+        with pytest.raises(UserError, match="'confidence' already"):
+            KeypointObservation(env, Brightest(), form="dict", confidence=True)
+        assert "confidence" in KeypointObservation(env, Brightest(), form="dict").reset()[0]
+
+    def test_it_goes_with_its_keypoint_when_that_keeps_its_index(self):
+        env = dot(detector=Alternating(), track=True, confidence=True)
+        observed, _ = env.reset(seed=0)
+        for column in range(1, 4):
+            observed, *_ = env.step(0)
+            of_dot = expected_points(env.unwrapped.row, column)[0]
+            np.testing.assert_allclose(observed[0], [*of_dot, SURE[0]])
+            assert observed[1, 2] == SURE[1]
+
+    def test_environments_side_by_side(self):
+        make = lambda: gymnasium.make("Dot-v0", render_mode="rgb_array")  # noqa: E731
+        envs = gymnasium.vector.SyncVectorEnv([make] * 3)
+        envs = KeypointObservation(envs, Brightest(), confidence=True)
+        observed, _ = envs.reset(seed=0)
+        assert observed in envs.observation_space
+        np.testing.assert_array_equal(observed[..., 2], np.tile(SURE, [3, 1]))
+
+
 class TestMaximaOfTwoFrames:
     def test_the_detector_sees_what_it_was_trained_on(self):
         """Byte for byte the frames of the emulator that stores and agents play on."""
@@ -176,6 +226,10 @@ class TestCheckEnv:
     def test_gymnasiums_checks_pass(self, name, form):
         env = gymnasium.make(name, render_mode="rgb_array")
         self.check(KeypointObservation(env, Brightest(), form=form))
+
+    @pytest.mark.parametrize("form", ["points", "flat", "dict"])
+    def test_and_so_they_do_with_confidence(self, form):
+        self.check(dot(detector=Brightest(), form=form, confidence=True, track=True))
 
     def test_with_a_real_detector_and_another_wrapper_around(self):
         from permakey_tf.detector import KeypointDetector
@@ -236,10 +290,10 @@ class Alternating(Brightest):
     """The first keypoint is the brightest pixel in even columns, the second in odd ones."""
 
     def keypoints(self, frames):
-        centers = self.detect(frames)
+        centers, confidence = super().keypoints(frames)
         odd = np.round((centers[:, 0, 1] + 1) * 8).astype(int) % 2 == 1
-        centers[odd] = centers[odd, ::-1]
-        return Keypoints(centers, np.ones(centers.shape[:2], np.float32))
+        centers[odd], confidence[odd] = centers[odd, ::-1], confidence[odd, ::-1]
+        return Keypoints(centers, confidence)
 
 
 class TestTracking:
@@ -336,6 +390,15 @@ class TestRendering:
         distances = np.linalg.norm(changed[:, None] - centers[None], axis=-1)
         assert set(distances.argmin(axis=1)) == {0, 1}
         assert distances.min(axis=1).max() < 25
+
+    def test_the_ring_of_a_surer_keypoint_is_plainer(self, monkeypatch):
+        drawn = []
+        for sure in (0.0, 0.1, 1.0):
+            monkeypatch.setitem(globals(), "SURE", np.full(2, sure, np.float32))
+            env = dot(detector=Brightest())
+            env.reset(seed=0)
+            drawn.append(int(env.render().sum()))
+        assert drawn == sorted(set(drawn))
 
     def test_nothing_drawn_is_seen(self):
         """Rendering between two steps changes neither frames nor observations."""
