@@ -123,9 +123,10 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
 
         Before the first reset, and in other modes than "rgb_array", what the environment renders.
         """
-        if self._frame is None or self.render_mode not in (None, "rgb_array"):
+        frame, seen = self._frame, self._seen
+        if frame is None or seen is None or self.render_mode not in (None, "rgb_array"):
             return self.env.render()
-        return _draw(self._frame[None], self._seen)[0]
+        return _draw(frame[None], seen)[0]
 
     def _image(self, observation) -> np.ndarray:
         return self._sight.check(
@@ -203,9 +204,10 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
 
     def render(self) -> Any:
         """A tuple of uint8 [H, W, 3], as of `KeypointObservation.render`."""
-        if self._frames is None or self.render_mode not in (None, "rgb_array"):
+        frames, seen = self._frames, self._seen
+        if frames is None or seen is None or self.render_mode not in (None, "rgb_array"):
             return self.env.render()
-        return tuple(_draw(self._frames, self._seen))
+        return tuple(_draw(frames, seen))
 
 
 class _Sight:

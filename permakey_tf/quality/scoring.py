@@ -190,7 +190,7 @@ class GroundTruth:
         hits = _hits(boxes, self._objects.frame, self.groups, confidence, self._config.epsilon)
         thresholds = None if probing is None else self._best_thresholds(probing)
         for name, hit in hits.items():
-            found = confidence, hit, self.num_boxes[name]
+            found: tuple[np.ndarray, np.ndarray, int] = confidence, hit, self.num_boxes[name]
             precision, recall = measures.precision_and_recall_above(*found, LEVELS)
             curves = {
                 "precision_at_confidence": precision,
@@ -285,9 +285,10 @@ def _outside(xywh: np.ndarray, rectangle: tuple[int, int, int, int]) -> np.ndarr
 
 def _hits(boxes, frame, groups, confidence, epsilon: float) -> dict[str, np.ndarray]:
     """{group: bool [N, K]}, keypoints that find an object of the group, from `one_to_one`."""
+    distances, to_middle = boxes
     return {
         name: measures.one_to_one(
-            *(distances[:, mask] for distances in boxes), frame[mask], confidence, epsilon
+            distances[:, mask], to_middle[:, mask], frame[mask], confidence, epsilon
         )
         for name, mask in groups.items()
     }
