@@ -191,11 +191,11 @@ class GroundTruth:
         thresholds = None if probing is None else self._best_thresholds(probing)
         for name, hit in hits.items():
             found: tuple[np.ndarray, np.ndarray, int] = confidence, hit, self.num_boxes[name]
-            precision, recall = measures.precision_and_recall_above(*found, LEVELS)
+            precision, recall = measures.precision_and_recall_above(*found, np.array(LEVELS))
             curves = {
                 "precision_at_confidence": precision,
                 "recall_at_confidence": recall,
-                "precision_at_recall": measures.precision_at_recall(*found, LEVELS),
+                "precision_at_recall": measures.precision_at_recall(*found, np.array(LEVELS)),
             }
             result[name] = {
                 **{key: dict(zip(LEVELS, c.tolist(), strict=True)) for key, c in curves.items()},
