@@ -71,23 +71,29 @@ def _values(scores: dict, bars: dict | None):
 
 
 def table(raw: list[dict], noise: str, measures: list[str], rows: list[str]) -> str:
-    """Markdown: a line for each row, a column for each game and measure; seeds as their values."""
-    games = [game for game in GAMES if any((r["game"], r["noise"]) == (game, noise) for r in raw)]
-    columns = [(game, measure) for game in games for measure in measures]
-    header = [f"{GAMES[game]}: {measure}" for game, measure in columns]
-    lines = ["| | " + " | ".join(header) + " |", "|---" * (len(columns) + 1) + "|"]
+    """Markdown: a line for each row, a column for each game; a cell has the measures, of several
+    seeds the mean and their range."""
+    found: dict[tuple, list[float]] = {}
+    for one in raw:
+        place = tuple(one[name] for name in ("game", "noise", "row", "measure"))
+        found.setdefault(place, []).append(float(one["value"]))
+    games = [game for game in GAMES if any(place[:2] == (game, noise) for place in found)]
+    lines = ["| | " + " | ".join(map(GAMES.get, games)) + " |", "|---" * (len(games) + 1) + "|"]
     for row in rows:
-        cells = []
-        for game, measure in columns:
-            place = (game, noise, row, measure)
-            values = [
-                float(r["value"])
-                for r in raw
-                if (r["game"], r["noise"], r["row"], r["measure"]) == place
-            ]
-            cells.append(", ".join(f"{value:.2f}" for value in values) or "-")
+        cells = [
+            "; ".join(_shown(found.get((game, noise, row, measure), [])) for measure in measures)
+            for game in games
+        ]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _shown(values: list[float]) -> str:
+    if not values:
+        return "-"
+    mean = f"{sum(values) / len(values):.2f}"
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return mean if low == high else f"{mean} ({low}-{high})"
 
 
 def main(_) -> None:
@@ -98,14 +104,15 @@ def main(_) -> None:
             writer.writerows(collect(_COLLECT.value))
     with RAW.open() as file:
         raw = list(csv.DictReader(file))
-    plain = [row for row in dict.fromkeys(r["row"] for r in raw) if not row.endswith("tracked")]
-    tracked = [row for row in dict.fromkeys(r["row"] for r in raw) if row.endswith("tracked")]
-    for noise, title in (("none", "clean"), ("both", "with bars")):
-        print(f"## Characters found, {title}\n")
-        bars = ["bars_share", "bars_chance"] if noise == "both" else ["redundancy"]
-        print(table(raw, noise, ["recall", "best_f1", *bars], plain))
-        print(f"## Tracked, {title}\n")
-        print(table(raw, noise, ["TOP", "tracking_recall_25"], tracked))
+    rows = list(dict.fromkeys(r["row"] for r in raw))
+    plain = [row for row in rows if not row.endswith("tracked")]
+    tracked = [row for row in rows if row.endswith("tracked")]
+    print("Clean: recall; F1 at the best threshold; average precision\n")
+    print(table(raw, "none", ["recall", "best_f1", "average_precision"], plain))
+    print("With bars: recall; F1 at the best threshold; share of keypoints on bars\n")
+    print(table(raw, "both", ["recall", "best_f1", "bars_share"], plain))
+    print("Tracked, clean: TOP; tracking recall over 25 frames; redundant\n")
+    print(table(raw, "none", ["TOP", "tracking_recall_25", "redundancy"], tracked))
 
 
 if __name__ == "__main__":
