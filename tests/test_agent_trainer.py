@@ -64,7 +64,7 @@ ROWS = [
     (30, 1, False, 4, True),
 ]
 
-NO_KEYPOINTS = Keypoints(np.zeros([1, 3, 2], np.float32), None)
+NO_KEYPOINTS = Keypoints(np.zeros([1, 3, 2], np.float32), np.ones([1, 3], np.float32))
 AS_THEY_ARE = types.SimpleNamespace(with_bars=lambda frame, rng: frame)  # no resizing, no bars
 
 

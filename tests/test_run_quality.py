@@ -443,7 +443,7 @@ class TestRefusals:
         with pytest.raises(UserError, match=r"no ground-truth boxes.*run\.data.*--objects"):
             open_footage(tmp_path / "bare")
         make_store(tmp_path / "old", visible=False)
-        with pytest.raises(UserError, match=r"which objects are drawn.*visible_only=false"):
+        with pytest.raises(UserError, match=r"which objects are drawn.*visible_only"):
             open_footage(tmp_path / "old")
         footage = open_footage(tmp_path / "old", visible_only=False)
         assert footage.objects.visible is None
