@@ -4,12 +4,13 @@ import ast
 from pathlib import Path
 
 import cv2
+import gymnasium
 import numpy as np
 import pytest
 from test_run_quality import make_store
 
 import permakey_tf
-from examples import score_your_keypoints, train_from_arrays, your_own_images
+from examples import record_true_boxes, score_your_keypoints, train_from_arrays, your_own_images
 from permakey_tf import FrameStore
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
@@ -65,6 +66,46 @@ def test_score_your_keypoints(tmp_path):
     make_store(tmp_path / "truth")
     scores = score_your_keypoints.main(tmp_path / "truth")
     assert scores["Player"]["recall"][4] == 1
+
+
+class Square(gymnasium.Env):
+    """A bright square that goes down, on frames of 42x84; an episode is 3 frames long."""
+
+    metadata = {"render_modes": ["rgb_array"]}
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, render_mode):
+        self.row = 0
+
+    def reset(self, seed=None, options=None):
+        self.row = 0
+        return 0, {}
+
+    def step(self, action):
+        self.row += 10
+        return 0, 0.0, self.row == 20, self.row == 30, {}
+
+    def render(self):
+        frame = np.zeros([42, 84, 3], np.uint8)
+        frame[self.row : self.row + 10, 21:42] = 200
+        return frame
+
+
+def test_record_true_boxes(tmp_path, monkeypatch):
+    """Boxes are pixels of 210x160, frames 84x84 with the colours where the boxes say."""
+    gymnasium.register("Square-v0", entry_point=Square)
+
+    def boxes(env):
+        yield "Square", np.array([21 / 84, env.row / 42, 42 / 84, (env.row + 10) / 42])
+
+    monkeypatch.setitem(record_true_boxes.BOXES, "Square-v0", boxes)
+    record_true_boxes.main("Square-v0", "{}", tmp_path / "square.npz", "5")
+    footage = permakey_tf.open_footage(tmp_path / "square.npz", visible_only=False)
+    assert footage.episodes.tolist() == [0, 0, 1, 1, 2]
+    assert footage.objects.categories == ("Square",)
+    assert footage.objects.xywh.tolist() == [[40, top, 40, 50] for top in (0, 50, 0, 50, 0)]
+    bright = np.argwhere(footage.frames[1, :, :, 0] > 100)
+    assert bright.min(0).tolist() == [20, 21] and bright.max(0).tolist() == [39, 41]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
