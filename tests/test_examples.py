@@ -71,10 +71,10 @@ def test_score_your_keypoints(tmp_path):
 class Square(gymnasium.Env):
     """A bright square that goes down, on frames of 42x84; an episode is 3 frames long."""
 
-    metadata = {"render_modes": ["rgb_array"]}
     action_space = gymnasium.spaces.Discrete(2)
 
     def __init__(self, render_mode):
+        self.metadata = {"render_modes": [render_mode]}
         self.row = 0
 
     def reset(self, seed=None, options=None):
