@@ -83,7 +83,7 @@ class PermaKey(KeypointModel):
         if self.config.extractor == "pursuit":
             return self.pursuit(maps)
         centers, cell = self.pointnet(maps).centers_yx, self._cell_size
-        cells = pursuit.smooth(tf.reduce_mean(maps[:, ::cell, ::cell], axis=-1))
+        cells = pursuit.smooth(pursuit.to_cells(maps, cell))
         coordinates = pursuit.cell_coordinates(self.image_size, cell)
         explained = pursuit.explain(cells, centers, coordinates, self.config.pointnet.gauss_std)
         return Keypoints(centers, explained.confidence)

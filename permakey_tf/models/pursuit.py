@@ -40,9 +40,8 @@ class Pursuit(Serializable, keras.layers.Layer):
         self.usual = self.add_weight(**of_cells, trainable=False, name="usual")
 
     def cells(self, maps) -> tf.Tensor:
-        """float32 [B, S, S, M] -> [B, n, n]: mean over the maps, one value per cell of the finest
-        one; they were enlarged by repeating their cells."""
-        return tf.reduce_mean(maps[:, :: self._cell_size, :: self._cell_size], axis=-1)
+        """float32 [B, S, S, M] -> [B, n, n], see `ops.pursuit.to_cells`."""
+        return pursuit.to_cells(maps, self._cell_size)
 
     def calibrate(self, cells: np.ndarray) -> None:
         """Reads both maps off training frames: float32 [N, n, n], of `cells`."""

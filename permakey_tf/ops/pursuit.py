@@ -53,6 +53,12 @@ def cell_coordinates(image_size: int, cell_size: int) -> np.ndarray:
     return (middles / max(image_size - 1, 1) * 2 - 1).astype(np.float32)
 
 
+def to_cells(maps: tf.Tensor, cell_size: int) -> tf.Tensor:
+    """float32 [B, S, S, M] -> [B, n, n]: mean over the maps, one value per cell of the finest one;
+    they were enlarged by repeating their cells."""
+    return tf.reduce_mean(maps[:, ::cell_size, ::cell_size], axis=-1)
+
+
 def smooth(maps: tf.Tensor) -> tf.Tensor:
     """[B, n, n] -> [B, n, n]: mean of each cell and the eight that touch it.
 
