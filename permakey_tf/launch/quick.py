@@ -44,7 +44,11 @@ def quick_keypoints(agent: AgentConfig, logdir: str | Path) -> str:
         flush=True,
     )
     if code := run_in_foreground([*command, f"--logdir={folder}"]):
-        raise UserError(f"training the keypoints failed with exit code {code}; see above")
+        raise UserError(
+            f"training them failed with exit code {code}; see above. A run that is there already, "
+            f"of whatever settings, is taken with keypoints={folder}",
+            ["keypoints"],
+        )
     return folder
 
 
