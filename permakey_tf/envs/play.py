@@ -61,18 +61,18 @@ class Episode:
       max_steps: actions after which the game is cut.
 
     Attributes:
-      frame: uint8 [H, W, C], the newest one. length: actions so far. score: their true return.
-      over: whether the game has ended or was cut.
+      game: as given. frame: uint8 [H, W, C], the newest one. length: actions so far. score: their
+      true return. over: whether the game has ended or was cut.
     """
 
     def __init__(self, game: Playable, seed: Any, max_steps: int):
-        self._game, self._max_steps = game, max_steps
+        self.game, self._max_steps = game, max_steps
         self.frame = game.reset(seed)
         self.length, self.score, self.over = 0, 0.0, False
 
     def step(self, action: Any) -> GameStep:
         """Plays one action; what comes back is never both terminal and truncated."""
-        step = self._game.step(action)
+        step = self.game.step(action)
         self.length += 1
         self.score += step.reward
         cut = not step.terminal and (step.truncated or self.length >= self._max_steps)

@@ -51,11 +51,13 @@ class NodeVision:
 
     Attributes:
       columns: {name: Column} of what is stored per frame.
+      beside: {name: Column} of what it must be told of each frame beside the frame.
     """
 
     def __init__(self, model: KeypointModel, config: EncoderConfig):
         self._model, self._config = model, config
         self._std = config.gauss_std or model.config.pointnet.gauss_std
+        self.beside: dict[str, Column] = {}
         number = model.config.pointnet.num_keypoints
         size = model.image_size
         num_features = model.features(tf.zeros([1, size, size, model.channels])).shape[-1]
@@ -93,6 +95,7 @@ class MapVision:
     def __init__(self, model: KeypointModel, config: EncoderConfig):
         self._model, self._config = model, config
         self._std = config.gauss_std or model.config.pointnet.gauss_std
+        self.beside: dict[str, Column] = {}
         size = model.image_size
         self.columns = {
             "frame": Column((size, size, model.channels), np.dtype(np.uint8)),

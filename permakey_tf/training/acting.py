@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.data.repeats import follow, frame_hash
-from permakey_tf.envs.play import Episode, Task, play
+from permakey_tf.envs.play import Episode, Playable, Task, play
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
 from permakey_tf.runs import checkpoint
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 from permakey_tf.tracking import Tracker
-from permakey_tf.types import Keypoints
+from permakey_tf.types import Column, Keypoints
 
 # What is drawn in a played game beside its start.
 _GAME_STREAMS = {"validation": Stream.VALIDATION_GAME, "test": Stream.TEST_GAME}
@@ -34,6 +34,10 @@ class Acted(NamedTuple):
     keypoints: Keypoints
 
 
+def _batch_of(column: Column) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *column.shape], column.dtype)
+
+
 class Actor:
     """From frames to actions in one call, on the network's moving statistics.
 
@@ -49,7 +53,10 @@ class Actor:
         state = LSTMState(*[tf.TensorSpec([None, units], tf.float32)] * 2)
         frames = tf.TensorSpec([None, *frame_shape], tf.uint8)
         forced = tf.TensorSpec([None], tf.int32)
-        self.step = tf.function(self._step, input_signature=[frames, forced, state])
+        signature = [frames, forced, state]
+        if vision.beside:
+            signature.append({name: _batch_of(one) for name, one in vision.beside.items()})
+        self.step = tf.function(self._step, input_signature=signature)
         # Between these two the host decides on the order of the keypoints; traced on first use.
         self._look = tf.function(lambda seen: vision.look(seen), input_signature=[frames])
         self._act_in_order = tf.function(self._reorder_and_act)
@@ -65,9 +72,11 @@ class Actor:
         orders = tf.constant(np.stack(orders))
         return self._act_in_order(stored, keypoints, orders, forced, state)
 
-    def _step(self, frames, forced, state) -> Acted:
-        """Frames uint8 [B, S, S, C], actions int32 [B] to take (or GREEDY), the LSTM's state."""
-        return self._act(*self.vision.look(frames), forced, state)
+    def _step(self, frames, forced, state, beside=None) -> Acted:
+        """Frames uint8 [B, S, S, C], actions int32 [B] to take (or GREEDY), the LSTM's state, and
+        what the vision is told beside the frames."""
+        seen = self.vision.look(frames, beside) if beside else self.vision.look(frames)
+        return self._act(*seen, forced, state)
 
     def _reorder_and_act(self, stored, keypoints, orders, forced, state) -> Acted:
         keypoints = Keypoints(*(tf.gather(part, orders, batch_dims=1) for part in keypoints))
@@ -80,32 +89,69 @@ class Actor:
         return Acted(actions, output.state, stored, keypoints)
 
 
+def _nothing(game: Playable | None, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return {}
+
+
 class Player(NamedTuple):
     """What is needed to play.
 
     actor: who acts. frame_format: how frames are seen. num_actions: of the game.
     track_keypoints: whether keypoints keep their index from frame to frame.
+    tell: function of a game (None where there is none to ask) and of random numbers to what the
+      vision is told beside the game's newest frame, {name: value}, see `vision.beside`.
     """
 
     actor: Actor
     frame_format: FrameFormat
     num_actions: int
     track_keypoints: bool = False
+    tell: Callable[[Playable | None, np.random.Generator], dict[str, np.ndarray]] = _nothing
+
+    def see(
+        self,
+        frames: Sequence[np.ndarray],
+        games: Sequence[Playable | None],
+        rngs: Sequence[np.random.Generator],
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """What `step` takes of the newest frames of B games.
+
+        Args:
+          frames: uint8 [H, W, 3] each, as the games show them.
+          games: that show them; None each where there is none to ask.
+          rngs: random numbers of each frame: of its bars, then of what is told beside it.
+
+        Returns:
+          frames uint8 [B, S, S, C]; {name: [B, ...]}, what is told beside them.
+        """
+        pairs = list(zip(frames, rngs, strict=True))
+        prepared = np.stack([self.frame_format.with_bars(frame, rng) for frame, rng in pairs])
+        told = [self.tell(game, rng) for game, rng in zip(games, rngs, strict=True)]
+        return prepared, {name: np.stack([one[name] for one in told]) for name in told[0]}
 
     def trackers(self, number: int) -> list[Tracker]:
         """One for each of `number` games that begin; none where keypoints are not tracked."""
         return [Tracker() for _ in range(number * self.track_keypoints)]
 
-    def step(self, frames, forced, state: LSTMState, trackers: Sequence[Tracker]) -> Acted:
+    def step(
+        self,
+        frames,
+        forced,
+        state: LSTMState,
+        trackers: Sequence[Tracker],
+        beside: dict[str, np.ndarray] | None = None,
+    ) -> Acted:
         """One step of B games.
 
         Args:
           frames: uint8 [B, S, S, C]. forced: int32 [B], actions to take, or GREEDY.
           state: after the step before. trackers: of these games, see `trackers`.
+          beside: what is told beside the frames, see `see`.
         """
         if self.track_keypoints:
             return self.actor.step_tracked(frames, forced, state, trackers)
-        return self.actor.step(frames, forced, state)
+        told = (beside,) if beside else ()
+        return self.actor.step(frames, forced, state, *told)
 
     @property
     def weights(self) -> dict:
@@ -172,10 +218,11 @@ def play_episodes(
     while len(playing):
         if stop():
             return None
-        frames = np.stack(
-            [player.frame_format.with_bars(episodes[i].frame, noise[i]) for i in playing]
-        )
-        acted = player.step(frames, np.full(len(playing), GREEDY, np.int32), state, trackers)
+        now = [episodes[i] for i in playing]
+        rngs = [noise[i] for i in playing]
+        frames, beside = player.see([one.frame for one in now], [one.game for one in now], rngs)
+        forced = np.full(len(playing), GREEDY, np.int32)
+        acted = player.step(frames, forced, state, trackers, beside)
         if film and playing[0] == 0:
             # A copy: the view would keep the frames of all games in memory.
             keypoints = Keypoints(*(part[0].numpy() for part in acted.keypoints))

@@ -49,26 +49,26 @@ class Agent:
         test games, which are whole, the LSTM sees it go on too."""
         self.trackers = self.player.trackers(1)
 
-    def act(self, frame: np.ndarray, step: int) -> Acted:
+    def act(self, episode: Episode, step: int) -> Acted:
         """Chooses the action of agent step `step`: a random one with probability epsilon.
 
         Args:
-          frame: uint8 [H, W, 3], as the game shows it.
+          episode: that is played; its newest frame is seen.
           step: what is drawn depends on the seed and this number alone.
         """
         rng = stream(self._config.seed, Stream.EXPLORATION, step)
         explores = rng.random() < self._config.epsilon(step)
         forced = int(rng.integers(self.player.num_actions)) if explores else GREEDY
-        return self._see(frame, forced, stream(self._config.seed, Stream.GAME_BARS, step))
+        return self._see(episode, forced, stream(self._config.seed, Stream.GAME_BARS, step))
 
-    def look(self, frame: np.ndarray, step: int) -> Acted:
+    def look(self, episode: Episode, step: int) -> Acted:
         """Sees the frame after agent step `step`, at which no action is taken."""
-        return self._see(frame, GREEDY, stream(self._config.seed, Stream.FINAL_FRAME_BARS, step))
+        return self._see(episode, GREEDY, stream(self._config.seed, Stream.FINAL_FRAME_BARS, step))
 
-    def _see(self, frame, forced, bars) -> Acted:
-        prepared = self.player.frame_format.with_bars(frame, bars)
+    def _see(self, episode, forced, rng) -> Acted:
+        frames, beside = self.player.see([episode.frame], [episode.game], [rng])
         forced = np.array([forced], np.int32)
-        acted = self.player.step(prepared[None], forced, self.state, self.trackers)
+        acted = self.player.step(frames, forced, self.state, self.trackers, beside)
         self.state = acted.state
         return acted
 
@@ -184,7 +184,7 @@ class Playing:
         Returns:
           (true return, length) of the game where the step ended it, else None.
         """
-        acted = agent.act(self.current.frame, number)
+        acted = agent.act(self.current, number)
         action = int(acted.actions[0])
         step = self.current.step(action)
         ended = step.terminal or (self._config.life_is_episode and step.life_lost)
@@ -192,7 +192,7 @@ class Playing:
         self._remember(acted, action, reward, ended)
         if step.truncated and not ended:
             # The value of the last frame belongs to the targets before it.
-            self._remember(agent.look(step.frame, number), -1, 0.0, False)
+            self._remember(agent.look(self.current, number), -1, 0.0, False)
         if ended or step.truncated:
             self._number_of_episode += 1
             agent.begin_episode()
