@@ -47,26 +47,31 @@ def _define_test(values: absl_flags.FlagValues) -> None:
     common.define_paths(
         "runs", [], "--mode=evaluate: run folders of agents, comma-separated.", values
     )
+    define_test_size("--mode=evaluate", values)
+    common.define_path(
+        "out",
+        None,
+        "--mode=evaluate: folder for evaluation.json; unset: the first run's.",
+        values,
+    )
+
+
+def define_test_size(where: str, values: absl_flags.FlagValues) -> None:
+    """Flags of how much a test plays. `where`: they have a meaning, for the help texts."""
     absl_flags.DEFINE_list(
         "seeds",
         [str(seed) for seed in range(10)],
-        "--mode=evaluate: test seeds, comma-separated. They share nothing with --seed: training, "
+        f"{where}: test seeds, comma-separated. They share nothing with --seed: training, "
         "validation and test draw from streams of their own.",
         flag_values=values,
     )
     absl_flags.DEFINE_integer(
         "test_episodes",
         10,
-        "--mode=evaluate: episodes of each policy on each seed.",
+        f"{where}: episodes of each policy on each seed.",
         1,
         1000,
         flag_values=values,
-    )
-    common.define_path(
-        "out",
-        None,
-        "--mode=evaluate: folder for evaluation.json; unset: the first run's.",
-        values,
     )
 
 
@@ -130,16 +135,22 @@ def _refuse_flags(values: absl_flags.FlagValues, names) -> None:
 
 def _test(values: absl_flags.FlagValues) -> Test:
     _refuse_flags(values, _OF_TRAINING)
-    runs, words = values["runs"].value, values["seeds"].value
+    runs, seeds = values["runs"].value, parse_seeds(values)
     if not runs:
         raise UserError("--runs is needed where --mode=evaluate: run folders of trained agents")
+    settings = flatten(common.build(AgentConfig, values))
+    asked = {name: value for name, value in settings.items() if values[name].present}
+    path = Path(values["out"].value or runs[0]) / "evaluation.json"
+    return Test(runs, seeds, values["test_episodes"].value, path, asked)
+
+
+def parse_seeds(values: absl_flags.FlagValues) -> list[int]:
+    """Of --seeds. Raises UserError."""
+    words = values["seeds"].value
     try:
         seeds = [int(word) for word in words]
     except ValueError as error:
         raise UserError(f"--seeds={','.join(words)}: whole numbers are needed") from error
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UserError("--seeds must be different numbers, none below 0")
-    settings = flatten(common.build(AgentConfig, values))
-    asked = {name: value for name, value in settings.items() if values[name].present}
-    path = Path(values["out"].value or runs[0]) / "evaluation.json"
-    return Test(runs, seeds, values["test_episodes"].value, path, asked)
+    return seeds

@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,25 +10,54 @@ from absl import flags as absl_flags
 
 from flags import common
 from flags import keypoints as keypoint_flags
+from flags import rl as rl_flags
 from permakey_tf.errors import UserError
+from permakey_tf.launch import plan
+from permakey_tf.launch.agents import (
+    PlannedAgent,
+    PlannedTest,
+    axes_in,
+    cell_name,
+    fill_in_axes,
+)
 from permakey_tf.launch.local import Job
-from permakey_tf.launch.plan import PlannedRun, grid_points, refuse_clashes, run_name
+from permakey_tf.launch.plan import Planned, PlannedRun, run_name
 from permakey_tf.launch.slurm import SlurmRequest
 
 _MAX_NAME = 200  # characters; file systems allow 255, and logs add to them
+_PROGRAMS = {"keypoints": keypoint_flags, "rl": rl_flags}
+_OF_RL = ("keypoints", "seeds", "test_episodes")
+# Flags of the programs that the sweep itself gives, or that are of another mode.
+_NO_AXES = {"logdir", "undefok", "mode", "runs", "out", "seeds", "test_episodes"}
 
 
 def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
     kept = {"flag_values": values}
+    absl_flags.DEFINE_enum(
+        "program",
+        "keypoints",
+        list(_PROGRAMS),
+        "What is run: run.keypoints, or run.rl, which trains agents and then tests those of a cell "
+        "together, all that differ in their seed alone.",
+        **kept,
+    )
     absl_flags.DEFINE_multi_string(
         "grid",
         [],
-        'One axis: --grid="NAME=VALUE VALUE", NAME any flag of run.keypoints. Repeatable: every '
+        'One axis: --grid="NAME=VALUE VALUE", NAME any flag of the program. Repeatable: every '
         "combination of the axes' values is run. A second axis of the same name replaces the "
         "first. In a flag file without quotes.",
         **kept,
     )
+    common.define_path(
+        "keypoints",
+        None,
+        "--program=rl: run folder of each agent's keypoints. {AXIS} stands for that axis' value, "
+        "as folders are named by it; an axis that stands here need be no flag.",
+        values,
+    )
+    rl_flags.define_test_size("--program=rl", values)
     absl_flags.DEFINE_multi_string(
         "run_flagfile",
         [],
@@ -70,9 +100,9 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
 
 
 class Sweep(NamedTuple):
-    """What the flags ask for."""
+    """What the flags ask for. `runs`: and tests, each behind what it comes after."""
 
-    runs: list[PlannedRun]
+    runs: Sequence[Planned]
     out: Path
     launcher: str
     jobs: int
@@ -93,22 +123,52 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Sweep:
         account=values["slurm_account"].value,
         qos=values["slurm_qos"].value,
     )
-    points = grid_points(parse_grid(values["grid"].value))
-    runs = [_make_run(point, values["run_flagfile"].value, out) for point in points]
-    refuse_clashes(runs)
+    runs = _runs(values, Path(out))
     return Sweep(runs, Path(out), launcher, values["jobs"].value, slurm, values["dry_run"].value)
+
+
+def _runs(values: absl_flags.FlagValues, out: Path) -> Sequence[Planned]:
+    program, template = values["program"].value, values["keypoints"].value
+    for name in _OF_RL:
+        if values[name].present and program != "rl":
+            raise UserError(f"--{name} has no meaning with --program={program}")
+    free = axes_in(template or "")
+    points = plan.grid_points(parse_grid(values["grid"].value, program, free))
+    files = values["run_flagfile"].value
+    calls = [_Call.make(program, point, files, out, template) for point in points]
+    if program == "keypoints":
+        runs = [PlannedRun(call.job, call.parsed(keypoint_flags)) for call in calls]
+        plan.refuse_equal_names(runs)
+        plan.refuse_other_frames_in_a_shared_store(runs)
+        return runs
+    agents = [_agent(call) for call in calls]
+    plan.refuse_equal_names(agents)
+    cells = [cell_name(point) for point in points]
+    seeds, episodes = tuple(rl_flags.parse_seeds(values)), values["test_episodes"].value
+    return list(_with_tests(agents, cells, out, seeds, episodes))
 
 
 # ---------------------------------------------------------------------------------------- the grid
 
 
-def parse_grid(axes: list[str]) -> dict[str, list[str]]:
-    """["a=1 2", "b=x"] -> {"a": ["1", "2"], "b": ["x"]}. Raises UserError."""
+def parse_grid(
+    axes: list[str], program: str = "keypoints", free: Iterable[str] = ()
+) -> dict[str, list[str]]:
+    """["a=1 2", "b=x"] -> {"a": ["1", "2"], "b": ["x"]}.
+
+    Args:
+      axes: as they were given.
+      program: whose flags they may be of.
+      free: names of axes that need be no flags.
+
+    Raises:
+      UserError: no axis, or one that is none.
+    """
     if not axes:
         raise UserError('--grid is missing; for instance --grid="seed=0 1 2"')
     known = absl_flags.FlagValues()
-    keypoint_flags.define(known)
-    known_names = ({*known} | {"flagfile"}) - {"logdir", "undefok"}
+    _PROGRAMS[program].define(known)
+    known_names = ({*known} | {"flagfile", *free}) - _NO_AXES
     grid = {}
     for axis in axes:
         name, _, text = axis.partition("=")
@@ -117,32 +177,94 @@ def parse_grid(axes: list[str]) -> dict[str, list[str]]:
         if name == "logdir":
             raise UserError("--grid=logdir: run folders are named by the sweep, in --out")
         if name not in known_names:
-            near = difflib.get_close_matches(name, known_names, n=3)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
-            raise UserError(f"--grid={axis}: run.keypoints has no flag --{name}{hint}")
+            raise UserError(f"--grid={axis}: {_no_axis(name, program, known_names)}")
         if not text.split():
             raise UserError(f"--grid={axis}: no values; expected NAME=VALUE VALUE")
         grid[name] = text.split()
     return grid
 
 
-def _make_run(point: dict[str, str], flag_files: list[str], out: str) -> PlannedRun:
-    """Raises UserError where run.keypoints would refuse the flags."""
-    name = run_name(point)
-    if len(name) > _MAX_NAME:
-        raise UserError(f"{name}: too long for a folder; put settings into a --run_flagfile")
-    point = dict(point)
-    files = [*flag_files, *filter(None, [point.pop("flagfile", None)])]
-    # The last flag wins: files give what the grid does not.
-    arguments = [f"--flagfile={file}" for file in files]
-    arguments += [f"--{axis}={value}" for axis, value in point.items()]
-    arguments.append(f"--logdir={Path(out) / name}")
-    values = absl_flags.FlagValues()
-    keypoint_flags.define(values)
-    command = [sys.executable, "-m", "run.keypoints", *arguments]
-    job = Job(name, command, Path(out) / "logs" / f"{name}.log")
-    try:
-        common.parse(values, ["run.keypoints", *arguments])
-        return PlannedRun(job, keypoint_flags.from_flags(values))
-    except UserError as error:
-        raise UserError(f"run {name}: {error}") from error
+def _no_axis(name: str, program: str, known_names: set[str]) -> str:
+    """Why, and what else may be meant."""
+    if name in _NO_AXES:
+        return f"--{name} is no axis"
+    near = difflib.get_close_matches(name, known_names, n=3)
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    braces = ", and --keypoints has no {" + name + "}" if program == "rl" else ""
+    return f"run.{program} has no flag --{name}{braces}{hint}"
+
+
+# ---------------------------------------------------------------------------------------- the runs
+
+
+class _Call(NamedTuple):
+    """A program's call of one point of the grid."""
+
+    job: Job
+    values: absl_flags.FlagValues
+
+    @classmethod
+    def make(cls, program, point, flag_files, out: Path, keypoints=None) -> "_Call":
+        """Raises UserError where the program would not know the flags."""
+        name = run_name(point)
+        if len(name) > _MAX_NAME:
+            raise UserError(f"{name}: too long for a folder; put settings into a --run_flagfile")
+        files = [*flag_files, *([point["flagfile"]] if "flagfile" in point else [])]
+        # The last flag wins: files give what the grid does not.
+        arguments = [f"--flagfile={file}" for file in files]
+        if keypoints:
+            arguments.append(f"--keypoints={fill_in_axes(keypoints, point)}")
+        values = absl_flags.FlagValues()
+        _PROGRAMS[program].define(values)
+        # Of the others, a flag file is among the files, and a free axis in the keypoints' name.
+        arguments += [f"--{axis}={value}" for axis, value in point.items() if axis in values]
+        arguments.append(f"--logdir={out / name}")
+        command = [sys.executable, "-m", f"run.{program}", *arguments]
+        call = cls(Job(name, command, out / "logs" / f"{name}.log"), values)
+        call._named(lambda: common.parse(values, [f"run.{program}", *arguments]))
+        return call
+
+    def parsed(self, program):
+        """What the program makes of the flags. Raises UserError where it refuses them."""
+        return self._named(lambda: program.from_flags(self.values))
+
+    def _named(self, function):
+        try:
+            return function()
+        except UserError as error:
+            raise UserError(f"run {self.job.name}: {error}") from error
+
+
+def _agent(call: _Call) -> PlannedAgent:
+    training = call.parsed(rl_flags)
+    if not isinstance(training, rl_flags.Training):
+        raise UserError(f"run {call.job.name}: --mode is for run.rl itself: leave it out")
+    if not training.keypoints:
+        raise UserError(
+            "--keypoints is needed with --program=rl: run folders of trained keypoints, such as "
+            "runs/seed-{seed}"
+        )
+    folder = training.logdir_template
+    return PlannedAgent(call.job, training.agent, training.keypoints, training.given, folder)
+
+
+def _with_tests(
+    agents: list[PlannedAgent], cells: list[str], out: Path, seeds: tuple[int, ...], episodes: int
+) -> Iterable[Planned]:
+    """The trainings, and behind the last one of each cell its test."""
+    for place, (agent, cell) in enumerate(zip(agents, cells, strict=True)):
+        yield agent
+        if cell not in cells[place + 1 :]:
+            runs = [one for one, its in zip(agents, cells, strict=True) if its == cell]
+            yield _test(cell, runs, out, seeds, episodes)
+
+
+def _test(cell: str, agents: list[PlannedAgent], out, seeds, episodes) -> PlannedTest:
+    folders = tuple(agent.folder for agent in agents)
+    folder = out / "tests" / cell
+    command = [sys.executable, "-m", "run.rl", "--mode=evaluate", f"--runs={','.join(folders)}"]
+    command += [f"--seeds={','.join(map(str, seeds))}", f"--test_episodes={episodes}"]
+    name = f"test_{cell}"
+    names = tuple(agent.name for agent in agents)
+    job = Job(name, [*command, f"--out={folder}"], out / "logs" / f"{name}.log", names)
+    return PlannedTest(job, folders, seeds, episodes, str(folder))

@@ -1,9 +1,10 @@
-"""Runs a grid of keypoint trainings, each a process of its own; see docs/sweep.md.
+"""Runs a grid of trainings, each a process of its own; see docs/sweep.md.
 
   python -m run.sweep --run_flagfile=flags/presets/quick.cfg --grid="seed=0 1 2" --out=runs/seeds
+  python -m run.sweep --flagfile=flags/sweeps/table1_gnn.cfg
 
-Missing frame stores are collected first. Called again, it skips what is finished, resumes what was
-interrupted and tries again what failed.
+Missing frame stores are collected first; agents are tested when they are trained. Called again, it
+skips what is finished, resumes what was interrupted and tries again what failed.
 """
 
 import shlex
@@ -24,7 +25,7 @@ def make_launcher(command: sweep_flags.Sweep) -> Launcher:
 
 def main(command):
     plan.check_place(command.out)
-    status = {run.name: plan.status(run) for run in command.runs}
+    status = plan.statuses(command.runs)
     if command.dry_run:
         for run in command.runs:
             words = plan.in_words(run, status[run.name])
@@ -33,22 +34,25 @@ def main(command):
     launcher = make_launcher(command)
     todo = [run for run in command.runs if not status[run.name].finished]
     plan.refuse_in_use(todo, status, launcher)
-    print(f"{len(command.runs)} runs, {len(command.runs) - len(todo)} finished before", flush=True)
+    total = plan.counted(command.runs)
+    print(f"{total}, {len(command.runs) - len(todo)} finished before", flush=True)
     plan.collect_missing_stores(todo)
     outcome = run_all([run.job for run in todo], launcher)
     unfinished = [*outcome.failed, *outcome.interrupted, *outcome.not_started]
-    finished = [run.wanted.logdir for run in command.runs if run.name not in unfinished]
+    finished = [
+        run.folder for run in command.runs if run.what == "run" and run.name not in unfinished
+    ]
     say(f"finished run folders: {shlex.quote(','.join(finished))}")
     if outcome.signal:
         common.fail(
-            f"interrupted by {outcome.signal.name}; {len(unfinished)} of {len(command.runs)} runs "
+            f"interrupted by {outcome.signal.name}; {len(unfinished)} of {total} "
             "are not finished; the same command continues",
             code=128 + outcome.signal,
         )
     if outcome.failed:
-        common.fail(
-            f"{len(unfinished)} of {len(command.runs)} runs failed: {', '.join(unfinished)}"
-        )
+        failed = f"{len(outcome.failed)} of {total} failed: {', '.join(outcome.failed)}"
+        waiting = ", ".join(outcome.not_started)
+        common.fail(failed + f"; not started: {waiting}" * bool(waiting))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,29 @@ TINY_FLAGS = {
     "image_size": 20,
 }
 
+# As TINY_FLAGS, of an agent.
+TINY_AGENT = {
+    "num_steps": 60,
+    "learn_start": 16,
+    "window": 3,
+    "batch_size": 3,
+    "lstm_units": 8,
+    "cnn_filters": "4,4",
+    "cnn_kernel_sizes": "3,3",
+    "cnn_strides": "2,2",
+    "cnn_units": 8,
+    "position_units": 8,
+    "gnn_units": 8,
+    "gnn_decode_units": 8,
+    "gnn_output_units": 8,
+    "validate_every": 30,
+    "validation_episodes": 2,
+    "max_episode_steps": 22,
+    "summary_every": 10,
+    "checkpoint_every": 12,
+    "learning_rate": 1e-3,
+}
+
 
 def moving_square(num_frames: int, size: int, channels: int, seed: int) -> np.ndarray:
     """uint8 [N, S, S, C]: a bright square that jumps about on a dim gradient."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import TINY_AGENT as TINY
 from support import TINY_FLAGS, call, refused, tiny_config, train_keypoints
 
 from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
@@ -26,27 +27,6 @@ from permakey_tf.scores.protocol import read_evaluation
 from permakey_tf.system.seeds import ROLES, episode_seed
 
 ROOT = Path(__file__).parents[1]
-TINY = {
-    "num_steps": 60,
-    "learn_start": 16,
-    "window": 3,
-    "batch_size": 3,
-    "lstm_units": 8,
-    "cnn_filters": "4,4",
-    "cnn_kernel_sizes": "3,3",
-    "cnn_strides": "2,2",
-    "cnn_units": 8,
-    "position_units": 8,
-    "gnn_units": 8,
-    "gnn_decode_units": 8,
-    "gnn_output_units": 8,
-    "validate_every": 30,
-    "validation_episodes": 2,
-    "max_episode_steps": 22,
-    "summary_every": 10,
-    "checkpoint_every": 12,
-    "learning_rate": 1e-3,
-}
 CNN = {"encoder": "cnn", "sticky_actions": 0.25}  # the emulator draws, and must draw the same again
 
 

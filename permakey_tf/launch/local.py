@@ -22,11 +22,16 @@ _TAIL_BYTES = 20_000  # of a log, which may hold days of progress bars
 
 
 class Job(NamedTuple):
-    """A command to run. `log`: file that its output is appended to."""
+    """A command to run.
+
+    log: file that its output is appended to. after: names of jobs that have to end well before it
+    is started, where they are of the same batch.
+    """
 
     name: str
     command: list[str]
     log: Path
+    after: tuple[str, ...] = ()
 
 
 class Process(Protocol):
@@ -63,7 +68,8 @@ class Outcome(NamedTuple):
     finished: names of the jobs that ended well.
     failed: {name: why} of those that did not.
     interrupted: names of those that left because the batch was interrupted.
-    not_started: names of those that were not started because of that.
+    not_started: names of those that were not started because of that, or because one that they
+      come after failed.
     signal: what interrupted the batch, or None.
     """
 
@@ -146,8 +152,8 @@ class _Batch:
         self._launcher, self._total = launcher, len(jobs)
 
     def start_waiting(self) -> None:
-        while self.waiting and len(self.running) < self._launcher.slots:
-            job = self.waiting.popleft()
+        self._drop_followers_of_failures()
+        while len(self.running) < self._launcher.slots and (job := self._take_ready()):
             job.log.parent.mkdir(parents=True, exist_ok=True)
             try:
                 process = self._launcher.start(job)
@@ -157,6 +163,23 @@ class _Batch:
                 continue
             self.running.append(_Running(job, process, time.monotonic()))
             say(f"started {job.name} ({process.where})")
+
+    def _take_ready(self) -> Job | None:
+        """The first job that need not wait for another, taken out of those that wait."""
+        ahead = {job.name for job in self.waiting} | {one.job.name for one in self.running}
+        for job in self.waiting:
+            if not ahead.intersection(job.after):
+                self.waiting.remove(job)
+                return job
+        return None
+
+    def _drop_followers_of_failures(self) -> None:
+        for job in list(self.waiting):
+            gone = [name for name in job.after if name in self.failed or name in self.not_started]
+            if gone:
+                self.waiting.remove(job)
+                self.not_started.append(job.name)
+                say(f"not started {job.name}: {gone[0]} is not finished")
 
     def collect_ended(self) -> None:
         for running in list(self.running):

@@ -3,10 +3,12 @@
 Nothing here needs TensorFlow.
 """
 
+import collections
 import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
@@ -16,16 +18,58 @@ from permakey_tf.system import disk
 from permakey_tf.training.request import KeypointRequest, check_places, open_or_collect
 
 
+class Planned(Protocol):
+    """What a sweep is to bring to its end.
+
+    job: the command that does. name: the job's. folder: that it writes to. what: it is, in a word.
+    comes_first: what the sweep does before, in words; "" for nothing.
+    """
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def folder(self) -> str: ...
+
+    @property
+    def what(self) -> str: ...
+
+    @property
+    def comes_first(self) -> str: ...
+
+    def look(self) -> Status:
+        """Where it stands on disk. Raises UserError where its command would refuse to start."""
+
+
 class PlannedRun(NamedTuple):
     """One point of the grid: the call of run.keypoints, and what it asks for."""
 
     job: Job
     wanted: KeypointRequest
+    what = "run"
 
     @property
     def name(self) -> str:
         """Of its folder and log."""
         return self.job.name
+
+    @property
+    def folder(self) -> str:
+        """Its run folder."""
+        return self.wanted.logdir
+
+    @property
+    def comes_first(self) -> str:
+        """Frames that are missing are collected."""
+        missing = not Path(self.wanted.data_dir).exists()
+        return f"{self.wanted.data_dir} is collected first" if missing else ""
+
+    def look(self) -> Status:
+        """Looks into the run's folder and frame store."""
+        return check_places(self.wanted)
 
 
 def grid_points(grid: dict[str, list[str]]) -> list[dict[str, str]]:
@@ -40,26 +84,25 @@ def run_name(point: dict[str, str]) -> str:
     file is named by its stem. Commas separate run folders on other command lines: + stands for
     them.
     """
-    short = {name: Path(v).stem if name == "flagfile" else v for name, v in point.items()}
-    joined = "_".join(f"{name}-{value}" for name, value in short.items())
-    return re.sub(r"[^\w.+-]+", "-", joined.replace(",", "+"))
+    return "_".join(f"{name}-{value_in_name(name, value)}" for name, value in point.items())
 
 
-def refuse_clashes(runs: list[PlannedRun]) -> None:
-    """Raises UserError for runs that would share a folder, or a store with other frames."""
-    _refuse_equal_names(runs)
-    _refuse_other_frames_in_a_shared_store(runs)
+def value_in_name(axis: str, value: str) -> str:
+    """The value of an axis as it is written in a run's name."""
+    short = Path(value).stem if axis == "flagfile" else value
+    return re.sub(r"[^\w.+-]+", "-", short.replace(",", "+"))
 
 
-def _refuse_equal_names(runs: list[PlannedRun]) -> None:
+def refuse_equal_names(runs: Sequence[Planned]) -> None:
+    """Raises UserError for runs that would share a folder."""
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"grid: two runs would have the same folder, {name}", ["grid"])
 
 
-def _refuse_other_frames_in_a_shared_store(runs: list[PlannedRun]) -> None:
-    """A store is made once: runs that want different frames cannot share it."""
+def refuse_other_frames_in_a_shared_store(runs: list[PlannedRun]) -> None:
+    """A store is made once: raises UserError for runs that want different frames from one."""
     first_users = {}
     for run in runs:
         first = first_users.setdefault(Path(run.wanted.data_dir).resolve(), run)
@@ -87,45 +130,62 @@ def check_place(out: Path) -> None:
         raise UserError(f"out={out}: {error}", ["out"]) from error
 
 
-def status(run: PlannedRun) -> Status:
-    """Looks into the run's folder and frame store.
+def status(run: Planned) -> Status:
+    """Where a run stands on disk.
 
     Raises:
-      UserError: run.keypoints would refuse them; the run's name is part of the message.
+      UserError: its command would refuse to start; the run's name is part of the message.
     """
     try:
-        return check_places(run.wanted)
+        return run.look()
     except UserError as error:
         raise UserError(f"run {run.name}: {error}", error.settings) from error
 
 
-def in_words(run: PlannedRun, status: Status) -> str:
+def statuses(runs: Sequence[Planned]) -> dict[str, Status]:
+    """{name: where it stands}. What comes after something unfinished is unfinished too.
+
+    Raises:
+      UserError: as `status`.
+    """
+    found: dict[str, Status] = {}
+    for run in runs:
+        one = status(run)
+        ready = all(found[name].finished for name in run.job.after)
+        found[run.name] = one._replace(finished=one.finished and ready)
+    return found
+
+
+def in_words(run: Planned, status: Status) -> str:
     """What a call of the sweep would find, such as "interrupted at step 400"."""
     if status.finished:
         return "finished"
     if status.in_use:
         return "running in another process"
     words = f"interrupted at step {status.step}" if status.step else "new"
-    missing = not Path(run.wanted.data_dir).exists()
-    return words + (f"; {run.wanted.data_dir} is collected first" if missing else "")
+    return words + (f"; {run.comes_first}" if run.comes_first else "")
 
 
-def refuse_in_use(runs: list[PlannedRun], statuses: dict[str, Status], launcher: Launcher) -> None:
+def refuse_in_use(runs: Sequence[Planned], statuses: dict[str, Status], launcher: Launcher) -> None:
     """Raises UserError for a run that a process works on which is not the launcher's."""
     for run in runs:
         if statuses[run.name].in_use and not launcher.owns(run.name):
-            raise UserError(
-                f"{run.wanted.logdir} is in use by another process: wait for it, or end it"
-            )
+            raise UserError(f"{run.folder} is in use by another process: wait for it, or end it")
 
 
-def collect_missing_stores(runs: list[PlannedRun]) -> None:
+def counted(runs: Sequence[Planned]) -> str:
+    """ "24 runs and 8 tests"."""
+    numbers = collections.Counter(run.what for run in runs)
+    return " and ".join(f"{n} {what}{'s' * (n > 1)}" for what, n in numbers.items())
+
+
+def collect_missing_stores(runs: Sequence[Planned]) -> None:
     """Makes every frame store that the runs need and that is missing, once.
 
     Raises:
       UserError: a store cannot be made.
     """
-    by_store = {run.wanted.data_dir: run for run in runs}
+    by_store = {run.wanted.data_dir: run for run in runs if isinstance(run, PlannedRun)}
     for path, run in by_store.items():
         if not Path(path).exists():
             print(f"collecting {path}", flush=True)

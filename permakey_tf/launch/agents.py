@@ -1,0 +1,142 @@
+"""A sweep of agents before it runs: each training, and each test of the agents of a cell.
+
+A cell of a table is what differs in the seed alone: its agents are tested together. Nothing here
+needs TensorFlow.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.errors import UserError
+from permakey_tf.launch.local import Job
+from permakey_tf.launch.plan import run_name, value_in_name
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.match import resolve_agent
+from permakey_tf.runs.progress import Status, read_agent_progress, read_agent_status, read_progress
+from permakey_tf.scores.protocol import Evaluation, read_evaluation
+from permakey_tf.system import disk
+
+SEED = "seed"  # the axis of the agents of one cell
+
+
+def cell_name(point: dict[str, str]) -> str:
+    """Of the cell that a point of the grid belongs to: the run's name without its seed."""
+    return run_name({name: value for name, value in point.items() if name != SEED}) or "all"
+
+
+def axes_in(template: str) -> list[str]:
+    """["game", "seed"] of "runs/{game}_{seed}"."""
+    return re.findall(r"\{(\w*)\}", template)
+
+
+def fill_in_axes(template: str, point: dict[str, str]) -> str:
+    """A folder's name with the values of axes in place of {AXIS}, as run folders have them.
+
+    Raises:
+      UserError: the grid has no such axis.
+    """
+    for name in axes_in(template):
+        if name not in point:
+            raise UserError(
+                f"keypoints={template}: the grid has no axis {name}; it has {', '.join(point)}",
+                ["keypoints"],
+            )
+    return re.sub(r"\{(\w*)\}", lambda word: value_in_name(word[1], point[word[1]]), template)
+
+
+class PlannedAgent(NamedTuple):
+    """One point of the grid: the training of an agent.
+
+    agent: the settings that were asked for. keypoints: run folder that it is to see with.
+    given: names of the settings that were given. folder: its run folder.
+    """
+
+    job: Job
+    agent: AgentConfig
+    keypoints: str
+    given: frozenset[str]
+    folder: str
+    what = "run"
+    comes_first = ""
+
+    @property
+    def name(self) -> str:
+        """Of its folder and log."""
+        return self.job.name
+
+    def look(self) -> Status:
+        """Looks into the folders of the keypoints and of the run.
+
+        Raises:
+          UserError: keypoints that are not there or not trained to their end; or what run.rl would
+            refuse.
+        """
+        if not Path(self.keypoints).exists():
+            raise UserError(f"keypoints={self.keypoints}: train them first", ["keypoints"])
+        keypoints = RunFolder.open(self.keypoints)
+        progress = read_progress(keypoints)
+        if not progress or not progress.finished:
+            raise UserError(
+                f"keypoints={self.keypoints}: not trained to their end: resume them first",
+                ["keypoints"],
+            )
+        agent = resolve_agent(self.agent, keypoints, self.given)
+        AgentFolder.check_place(self.folder)
+        return read_agent_status(self.folder, agent, keypoints)
+
+
+class PlannedTest(NamedTuple):
+    """The test of a cell's agents. `runs`: their folders; `folder`: for evaluation.json."""
+
+    job: Job
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    episodes: int
+    folder: str
+    what = "test"
+    comes_first = ""
+
+    @property
+    def name(self) -> str:
+        """Of its log."""
+        return self.job.name
+
+    def look(self) -> Status:
+        """Finished where all runs were tested as they stand now, perhaps beside others.
+
+        Raises:
+          UserError: the folder has a test of more runs than this one would make anew, or none of
+            agents, or cannot be written.
+        """
+        path = Path(self.folder) / "evaluation.json"
+        disk.check_place(path.parent, path.name)
+        if not path.exists():
+            return Status(0, False, False)
+        evaluation = read_evaluation(path)
+        if evaluation is None:
+            raise UserError(f"{path} is no test of agents: choose another out", ["out"])
+        return Status(0, self._is_in(evaluation, path), False)
+
+    def _is_in(self, evaluation: Evaluation, path: Path) -> bool:
+        # By name: a sweep may be moved, with all its folders.
+        tested = {Path(one.run).name: one.num_steps for one in evaluation.policies}
+        wanted = {Path(run).name: _steps(run) for run in self.runs}
+        alike = (evaluation.seeds, evaluation.scores.shape[2]) == (self.seeds, self.episodes)
+        if alike and wanted.items() <= tested.items():
+            return True
+        if lost := sorted(set(tested) - set(wanted)):
+            raise UserError(
+                f"{path} is also of {lost[0]}, which would not be tested anew: give its seed in "
+                "the grid too, or choose another out",
+                ["out"],
+            )
+        return False
+
+
+def _steps(run: str) -> int:
+    """Agent steps that a run has made."""
+    progress = read_agent_progress(AgentFolder.open(run)) if AgentFolder.has_begun(run) else None
+    return progress.step if progress else 0
