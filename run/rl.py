@@ -7,6 +7,8 @@ Without --keypoints, quick ones are trained first. The same command resumes; of 
 tells where the results are.
 """
 
+from pathlib import Path
+
 from flags import common
 from flags import rl as rl_flags
 from permakey_tf.errors import UserError
@@ -15,6 +17,7 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.match import refuse_contradictions, resolve_agent
 from permakey_tf.runs.progress import read_agent_progress, read_agent_status, read_progress
+from permakey_tf.scores.protocol import read_evaluation
 
 
 def open_keypoints(command: rl_flags.Training) -> RunFolder:
@@ -64,9 +67,17 @@ def tell_results(folder: AgentFolder) -> None:
     print(f"best validation score: {progress.best_score:.1f} at step {progress.best_step}")
     evaluation = folder.path / "evaluation.json"
     if evaluation.exists():
-        print(f"evaluation: {evaluation}")
+        print(f"evaluation: {evaluation}{_of_fewer_steps(evaluation, folder, progress.step)}")
     print(f"test it: python -m run.rl --mode=evaluate --runs={folder.path}")
     print(f"TensorBoard: tensorboard --logdir={folder.path}")
+
+
+def _of_fewer_steps(evaluation: Path, folder: AgentFolder, step: int) -> str:
+    """That the run was trained on since it was tested; "" where it was not."""
+    tested = read_evaluation(evaluation)
+    policies = tested.policies if tested else ()
+    steps = [one.num_steps for one in policies if Path(one.run).name == folder.path.name]
+    return f" (of step {min(steps)}: test it again)" if steps and min(steps) < step else ""
 
 
 def evaluate(command: rl_flags.Test):

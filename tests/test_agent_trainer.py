@@ -473,17 +473,22 @@ class TestWhatARunReportsAfterAKill:
         assert self.reported(trainers[-1]) == (rows, logged)
         assert all(len(values) == 1 for values in logged.values())
 
-    def test_a_longer_run_goes_on_as_one_that_was_made_so(self, monkeypatch, tmp_path, clean):
-        def train(name, num_steps):
+    @pytest.mark.parametrize(("then", "now"), [(15, 15), (None, 11)])
+    def test_a_longer_run_goes_on_as_one_that_was_made_so(
+        self, monkeypatch, tmp_path, clean, then, now
+    ):
+        def train(name, num_steps, epsilon_steps=now):
             monkeypatch.setitem(self.FLAGS, "num_steps", num_steps)
-            monkeypatch.setitem(self.FLAGS, "epsilon_steps", 15)
+            monkeypatch.setitem(self.FLAGS, "epsilon_steps", epsilon_steps)
             trainer = self.make(tmp_path / name, clean, Black)
             trainer.train()
             arrays = checkpoint.load(trainer.folder.latest_checkpoint)
             return {k: v.tobytes() for k, v in arrays.items()}, self.reported(trainer)[0]
 
-        train("run", 11)
+        train("run", 11, then)
         assert train("run", 22) == train("expected", 22)
+        with pytest.raises(UserError, match=f"epsilon_steps was {now}, now None"):
+            train("run", 33, None)
 
     def test_a_checkpoint_without_means_is_resumed(self, tmp_path, clean):
         trainer = self.make(tmp_path, clean, Black)

@@ -23,7 +23,14 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.checkpoint import load, save
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.match import refuse_another_environment
-from permakey_tf.scores.protocol import read_evaluation
+from permakey_tf.scores.protocol import (
+    AgentSpec,
+    Evaluation,
+    PolicySpec,
+    Rules,
+    read_evaluation,
+    write_evaluation,
+)
 from permakey_tf.system.seeds import ROLES, episode_seed
 
 ROOT = Path(__file__).parents[1]
@@ -258,7 +265,8 @@ def test_without_keypoints_quick_ones_are_trained_once(tmp_path, monkeypatch, ca
         ({}, ["noise was vertical, now none"]),
         # These could be the quick preset's, were they there.
         ({"noise": "vertical"}, ["_quick_vertical_seed0", "not trained", "--keypoints=run/keypoi"]),
-        ({"noise": "vertical", "num_steps": 90}, ["cannot take more steps", "epsilon_steps"]),
+        ({"noise": "vertical", "num_steps": 90},
+         ["cannot take more steps", "epsilon_steps=60 is given too", "stays at 0.1"]),
     ],
 )  # fmt: skip
 def test_a_run_that_has_begun_is_compared_before_quick_keypoints_are_trained(
@@ -269,6 +277,24 @@ def test_a_run_that_has_begun_is_compared_before_quick_keypoints_are_trained(
     monkeypatch.setattr(quick, "run_in_foreground", None)
     refused(call_rl(game="Ms. Pac-Man", logdir="run", **TINY | changes), *words)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(("tested", "words"), [(60, ""), (40, " (of step 40: test it again)")])
+def test_a_finished_run_tells_whether_it_was_trained_on_since_its_test(
+    finished, keypoints, tmp_path, tested, words
+):
+    folder = shutil.copytree(finished[0], tmp_path / "run")
+    evaluation = Evaluation(
+        *("mspacman", "", Rules(), AgentSpec("permakey", "gnn", 3, "vertical", 60)),
+        (PolicySpec("elsewhere/run", 0, tested, 30),),
+        (0,),
+        scores=np.ones([1, 1, 1]),
+        lengths=np.ones([1, 1, 1], int),
+        random_scores=np.ones([1, 1]),
+    )
+    write_evaluation(folder / "evaluation.json", evaluation)
+    result = call_rl(keypoints=keypoints, logdir=folder, **TINY)
+    assert f"evaluation: {folder / 'evaluation.json'}{words}\n" in result.stdout, result.stderr
 
 
 def test_a_run_of_other_keypoints_than_the_quick_ones_is_refused(

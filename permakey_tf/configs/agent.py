@@ -233,7 +233,8 @@ class LearningConfig(Config):
     )
     epsilon_steps: int | None = setting(
         None,
-        "Steps over which the share falls linearly; unset: all of --num_steps.",
+        "Steps over which the share falls linearly; unset: all of --num_steps. Where it is given, "
+        "a finished run can be continued with more --num_steps.",
         origin="paper",
         unit="agent steps",
         low=1,
@@ -278,9 +279,14 @@ class LearningConfig(Config):
         choices=("float32", "bfloat16"),
     )
 
+    @property
+    def exploration_steps(self) -> int:
+        """Agent steps over which the share of random actions falls."""
+        return self.epsilon_steps or self.num_steps
+
     def epsilon(self, step: int) -> float:
         """Share of random actions at an agent step, counted from 0."""
-        done = min(step / (self.epsilon_steps or self.num_steps), 1.0)
+        done = min(step / self.exploration_steps, 1.0)
         return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
 
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.configs.agent import AgentConfig, LearningConfig
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import KeypointConfig
@@ -42,13 +42,27 @@ class AgentFolder(Folder):
 
     @property
     def fixed_end(self) -> str:
-        learning = self.config.learning
+        learning, then = self.config.learning, self._learning_then
         if learning.epsilon_steps or learning.epsilon_start == learning.epsilon_end:
             return ""
         return (
             "epsilon_steps is unset and the share of random actions falls over all of num_steps, "
-            "so that a longer run plays otherwise from its second step on"
+            "so that a longer run plays otherwise from its second step on (it can where "
+            f"epsilon_steps={then.exploration_steps} is given too: in the steps that are added the "
+            f"share then stays at {learning.epsilon_end:g})"
         )
+
+    @property
+    def _learning_then(self) -> LearningConfig:
+        """Of the run on disk."""
+        return self._parse(self.read(self.path), self.path)[0].learning
+
+    def _differences(self):
+        different = super()._differences()
+        # Unset, it is num_steps: the same share in every step so far, however it was said.
+        if self._learning_then.exploration_steps == self.config.learning.exploration_steps:
+            different.pop("epsilon_steps", None)
+        return different
 
     @property
     def replay(self) -> Path:
@@ -80,7 +94,8 @@ class AgentFolder(Folder):
     def held(cls, path, config: AgentConfig, keypoints: RunFolder, command: str = ""):
         """Makes the folder with a copy of the keypoints, or resumes it; locked in the block.
 
-        More num_steps than the run was made with are taken where epsilon_steps is set.
+        More num_steps than the run was made with are taken where epsilon_steps is set, be it to
+        the num_steps of a run that had it unset.
 
         Args:
           command: that was typed, for config.json.
