@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import tensorflow as tf
+from ale_py import Action
 from support import train_keypoints
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
@@ -21,6 +22,8 @@ from permakey_tf.configs.agent import (
     ValidationConfig,
 )
 from permakey_tf.data.noise import BAR_COLOR
+from permakey_tf.envs.atari import AtariGame
+from permakey_tf.envs.games import make_game
 from permakey_tf.envs.play import Episode, GameStep, Task, play
 from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import LSTMState
@@ -222,6 +225,40 @@ class TestWhatIsRemembered:
         assert len(set(games[0].actions)) > 1
         assert games[1].actions == games[0].actions
         assert resumed.playing.progress == trainer.playing.progress
+
+    def test_what_follows_a_lost_life_comes_back_with_a_resumed_run(self, tmp_path, clean):
+        """Emulator frames that are no agent's steps; few of those, each of 60 frames."""
+
+        class Firing(AtariGame):
+            num_actions = 6
+
+            def __init__(self):
+                super().__init__("spaceinvaders", frame_skip=60, fire_after_life=True)
+
+        trainer = make_trainer(tmp_path, clean, Firing, max_episode_steps=99)
+        while not trainer.playing.progress.episode:
+            trainer.play_step()
+        trainer.play_step()
+        trainer._save()
+        resumed = make_trainer(tmp_path, clean, Firing, max_episode_steps=99)
+        for _ in range(3):
+            now, then = resumed.playing, trainer.playing
+            assert now.progress == then.progress
+            assert (now.progress.game, now.progress.episode) == (0, 1)
+            np.testing.assert_array_equal(now.current.frame, then.current.frame)
+            np.testing.assert_array_equal(now._game.ram, then._game.ram)
+            assert (
+                resumed.agent.state.hidden.numpy().tolist()
+                == trainer.agent.state.hidden.numpy().tolist()
+            )
+            trainer.play_step()
+            resumed.play_step()
+
+    def test_fire_follows_a_lost_life_in_the_games_that_it_is_set_for(self, tmp_path, clean):
+        folder = make_trainer(tmp_path, clean, Black, fire_after_life="training").folder
+        playing = AgentTrainer.open(folder, AgentLoggingConfig(), progress=False).playing
+        assert playing._game._after_life == [(Action.NOOP, 4)]
+        assert make_game(folder.config.environment)._after_life == []
 
     def test_a_wrong_action_of_the_current_game_is_found(self, tmp_path, clean):
         trainer = make_trainer(tmp_path, clean, Black)

@@ -218,6 +218,9 @@ def test_a_record_names_each_aggregate():
     [
         {"num_keypoints": 6},
         {"sticky_actions": 0.25},
+        {"noop_min": 1},
+        {"fire_at_start": "code"},
+        {"fire_after_life": True},
         {"noise": "both"},
         {"env_id": "Toy-v0"},
         {"env_id": "ALE/MsPacman-v5"},  # sticky actions, no no-ops, no maximum of two frames
@@ -228,6 +231,9 @@ def test_other_conditions_have_no_place_in_table_1(change):
     assert not any(cell.found for cell in cells)
     (reason,) = left_out
     assert reason.startswith("x: no place in this table (mspacman, PKey+GNN")
+    ((name, value),) = change.items()
+    if name in ("noop_min", "fire_at_start", "fire_after_life"):
+        assert reason.endswith(f", {name}={value})")
 
 
 def test_all_games_together():

@@ -11,6 +11,7 @@ from permakey_tf.errors import UserError
 # a step.
 _MAX_UNROLLED = 128
 AS_TRAINED = "as-trained"  # of the noise: the keypoint run's
+FIRE_AT_START = ("frame", "code", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,36 @@ class EnvironmentConfig(GameConfig):
         origin="ours",
         added=True,
     )
+    noop_min: int = setting(
+        0,
+        "At least this many no-ops open a game, and at most --noop_max.",
+        origin="ours",
+        unit="emulator steps",
+        low=0,
+        high=1000,
+        sources=("ale",),
+        added=True,
+    )
+    fire_at_start: str = setting(
+        "frame",
+        "What follows the no-ops where the game has FIRE: frame presses it for one emulator frame; "
+        "code presses it for 4 and then action 2 for 4, as the authors' code; none leaves FIRE to "
+        "the agent.",
+        origin="ours",
+        choices=FIRE_AT_START,
+        sources=("ale",),
+        added=True,
+    )
+    fire_after_life: str = setting(
+        "never",
+        "When a lost life is followed, before the agent's next step, by 4 emulator frames of no-op "
+        "and, where the game has FIRE, by FIRE for 4 and action 2 for 4: never; training: in "
+        "training games only, as in the authors' code; always: in validation and test games, too.",
+        origin="ours",
+        choices=("never", "training", "always"),
+        sources=("ale",),
+        added=True,
+    )
     noise: str = setting(
         AS_TRAINED,
         "Moving bars drawn on every frame: as-trained takes the keypoint run's.",
@@ -45,14 +76,23 @@ class EnvironmentConfig(GameConfig):
                 f"env_kwargs={self.env_kwargs} does nothing without env_id",
                 ["env_kwargs", "env_id"],
             )
+        if self.noop_min > self.noop_max:
+            raise UserError(
+                f"noop_min={self.noop_min} must not exceed noop_max={self.noop_max}",
+                ["noop_min", "noop_max"],
+            )
         if self.env_id:
             self._refuse_without_effect(
                 "gymnasium",
-                f"to env_id={self.env_id}, which has its own rules: leave it out, or register "
-                "the environment with it (env_kwargs)",
+                f"to env_id={self.env_id}, which has its own rules: leave it at its default, "
+                "or register the environment with it (env_kwargs)",
                 "env_id",
                 "env_kwargs",
             )
+
+    def fires_after_life(self, training: bool) -> bool:
+        """Whether FIRE follows a lost life by itself, in games of training or in others."""
+        return self.fire_after_life == "always" or (training and self.fire_after_life == "training")
 
     def resolved(self, trained_noise: str) -> "EnvironmentConfig":
         """With the noise of the keypoint run where it is left to that."""

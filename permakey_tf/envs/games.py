@@ -193,13 +193,25 @@ class GymnasiumGame(Game):
         return self.environment.step(self._first_action + action)
 
 
-def make_game(config: EnvironmentConfig) -> Game:
-    """The game that the settings name. Raises UserError where there is none."""
+def make_game(config: EnvironmentConfig, training: bool = False) -> Game:
+    """The game that the settings name. Raises UserError where there is none.
+
+    Args:
+      training: whether it is for training games, which may go on otherwise after a lost life.
+    """
     if config.env_id:
         return GymnasiumGame(config.env_id, parse_env_kwargs(config.env_kwargs))
-    return AtariGame(config.game, config.frame_skip, config.noop_max, config.sticky_actions)
+    return AtariGame(
+        config.game,
+        config.frame_skip,
+        config.noop_max,
+        config.sticky_actions,
+        noop_min=config.noop_min,
+        fire_at_start=config.fire_at_start,
+        fire_after_life=config.fires_after_life(training),
+    )
 
 
 def make_task(config: EnvironmentConfig) -> Task:
-    """The games that the settings name, with their limit of actions."""
+    """Games of validation and tests that the settings name, with their limit of actions."""
     return Task(functools.partial(make_game, config), config.max_episode_steps)

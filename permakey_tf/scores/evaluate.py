@@ -1,6 +1,5 @@
 """Tests trained agents on unseen seeds (ICLR app. A.2.3): the protocol's part that plays."""
 
-import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,7 +170,7 @@ def _describe(folder: AgentFolder, policies, seeds, played, at_random, repeats) 
     return Evaluation(
         game=canonical_game(config.environment.game),
         env_id=config.environment.env_id,
-        rules=Rules(*(getattr(config.environment, f.name) for f in dataclasses.fields(Rules))),
+        rules=Rules.of_tests(config.environment),
         agent=AgentSpec(
             keypoints=keypoints.method,
             encoder=config.encoder.encoder,

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
-from permakey_tf.configs.frames import GameConfig, canonical_game
+from permakey_tf.configs.agent import FIRE_AT_START, EnvironmentConfig
+from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import METHODS, NOISES
 from permakey_tf.errors import UserError
 from permakey_tf.scores import statistics
@@ -148,21 +149,45 @@ def aggregate(scores: np.ndarray, seeds) -> Aggregates:
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """How the games were played; the defaults are the paper's. Fields as in configs.GameConfig.
+    """How the games were played; the defaults are the paper's, and ours of games' openings.
 
-    Where a Gymnasium environment was played, it has its own frame skip, no-ops and sticky actions,
-    and these fields say nothing.
+    Fields as in configs.EnvironmentConfig; fire_after_life is whether it was in these games. Where
+    a Gymnasium environment was played, it has its own frame skip, openings and sticky actions, and
+    these fields say nothing.
     """
 
-    frame_skip: int = GameConfig.frame_skip
-    noop_max: int = GameConfig.noop_max
-    sticky_actions: float = GameConfig.sticky_actions
-    max_episode_steps: int = GameConfig.max_episode_steps
+    frame_skip: int = EnvironmentConfig.frame_skip
+    noop_max: int = EnvironmentConfig.noop_max
+    sticky_actions: float = EnvironmentConfig.sticky_actions
+    max_episode_steps: int = EnvironmentConfig.max_episode_steps
+    noop_min: int = EnvironmentConfig.noop_min
+    fire_at_start: str = EnvironmentConfig.fire_at_start
+    fire_after_life: bool = False
 
     def __post_init__(self):
         _check_types(self)
         _check(0 <= self.sticky_actions < 1, f"sticky_actions {self.sticky_actions}")
         _check(self.max_episode_steps > 0, f"max_episode_steps {self.max_episode_steps}")
+        _check(self.fire_at_start in FIRE_AT_START, f"fire_at_start {self.fire_at_start!r}")
+        fits = 0 <= self.noop_min <= self.noop_max
+        _check(fits, f"noop_min {self.noop_min}, noop_max {self.noop_max}")
+
+    @classmethod
+    def of_tests(cls, config: EnvironmentConfig) -> "Rules":
+        """Of test games with these settings."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        after_life = {"fire_after_life": config.fires_after_life(training=False)}
+        return cls(**{name: getattr(config, name) for name in names} | after_life)
+
+    @property
+    def opening(self) -> str:
+        """How games open, and go on after a lost life, otherwise than ours; "" where they do not.
+
+        Such as "noop_min=1, fire_at_start=code".
+        """
+        ours, names = Rules(), ("noop_min", "fire_at_start", "fire_after_life")
+        pairs = [(name, getattr(self, name)) for name in names]
+        return ", ".join(f"{name}={value}" for name, value in pairs if value != getattr(ours, name))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,6 +36,7 @@ class Place(NamedTuple):
 
     game: canonical name. env_id: "" for the game of that name, else the id of what was played: even
       "ALE/MsPacman-v5" is not the papers' game, for it has sticky actions and no no-ops.
+    opening: of its games, where it is not ours (`Rules.opening`).
     """
 
     game: str
@@ -44,12 +45,14 @@ class Place(NamedTuple):
     noise: str
     sticky_actions: float = 0.0
     env_id: str = ""
+    opening: str = ""
 
     def __str__(self):
         sticky = f", sticky actions {self.sticky_actions:g}" if self.sticky_actions else ""
         played = f", played on {self.env_id}" if self.env_id else ""
+        opening = f", {self.opening}" if self.opening else ""
         named = f"{self.game}, {self.agent}, K = {self.num_keypoints}, noise {self.noise}"
-        return named + sticky + played
+        return named + sticky + played + opening
 
 
 class Found(NamedTuple):
@@ -79,6 +82,7 @@ def place_of(evaluation: Evaluation) -> Place:
         agent.noise,
         evaluation.rules.sticky_actions,
         evaluation.env_id,
+        evaluation.rules.opening,
     )
 
 

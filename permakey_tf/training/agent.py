@@ -20,7 +20,7 @@ from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.keypoints import check_kernels
 from permakey_tf.data.replay import SequenceReplay
-from permakey_tf.envs.games import make_task
+from permakey_tf.envs.games import make_game, make_task
 from permakey_tf.envs.play import Game
 from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import RecurrentQNetwork, build_q_network
@@ -157,7 +157,8 @@ class AgentTrainer:
             folder.config.validation.validation_episodes,
             film=True,
         )
-        playing = build_playing(folder, task.make(), agent)
+        game = make_game(folder.config.environment, training=True)
+        playing = build_playing(folder, game, agent)
         trainer = cls(folder, logging, agent, playing, play_validation, progress)
         trainer.start_or_resume()
         return trainer
