@@ -222,7 +222,10 @@ def test_rules_name_what_is_otherwise_than_ours():
     assert Rules(fire_after_life=True).opening == "fire_after_life=True"
 
 
-@pytest.mark.parametrize("wrong", [{"noop_min": 31}, {"noop_min": -1}, {"fire_at_start": "b"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"noop_min": 31}, {"noop_min": -1}, {"fire_at_start": "b"}, {"fire_after_life": "never"}],
+)
 def test_rules_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Rules(**wrong)

@@ -144,6 +144,16 @@ def test_a_file_of_before_repeats_were_counted_is_read(tmp_path):
     assert read_evaluation(path).repeats is None
 
 
+def test_a_file_of_before_openings_were_settings_is_of_ours(tmp_path):
+    path = tmp_path / "evaluation.json"
+    write_evaluation(path, evaluation())
+    content = json.loads(path.read_text())
+    for name in ("noop_min", "fire_at_start", "fire_after_life"):
+        del content["rules"][name]
+    path.write_text(json.dumps(content))
+    assert read_evaluation(path).rules == Rules(max_episode_steps=500)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

@@ -304,7 +304,7 @@ def _check(condition, problem: str) -> None:
 def _check_types(spec) -> None:
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
-        if field.type in (str, int) and type(value) is not field.type:
+        if field.type in (str, int, bool) and type(value) is not field.type:
             raise ValueError(f"{field.name} {value!r} is no {field.type.__name__}")
 
 
