@@ -18,6 +18,7 @@ class Reporting(NamedTuple):
     metric: str
     statistic: str
     out: Path
+    collect: Path | None
 
 
 def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
@@ -51,6 +52,13 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
         flag_values=values,
     )
     common.define_path(
+        "collect",
+        None,
+        "Folder into which tests and the metrics of their runs are copied, to be kept, such as "
+        "docs/experiments/agents; reports read them there.",
+        values,
+    )
+    common.define_path(
         "out", None, "Folder for the files. Unset: report in the first of runs.", values
     )
 
@@ -63,7 +71,11 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Reporting:
     for folder in runs:
         if not Path(folder).is_dir():
             raise UserError(f"--runs={folder}: no such folder")
-    if values.table is None and not values.curves:
-        raise UserError("--table=1, 2 or 3, or --curves must say what to report")
+    collect = Path(values["collect"].value) if values["collect"].value else None
+    if values.table is None and not values.curves and not collect:
+        raise UserError(
+            "--table=1, 2 or 3, or --curves must say what to report, or --collect where to copy"
+        )
     out = Path(values.out or Path(runs[0], "report"))
-    return Reporting(runs, values.table, values.curves, values.metric, values.statistic, out)
+    asked = (values.table, values.curves, values.metric, values.statistic)
+    return Reporting(runs, *asked, out, collect)

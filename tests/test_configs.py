@@ -226,11 +226,11 @@ def test_transporters_training_is_its_own_unless_set():
 PATHS = {
     "keypoints": {"npz", "images", "data_dir", "logdir"},
     "figures": {"runs", "data", "out"},
-    "sweep": {"out"},
+    "sweep": {"out", "keypoints"},
     "data": {"npz", "images", "out"},
     "rl": {"keypoints", "logdir", "runs", "out"},
     "quality": {"runs", "keypoints_npz", "data", "out", "mean"},
-    "report": {"runs", "out"},
+    "report": {"runs", "out", "collect"},
 }
 
 

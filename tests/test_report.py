@@ -8,11 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import call
+from support import call, refused
 
 from permakey_tf.errors import UserError
+from permakey_tf.runs.readers import machine_hours
 from permakey_tf.scores import curves, tables
-from permakey_tf.scores.protocol import AgentSpec, Evaluation, PolicySpec, Rules, write_evaluation
+from permakey_tf.scores.collection import cell_name
+from permakey_tf.scores.protocol import (
+    AgentSpec,
+    Evaluation,
+    PolicySpec,
+    Rules,
+    read_evaluation,
+    write_evaluation,
+)
+from permakey_tf.viz import charts
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,6 +57,7 @@ def evaluation(
     score=900.0,
     env_id="",
     keypoint_steps=None,
+    agent=None,
     **rules,
 ) -> Evaluation:
     """All episodes of policy p score `score` + 10 p."""
@@ -55,7 +66,9 @@ def evaluation(
         game=game,
         env_id=env_id,
         rules=Rules(**rules),
-        agent=AgentSpec(keypoints, encoder, num_keypoints, noise, steps, keypoint_steps),
+        agent=AgentSpec(
+            *(keypoints, encoder, num_keypoints, noise, steps, keypoint_steps), **(agent or {})
+        ),
         policies=tuple(PolicySpec(f"runs/{p}", p, steps, steps // 2) for p in range(shape[0])),
         seeds=tuple(range(1000, 1000 + shape[1])),
         scores=scores,
@@ -123,10 +136,13 @@ def test_table_1_beside_the_papers(runs, tmp_path):
     )
     text = (runs / "report" / "table1.md").read_text()
     assert text in result.stdout and text.count("| not run |") == 14
-    assert "| MsPacman | 7 | PKey+GNN | 906.3 (382.2) | 910.0 (10.0) | 910.0 [900.0, 920.0] | 3 |" in text  # noqa: E501  # fmt: skip
+    assert "| MsPacman | 7 | PKey+GNN | 906.3 (382.2) | 910.0 (10.0) | 910.0 [900.0, 920.0] | 0.0 | 3 | 0, 1, 2 | 10 | 10 | 100,000 | not known |  |" in text  # noqa: E501  # fmt: skip
     assert "| Frostbite | 20 | PKey+CNN | 310.0* (150.1) | not run |" in text
     assert "| Battlezone | 8 | Transporter | N/A | not run |" in text
-    assert "| 100.0 (one policy) | 100.0 [one run] | 1 | 2 | 3 | 20,000 | 20,000 of 100" in text
+    assert (
+        "| 100.0 (one policy) | 100.0 [one run] | 0.0 | 1 | 0 | 2 | 3 | 20,000 | not known |"
+        in text
+    )
     assert "999.4* (145.4)" in text and '\\* MsPacman, Transporter orig.: "-99914"' in text
     notes = [line for line in result.stdout.splitlines() if line.startswith("note: ")]
     assert [note.split(":")[1].strip() for note in notes] == [
@@ -147,7 +163,9 @@ def test_tables_2_and_3_and_out(runs, tmp_path):
     assert rows["MsPacman", "Transporter", 7]["published_garbled"] == "std"
     assert run("--table=3", f"--runs={runs}", f"--out={out}").returncode == 0
     rows = records(out, 3)
-    assert [place for place, row in rows.items() if row["score"]] == [("MsPacman", "PKey+CNN", 5)]
+    ours = [place for place, row in rows.items() if row["score"]]
+    # Table 1's MsPacman is also table 3's with K = 7.
+    assert ours == [("MsPacman", "PKey+CNN", 5), ("MsPacman", "PKey+GNN", 7)]
     assert rows["MsPacman", "PKey+CNN", 5]["published"] == 1004.3
     assert {path.name for path in out.iterdir()} == {
         f"table{table}.{suffix}" for table in (2, 3) for suffix in ("md", "csv", "json", "png")
@@ -187,6 +205,11 @@ def test_steps_are_those_of_the_shortest_run():
         ({"max_episode_steps": 5000}, []),
         ({"noop_max": 0}, ["frame skip 4, up to 0 no-ops"]),
         ({"keypoint_steps": 1600}, ["keypoints trained for 1,600 steps"]),
+        ({"encoder": "cnn", "agent": {"cnn_filters": (128, 128, 128, 128)}}, []),
+        (
+            {"encoder": "cnn", "agent": {"cnn_filters": (32, 32)}},
+            ["filters 32,32, not 128,128,128,128"],
+        ),
     ],
 )
 def test_what_differs_from_the_papers_test_is_told(changes, expected):
@@ -256,7 +279,172 @@ def test_all_games_together():
     assert tables.across_games(tables.fill(tables.cells(1), uneven)[0])["PKey+GNN"] is None
 
 
+@pytest.mark.parametrize(
+    ("table", "groups"),
+    [(2, [("Seaquest", 10), ("MsPacman", 7)]), (3, [("MsPacman", k) for k in (5, 7, 10)])],
+)
+def test_tables_of_the_convolutional_encoder_have_graph_rows_of_ours(table, groups, tmp_path):
+    noise = "both" if table == 2 else "none"
+    write(tmp_path / "a", keypoints="transporter", noise=noise, score=40)
+    assert run(f"--table={table}", f"--runs={tmp_path}").returncode == 0
+    rows = records(tmp_path / "report", table)
+    agents = ["Transporter", "PKey+CNN", "Transporter+GNN", "PKey+GNN"]
+    assert list(rows) == [(game, agent, k) for game, k in groups for agent in agents]
+    for (_, agent, _), row in rows.items():
+        assert (row["published"] is None) == agent.endswith("+GNN")
+    assert rows["MsPacman", "Transporter+GNN", 7]["score"] == 50
+    assert rows["MsPacman", "Transporter+GNN", 7]["published_note"] == "none published"
+    text = (tmp_path / "report" / f"table{table}.md").read_text()
+    assert "| MsPacman | 7 | Transporter+GNN | none | 50.0 (10.0) |" in text
+    assert "| MsPacman | 7 | PKey+GNN | none | not run |" in text
+    assert "Rows with +GNN are ours alone, of a graph encoder: another encoder" in text
+
+
+def test_a_variant_stands_behind_its_agent_and_takes_no_cell():
+    plain, tracked = found("plain"), found("tracked", agent={"track_keypoints": True})
+    alone = [cell for cell in tables.fill(tables.cells(1), [tracked])[0] if cell.found]
+    assert [cell.place.label for cell in alone] == ["PKey+GNN, tracked"]
+    cells, left_out = tables.fill(tables.cells(1), [tracked, plain])
+    assert left_out == []
+    at = [cell.place.label for cell in cells].index("PKey+GNN, tracked")
+    assert [(cell.game, cell.found) for cell in cells[at - 1 : at + 1]] == [
+        ("MsPacman", plain), ("MsPacman", tracked),
+    ]  # fmt: skip
+    row = tables.row(1, cells[at])
+    assert (row["agent"], row["published"], row["score"]) == ("PKey+GNN, tracked", None, 910)
+    # Of one game only: nothing over all games.
+    assert tables.across_games(cells)["PKey+GNN, tracked"] is None
+
+
+# ------------------------------------------------------------------------------------- collections
+
+
+def test_machine_hours_by_hand():
+    speeds = {500: 10.0, 1000: 5.0, 1500: 2.5}  # 50, 100 and 200 s
+    assert machine_hours({"agent_steps_per_second": speeds}) == pytest.approx(350 / 3600)
+    assert machine_hours({"agent_steps_per_second": {}}) is None
+    assert machine_hours({}) is None
+
+
+def write_tested(root, seeds=(0, 1, 2), name="cell", **settings) -> Path:
+    """A test of agents in `root`/tests/NAME and its runs in `root`; (600 + 100 seed) s each."""
+    for seed in seeds:
+        if (root / f"seed-{seed}").exists():
+            continue
+        folder = write_run(root / f"seed-{seed}", {50_000: 1, 100_000: 2}, seed, **settings)
+        content = json.loads((folder / "config.json").read_text())
+        content["command"] = "python -m run.rl --keypoints=/home/me/runs/keypoints"
+        (folder / "config.json").write_text(json.dumps(content))
+        speed = 100_000 / (600 + 100 * seed)
+        lines = (folder / "metrics.csv").read_text().splitlines()
+        head, *rows = (f"{line}," for line in lines)
+        rows = [f"{head}agent_steps_per_second", *rows, f"100000,,,{speed}"]
+        (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
+    base = evaluation(shape=(len(seeds), 10, 10))
+    runs = tuple(PolicySpec(str(root / f"seed-{seed}"), seed, 100_000, 50_000) for seed in seeds)
+    place = root / "tests" / name
+    place.mkdir(parents=True, exist_ok=True)
+    write_evaluation(place / "evaluation.json", Evaluation(**{**vars(base), "policies": runs}))
+    return root
+
+
+def collected(*roots, into):
+    return run(f"--collect={into}", f"--runs={','.join(map(str, roots))}")
+
+
+CELL = "mspacman_permakey_gnn_k7_none"
+
+
+def test_a_collection_is_reported_as_run_folders_are(tmp_path):
+    target = tmp_path / "docs" / "agents"
+    result = collected(write_tested(tmp_path / "runs"), into=target)
+    assert (result.returncode, result.stdout) == (0, f"collected: {target / CELL}\n")
+    files = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert files == {f"{CELL}/evaluation.json"} | {
+        f"{CELL}/seed-{seed}/{name}" for seed in range(3) for name in ("config.json", "metrics.csv")
+    }
+    assert not any(str(tmp_path) in (target / file).read_text() for file in files)
+    assert not any("/home/me" in (target / file).read_text() for file in files)
+    (tmp_path / "runs").rename(tmp_path / "gone")
+    out = f"--out={tmp_path / 'out'}"
+    assert run("--table=1", "--curves", f"--runs={target}", out).returncode == 0
+    row = records(tmp_path / "out", 1)["MsPacman", "PKey+GNN", 7]
+    assert (row["score"], row["train_seeds"], row["policies"]) == (910, [0, 1, 2], 3)
+    assert row["machine_hours"] == round((600 + 700 + 800) / 3600, 2)
+    text = (tmp_path / "out" / "table1.md").read_text()
+    assert "| 0.0 | 3 | 0, 1, 2 | 10 | 10 | 100,000 | 0.6 |  |" in text
+    with (tmp_path / "out" / "curves.csv").open(newline="") as file:
+        assert [line["runs"] for line in csv.DictReader(file)] == ["3", "3"]
+    # Collected again, from itself: the same.
+    before = {file: (target / file).read_bytes() for file in files}
+    assert collected(target, into=target).returncode == 0
+    assert {file: (target / file).read_bytes() for file in files} == before
+
+
+def test_a_collection_takes_more_agents_and_loses_none(tmp_path):
+    target, path = tmp_path / "kept", tmp_path / "kept" / CELL / "evaluation.json"
+    assert collected(write_tested(tmp_path / "one", [0]), into=target).returncode == 0
+    assert collected(write_tested(tmp_path / "two", [0, 1]), into=target).returncode == 0
+    assert [one.run for one in read_evaluation(path).policies] == ["seed-0", "seed-1"]
+    result = collected(tmp_path / "one", into=target)
+    assert result.stdout.startswith("note: ") and "also has seed-1" in result.stdout
+    assert len(read_evaluation(path).policies) == 2
+    moved = write_tested(tmp_path / "three", [0, 1, 2])
+    (moved / "seed-2").rename(tmp_path / "elsewhere")
+    result = collected(moved, into=target)
+    assert f"the run {moved / 'seed-2'} is not at hand" in result.stdout
+    assert len(read_evaluation(path).policies) == 2
+
+
+def test_collections_refuse_what_is_not_one_cell(tmp_path):
+    target = tmp_path / "kept"
+    assert collected(write_tested(tmp_path / "a", [0]), into=target).returncode == 0
+    other = write_tested(tmp_path / "b", [0, 1], gamma=0.9)
+    result = collected(other, into=target)
+    refused(result, "agents with another gamma (None, not 0.9): collect these elsewhere")
+    assert not (target / CELL / "seed-1").exists()
+    both = write_tested(write_tested(tmp_path / "c", [0]), [0, 1], name="another")
+    refused(collected(both, into=tmp_path / "new"), "are both of", "test their policies together")
+    assert not (tmp_path / "new").exists()
+
+
+def test_cells_are_named_by_what_tells_them_apart():
+    assert cell_name(evaluation()) == CELL
+    tracked = evaluation(agent={"track_keypoints": True}, steps=5000)
+    assert cell_name(tracked) == f"{CELL}_tracked_5000-steps"
+    small = evaluation(encoder="cnn", noise="both", agent={"cnn_filters": (32, 32)})
+    assert cell_name(small) == "mspacman_permakey_cnn_k7_both_filters-32+32"
+    assert cell_name(evaluation(noop_min=1)) == f"{CELL}_noop_min-1"
+    assert cell_name(evaluation(env_id="ALE/Pong-v5")) == f"{CELL}_ALE-Pong-v5"
+
+
 # ----------------------------------------------------------------------------------------- curves
+
+
+def test_every_run_is_thin_behind_the_thick_curve(tmp_path):
+    runs = [read(write_run(tmp_path / f"r{s}", {10: s, 20: 9}, s)) for s in range(3)]
+    one = curves.curve(runs, "mean")
+    assert [values.tolist() for _, values in one.runs] == [[0, 9], [1, 9], [2, 9]]
+    line = charts.Line("agent", "3 runs", *one[3:])
+    (axis,) = charts.learning_curves({"game": ([line], [])}, "", "score").axes
+    *thin, thick = axis.get_lines()
+    assert [line.get_ydata().tolist() for line in thin] == [[0, 9], [1, 9], [2, 9]]
+    assert thick.get_ydata().tolist() == [1, 9]
+    assert max(line.get_linewidth() for line in thin) < thick.get_linewidth()
+    assert max(line.zorder for line in thin) < thick.zorder
+    assert curves.curve(runs[:1]).runs == ()  # it is the curve
+
+
+def test_runs_of_before_and_after_a_setting_was_added_make_one_curve(tmp_path):
+    old = write_run(tmp_path / "old", {10: 1}, 0, encoder={"encoder": "gnn"})
+    new = write_run(
+        tmp_path / "new", {10: 2}, 1, encoder={"encoder": "gnn", "track_keypoints": False}
+    )
+    other = write_run(
+        tmp_path / "other", {10: 3}, 1, encoder={"encoder": "gnn", "track_keypoints": True}
+    )
+    groups = curves.group([read(folder) for folder in (old, new, other)])
+    assert [len(group) for group in groups] == [2, 1]
 
 
 def write_run(folder, values, seed=0, game="MsPacman", keypoints=None, **settings):

@@ -137,6 +137,7 @@ class TestFinishedRun:
         assert np.all(evaluation.lengths <= 22)
         assert evaluation.agent.num_keypoints == 3
         assert evaluation.agent.noise == "vertical"
+        assert (evaluation.agent.cnn_filters, evaluation.agent.variant) == (None, "")
         assert evaluation.policies[0].checkpoint_step in (30, 60)
         assert f"{evaluation.aggregates.median_seed.mean:.1f}" in result.stdout
         assert (

@@ -226,3 +226,20 @@ def conditions(config_class: type[Config]) -> dict[str, tuple[str, Any]]:
         elif only := field.metadata["only"] or config_class.only:
             found[field.name] = only
     return found
+
+
+def added(config_class: type[Config], prefix: str = "") -> dict[str, Any]:
+    """{dotted name: default} of the settings that run folders of earlier versions lack.
+
+    Args:
+      prefix: in front of all names.
+    """
+    found: dict[str, Any] = {}
+    hints = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        kind, name = hints[field.name], prefix + field.name
+        if isinstance(kind, type) and issubclass(kind, Config):
+            found |= added(kind, f"{name}.")
+        elif field.metadata["added"]:
+            found[name] = field.default
+    return found

@@ -31,3 +31,17 @@ def read_metrics(folder: Path) -> Table:
     if any(later < earlier for earlier, later in itertools.pairwise(steps)):
         raise UserError(f"{path} is damaged: steps do not ascend")
     return table
+
+
+def machine_hours(table: Table) -> float | None:
+    """Hours that an agent's run has taken, by the speeds that it reported; None without a report.
+
+    A speed is of the steps since the report before it, with the validation among them. What comes
+    after the last report, such as the last validation, is not counted. Of an interval in which the
+    run was resumed, the speed is that since then.
+    """
+    speeds = table.get("agent_steps_per_second")
+    if not speeds:
+        return None
+    steps = itertools.pairwise([0, *speeds])
+    return sum((step - before) / speeds[step] for before, step in steps) / 3600

@@ -10,7 +10,10 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
+from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.configs.base import added
 from permakey_tf.configs.frames import canonical_game
+from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.errors import UserError
 from permakey_tf.runs import families
 from permakey_tf.runs.readers import read_metrics
@@ -25,7 +28,8 @@ class ScoredRun(NamedTuple):
     """One metric of one training run.
 
     game: canonical name.
-    settings: {dotted name: value}, the keypoint run's under "keypoints.".
+    settings: {dotted name: value}, the keypoint run's under "keypoints."; with what runs of the
+      version at hand have more.
     steps: float [N], ascending, agent steps of the reports; N is 0 before the first.
     values: float [N].
     """
@@ -42,6 +46,8 @@ class ScoreCurve(NamedTuple):
 
     settings: of all its runs. steps, value: float [N].
     low, high: float [N], 95 % interval; NaN for a single run.
+    runs: (steps, values) of each, float [M] both, also beyond the curve's ends; none where it is
+    the curve itself.
     """
 
     game: str
@@ -51,6 +57,7 @@ class ScoreCurve(NamedTuple):
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    runs: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
 
 def read_run(folder: Path, metric: str) -> ScoredRun | None:
@@ -66,9 +73,9 @@ def read_run(folder: Path, metric: str) -> ScoredRun | None:
     schema.check_version(file, content, 1)
     try:
         content = schema.parse(_Content, content)
-        flat = _flat(content["settings"]) | _flat(
-            content["keypoints"]["settings"], families.KEYPOINTS
-        )
+        flat = added(AgentConfig) | _flat(content["settings"])
+        flat |= added(KeypointConfig, families.KEYPOINTS)
+        flat |= _flat(content["keypoints"]["settings"], families.KEYPOINTS)
         name = next((name for name in flat if families.leaf(name) == "game"), None)
         if name is None:
             raise UserError("no setting is called game")
@@ -142,7 +149,8 @@ def curve(runs: list[ScoredRun], statistic: str = "iqm") -> ScoreCurve:
     low, high = statistics.bootstrap_interval(scores[:, None], function)
     first = runs[0]
     value = function(scores, axis=0)
-    return ScoreCurve(first.game, first.settings, len(runs), steps, value, low, high)
+    behind = tuple((run.steps, run.values) for run in runs) if len(runs) > 1 else ()
+    return ScoreCurve(first.game, first.settings, len(runs), steps, value, low, high, behind)
 
 
 def labels(drawn: list[ScoreCurve]) -> list[str]:

@@ -166,18 +166,20 @@ def _refuse_the_same(first: AgentFolder, other: AgentFolder):
 
 def _describe(folder: AgentFolder, policies, seeds, played, at_random, repeats) -> Evaluation:
     config: AgentConfig = folder.config
-    keypoints = folder.keypoints.config
+    keypoints, encoder = folder.keypoints.config, config.encoder
     return Evaluation(
         game=canonical_game(config.environment.game),
         env_id=config.environment.env_id,
         rules=Rules.of_tests(config.environment),
         agent=AgentSpec(
             keypoints=keypoints.method,
-            encoder=config.encoder.encoder,
+            encoder=encoder.encoder,
             num_keypoints=keypoints.pointnet.num_keypoints,
             noise=config.environment.noise,
             num_steps=config.learning.num_steps,
             keypoint_steps=keypoints.training.max_steps,
+            track_keypoints=encoder.encoder == "gnn" and encoder.track_keypoints,
+            cnn_filters=encoder.cnn_filters if encoder.encoder == "cnn" else None,
         ),
         policies=tuple(policies),
         seeds=tuple(seeds),

@@ -9,36 +9,67 @@ def page(table: int, filled: list[Cell]) -> str:
     lines = [f"# Table {table}: {tables.TITLES[table]}", "", *_own_table(table, filled), ""]
     if table == 1:
         lines += [*_across_table(filled), ""]
-    games = list(dict.fromkeys(cell.score.game for cell in filled))
+    games = list(dict.fromkeys(cell.game for cell in filled))
     lines += [*_context_table(table, games), ""]
     lines += [f"\\* {s.game}, {s.method}: {s.note}." for s in published.scores(table) if s.garbled]
     return "\n".join(lines).rstrip() + "\n"
+
+
+_COLUMNS = (
+    *("game", "K", "agent", "paper", "ours", "IQM", "random play", "runs", "their seeds"),
+    *("test seeds", "episodes", "agent steps", "machine hours", "falls short"),
+)
 
 
 def _own_table(table: int, filled: list[Cell]) -> list[str]:
     lines = [
         f"Paper: {published.sources()['iclr2021']}. Paper and ours: mean (standard deviation) over "
         "policies at the median test seed. IQM, with 95 % interval: over runs, all seeds. N/A: no "
-        "better than a random policy.",
+        "better than a random policy. Random play: mean in the same test games. Machine hours: of "
+        "the runs' training with its validations, all but the last, by the speeds that they "
+        "reported.",
         "",
-        "| game | K | agent | paper | ours | IQM | policies | seeds | episodes | agent steps | "
-        "falls short |",
-        "|---" * 11 + "|",
+        _about_encoders(table),
+        "",
+        f"| {' | '.join(_COLUMNS)} |",
+        "|---" * len(_COLUMNS) + "|",
     ]
     for cell in filled:
         record = tables.row(table, cell)
-        own = ["not run", *[""] * 6]
-        if cell.found:
-            own = [
-                _with_std(record["score"], record["std"]),
-                _with_interval(cell.found.evaluation.aggregates.iqm, 1),
-                *(str(record[name]) for name in ("policies", "seeds", "episodes")),
-                f"{record['agent_steps']:,}",
-                record["falls_short"],
-            ]
-        cells = [record["game"], str(record["num_keypoints"]), record["agent"], str(cell.score)]
+        paper = "none" if cell.score is None else str(cell.score)
+        own = _own_cells(cell, record) if cell.found else ["not run", *[""] * 9]
+        cells = [record["game"], str(record["num_keypoints"]), record["agent"], paper]
         lines.append(f"| {' | '.join(cells + own)} |")
     return lines
+
+
+def _about_encoders(table: int) -> str:
+    """Which numbers may be compared."""
+    if table == 1:
+        return (
+            "Agents with +GNN see through a graph encoder, the others through a convolutional one: "
+            "these are different encoders, to be compared with the paper's row of the same name "
+            "only."
+        )
+    return (
+        "The paper's numbers here are all of the convolutional encoder. Rows with +GNN are ours "
+        "alone, of a graph encoder: another encoder, and no comparison with the paper's numbers."
+    )
+
+
+def _own_cells(cell: Cell, record: dict) -> list[str]:
+    hours = record["machine_hours"]
+    return [
+        _with_std(record["score"], record["std"]),
+        _with_interval(cell.found.evaluation.aggregates.iqm, 1),
+        f"{record['random']:.1f}",
+        str(record["policies"]),
+        ", ".join(map(str, record["train_seeds"])),
+        *(str(record[name]) for name in ("seeds", "episodes")),
+        f"{record['agent_steps']:,}",
+        "not known" if hours is None else f"{hours:.1f}",
+        record["falls_short"],
+    ]
 
 
 def _across_table(filled: list[Cell]) -> list[str]:
@@ -49,7 +80,7 @@ def _across_table(filled: list[Cell]) -> list[str]:
         "|---|---|---|",
     ]
     for agent, estimate in tables.across_games(filled).items():
-        found = [cell.found for cell in filled if cell.place.agent == agent and cell.found]
+        found = [cell.found for cell in filled if cell.place.label == agent and cell.found]
         short = any(tables.shortfalls(one.evaluation) for one in found)
         remark = "falls short of the paper's test, see above" if estimate and short else ""
         shown = _with_interval(estimate, 3) if estimate else "not run on all games alike"

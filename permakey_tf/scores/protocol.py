@@ -199,6 +199,8 @@ class AgentSpec:
     num_steps: agent steps that its training was set to.
     keypoint_steps: training steps that its keypoints were set to; None: until their loss stopped
       falling, as the paper's.
+    track_keypoints: whether a keypoint kept its index in a game; files of earlier versions lack it.
+    cnn_filters: of a convolutional encoder; None for a graph, and in files of earlier versions.
     """
 
     keypoints: str
@@ -207,6 +209,13 @@ class AgentSpec:
     noise: str
     num_steps: int
     keypoint_steps: int | None = None
+    track_keypoints: bool = False
+    cnn_filters: tuple[int, ...] | None = None
+
+    @property
+    def variant(self) -> str:
+        """What it has that no agent of the papers has, such as "tracked"; "" for nothing."""
+        return "tracked" if self.track_keypoints else ""
 
     def __post_init__(self):
         _check_types(self)

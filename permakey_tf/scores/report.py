@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from permakey_tf.errors import UserError
-from permakey_tf.scores import curves, markdown, protocol, published, tables
+from permakey_tf.runs.readers import machine_hours, read_metrics
+from permakey_tf.scores import collection, curves, markdown, protocol, published, tables
+from permakey_tf.scores.protocol import Evaluation
 from permakey_tf.scores.tables import Cell, Found
 from permakey_tf.system import files
 from permakey_tf.viz import charts
@@ -44,13 +46,32 @@ def find_evaluations(folders: list[str]) -> list[Found]:
       UserError: a folder that is none, a damaged file, or no test of an agent anywhere.
     """
     read = [(path, protocol.read_evaluation(path)) for path in find_files(folders, _EVALUATION)]
-    found = [Found(path, evaluation) for path, evaluation in read if evaluation]
+    found = [
+        Found(path, evaluation, _training_hours(path, evaluation))
+        for path, evaluation in read
+        if evaluation
+    ]
     if not found:
         raise UserError(
             f"no {_EVALUATION} of an agent under {', '.join(folders)}: test trained agents with "
             "`python -m run.rl --mode=evaluate --runs=...` first"
         )
     return found
+
+
+def collect(folders: list[str], target: Path) -> tuple[list[Path], list[str]]:
+    """Copies all tests of agents in and under the folders into a collection; see `collection`."""
+    found = [(one.path, one.evaluation) for one in find_evaluations(folders)]
+    return collection.collect(found, target)
+
+
+def _training_hours(path: Path, evaluation: Evaluation) -> float | None:
+    """Machine hours of all tested runs; None where the folder of one is not at hand."""
+    folders = [collection.run_folder(path, policy) for policy in evaluation.policies]
+    if not all(folders):
+        return None
+    hours = [machine_hours(read_metrics(folder)) for folder in folders if folder]
+    return None if None in hours else sum(hours)
 
 
 class Report(NamedTuple):
@@ -114,8 +135,9 @@ def _to_csv(records: list[dict]) -> str:
     writer = csv.DictWriter(text, records[0], lineterminator="\n")
     writer.writeheader()
     for record in records:
-        scores = " ".join(map(str, record["run_scores"] or ()))
-        writer.writerow(record | {"run_scores": scores})
+        lists = ("run_scores", "train_seeds")
+        joined = {name: " ".join(map(str, record[name] or ())) for name in lists}
+        writer.writerow(record | joined)
     return text.getvalue()
 
 
@@ -123,15 +145,18 @@ def _bar_panels(table: int, filled: list[Cell]) -> dict:
     """{game: (bars, reference lines)} for the chart."""
     panels = {}
     for cell in filled:
-        game, place = cell.score.game, cell.place
+        game, place = cell.game, cell.place
         bars, _ = panels.setdefault(game, ([], _levels(game)))
-        label = place.agent if table != 3 else f"{place.agent}\nK = {place.num_keypoints}"
-        paper = None if cell.score.value is None else (cell.score.value, cell.score.std)
+        label = place.label if table != 3 else f"{place.label}\nK = {place.num_keypoints}"
+        score = cell.score
+        paper = (score.value, score.std) if score and score.value is not None else None
+        instead = "N/A" if score else ""
+        garbled = bool(score and score.garbled)
         ours, short = None, False
         if cell.found:
             middle = cell.found.evaluation.aggregates.median_seed
             ours, short = (middle.mean, middle.std), bool(tables.shortfalls(cell.found.evaluation))
-        bars.append(charts.BarGroup(label, paper, ours, bool(cell.score.garbled), short))
+        bars.append(charts.BarGroup(label, paper, ours, garbled, short, instead))
     return panels
 
 
@@ -174,7 +199,8 @@ def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
         lines, _ = panels.setdefault(one.game, ([], levels))
         runs_word = "run" if one.num_runs == 1 else "runs"
         lines.append(charts.Line(label, f"{one.num_runs} {runs_word}", *one[3:]))
-    title = f"{'IQM' if statistic == 'iqm' else 'Mean'} over runs, 95 % bootstrap interval"
+    middle = "IQM (of three runs or fewer, the mean)" if statistic == "iqm" else "Mean"
+    title = f"{middle} over runs, 95 % bootstrap interval; thin: every run"
     names = ["curves.png", "curves.pdf", "curves.csv"]
 
     def write(out: Path):

@@ -2,7 +2,7 @@
 
 `cells(table)` lists the places of a table, `fill` puts evaluations into them, `row` makes a plain
 record of each. A place without an evaluation stays empty ("not run"); nothing but an evaluation of
-ours ever fills one.
+ours ever fills one. Some places are ours alone, without a published number.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.scores import protocol, published, statistics
@@ -17,8 +18,8 @@ from permakey_tf.scores.protocol import Evaluation, Rules
 
 TITLES = {
     1: "Atari, 100,000 agent steps",
-    2: "Noisy Atari (both bars), CNN encoder, 100,000 agent steps",
-    3: "MsPacman by number of keypoints, CNN encoder, 100,000 agent steps",
+    2: "Noisy Atari (both bars), 100,000 agent steps",
+    3: "MsPacman by number of keypoints, 100,000 agent steps",
 }
 # Our name of an agent -> (keypoints, encoder, the papers' name).
 AGENTS = {
@@ -37,6 +38,7 @@ class Place(NamedTuple):
     game: canonical name. env_id: "" for the game of that name, else the id of what was played: even
       "ALE/MsPacman-v5" is not the papers' game, for it has sticky actions and no no-ops.
     opening: of its games, where it is not ours (`Rules.opening`).
+    variant: what the agent has that the papers' has not (`AgentSpec.variant`).
     """
 
     game: str
@@ -46,27 +48,39 @@ class Place(NamedTuple):
     sticky_actions: float = 0.0
     env_id: str = ""
     opening: str = ""
+    variant: str = ""
+
+    @property
+    def label(self) -> str:
+        """The agent and its variant."""
+        return f"{self.agent}, {self.variant}" if self.variant else self.agent
 
     def __str__(self):
         sticky = f", sticky actions {self.sticky_actions:g}" if self.sticky_actions else ""
         played = f", played on {self.env_id}" if self.env_id else ""
         opening = f", {self.opening}" if self.opening else ""
-        named = f"{self.game}, {self.agent}, K = {self.num_keypoints}, noise {self.noise}"
+        named = f"{self.game}, {self.label}, K = {self.num_keypoints}, noise {self.noise}"
         return named + sticky + played + opening
 
 
 class Found(NamedTuple):
-    """An evaluation and its file."""
+    """An evaluation and its file. `hours`: of training all its runs; None where not known."""
 
     path: Path
     evaluation: Evaluation
+    hours: float | None = None
 
 
 class Cell(NamedTuple):
-    """A place of a table, the paper's number and what we ran; `found` is None where nothing."""
+    """A place of a table, the paper's number and what we ran.
+
+    game: as the paper spells it. score: None where the place is ours alone.
+    found: None where nothing was run.
+    """
 
     place: Place
-    score: published.Score
+    game: str
+    score: published.Score | None
     found: Found | None = None
 
 
@@ -83,20 +97,33 @@ def place_of(evaluation: Evaluation) -> Place:
         evaluation.rules.sticky_actions,
         evaluation.env_id,
         evaluation.rules.opening,
+        agent.variant,
     )
 
 
 def cells(table: int) -> list[Cell]:
-    """The empty cells of table 1, 2 or 3, in the paper's order; the paper's K where it has one."""
+    """The empty cells of table 1, 2 or 3, in the paper's order; the paper's K where it has one.
+
+    The paper's tables 2 and 3 are of the convolutional encoder: behind its cells of one game and K
+    come ours of the graph encoder.
+    """
     names = {paper: ours for ours, (*_, paper) in AGENTS.items()}
-    empty = []
+    empty: dict[tuple, list[Cell]] = {}
     for score in published.scores(table):
         if score.method in names:
             game = canonical_game(score.game)
             number = score.num_keypoints or PAPER_NUM_KEYPOINTS[game]
-            noise = "both" if table == 2 else "none"
-            empty.append(Cell(Place(game, names[score.method], number, noise), score))
-    return empty
+            place = Place(game, names[score.method], number, "both" if table == 2 else "none")
+            empty.setdefault((game, number), []).append(Cell(place, score.game, score))
+    for of_game in empty.values():
+        there = {cell.place.agent for cell in of_game}
+        first = of_game[0]
+        of_game += [
+            Cell(first.place._replace(agent=agent), first.game, None)
+            for agent in ("Transporter+GNN", "PKey+GNN")
+            if agent not in there
+        ]
+    return [cell for of_game in empty.values() for cell in of_game]
 
 
 def size(evaluation: Evaluation) -> tuple[int, int, int, int]:
@@ -109,7 +136,7 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
 
     Different evaluations are never mixed. Where several belong into one cell, the one with the
     most agent steps stands there, but more than the paper's count no more; among those the one
-    with most policies, seeds, episodes.
+    with most policies, seeds, episodes. A variant of a cell's agent gets a cell of its own behind.
 
     Returns:
       the cells, and a line for each evaluation that stands in none, with the reason.
@@ -121,7 +148,7 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
     for one in found:
         by_place.setdefault(place_of(one.evaluation), []).append(one)
     filled, left_out = [], []
-    for cell in empty:
+    for cell in _with_variants(empty, list(by_place)):
         rivals = sorted(by_place.pop(cell.place, []), key=_rank)
         if len(rivals) > 1 and _rank(rivals[-1]) == _rank(rivals[-2]):
             same = [one for one in rivals if _rank(one) == _rank(rivals[-1])]
@@ -135,6 +162,16 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
     for place, others in by_place.items():
         left_out += [f"{one.path}: no place in this table ({place})" for one in others]
     return filled, left_out
+
+
+def _with_variants(empty: list[Cell], places: list[Place]) -> list[Cell]:
+    cells = []
+    for cell in empty:
+        own = [
+            place for place in places if place.variant and place._replace(variant="") == cell.place
+        ]
+        cells += [cell, *(Cell(place, cell.game, None) for place in sorted(own))]
+    return cells
 
 
 def _rank(one: Found) -> tuple[int, int, int, int]:
@@ -158,6 +195,10 @@ def shortfalls(evaluation: Evaluation) -> list[str]:
         )
     if (rules.frame_skip, rules.noop_max) != (paper.frame_skip, paper.noop_max):
         differences.append(f"frame skip {rules.frame_skip}, up to {rules.noop_max} no-ops")
+    filters = evaluation.agent.cnn_filters
+    if filters not in (None, EncoderConfig.cnn_filters):
+        shown = [",".join(map(str, some)) for some in (filters, EncoderConfig.cnn_filters)]
+        differences.append(f"filters {shown[0]}, not {shown[1]}")
     if evaluation.agent.keypoint_steps is not None:
         differences.append(f"keypoints trained for {evaluation.agent.keypoint_steps:,} steps")
     return differences
@@ -169,7 +210,7 @@ def shortfalls(evaluation: Evaluation) -> list[str]:
 _OURS = (
     *("score", "std", "median_seed", "human_normalised", "iqm", "iqm_low", "iqm_high"),
     *("mean", "mean_low", "mean_high", "run_scores", "policies", "seeds", "episodes"),
-    *("agent_steps", "falls_short", "file"),
+    *("agent_steps", "train_seeds", "machine_hours", "random", "falls_short", "file"),
 )
 
 
@@ -178,18 +219,18 @@ def row(table: int, cell: Cell) -> dict:
     place, score = cell.place, cell.score
     record = {
         "table": table,
-        "game": score.game,
-        "agent": place.agent,
+        "game": cell.game,
+        "agent": place.label,
         "num_keypoints": place.num_keypoints,
         "noise": place.noise,
-        "published": score.value,
-        "published_std": score.std,
-        "published_garbled": " ".join(score.garbled),
-        "published_note": score.note,
-        "published_human_normalised": published.human_normalised(score.game, score.value),
+        "published": score and score.value,
+        "published_std": score and score.std,
+        "published_garbled": " ".join(score.garbled) if score else "",
+        "published_note": score.note if score else "none published",
+        "published_human_normalised": published.human_normalised(cell.game, score and score.value),
         "status": "run" if cell.found else "not run",
     }
-    return record | _ours(score.game, cell.found)
+    return record | _ours(cell.game, cell.found)
 
 
 def _ours(game: str, found: Found | None) -> dict:
@@ -214,6 +255,9 @@ def _ours(game: str, found: Found | None) -> dict:
         "seeds": seeds,
         "episodes": episodes,
         "agent_steps": steps,
+        "train_seeds": [policy.train_seed for policy in found.evaluation.policies],
+        "machine_hours": found.hours and round(found.hours, 2),
+        "random": float(found.evaluation.random_scores.mean()),
         "falls_short": "; ".join(shortfalls(found.evaluation)),
         "file": str(found.path),
     }
@@ -227,13 +271,15 @@ def across_games(filled: list[Cell]) -> dict[str, protocol.Estimate | None]:
       numbers of policies.
     """
     estimates = {}
-    for agent in dict.fromkeys(cell.place.agent for cell in filled):
+    number = len({cell.place.game for cell in filled})
+    for agent in dict.fromkeys(cell.place.label for cell in filled):
         columns = []
         for cell in filled:
-            if cell.place.agent == agent:
+            if cell.place.label == agent:
                 scores = cell.found.evaluation.aggregates.run_scores if cell.found else ()
                 columns.append([published.human_normalised(cell.place.game, s) for s in scores])
-        complete = len({len(column) for column in columns}) == 1 and columns[0]
+        alike = len({len(column) for column in columns}) == 1 and columns[0]
+        complete = alike and len(columns) == number
         runs_by_games = np.transpose(columns) if complete else None  # [R, T]
         estimates[agent] = (
             protocol.estimate(runs_by_games, statistics.interquartile_mean) if complete else None

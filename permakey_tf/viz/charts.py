@@ -5,6 +5,7 @@ and hatch.
 """
 
 import textwrap
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +29,8 @@ class BarGroup(NamedTuple):
     """One place on the x axis of a bar chart: the published score and ours.
 
     label: below it. published, ours: (value, standard deviation or None); None draws no bar but
-    the words "N/A" or "not run". garbled: an asterisk on the published bar. short: ours is of less
-    than the paper's test.
+    the words `unpublished` or "not run". garbled: an asterisk on the published bar. short: ours is
+    of less than the paper's test.
     """
 
     label: str
@@ -37,13 +38,15 @@ class BarGroup(NamedTuple):
     ours: tuple[float, float | None] | None
     garbled: bool = False
     short: bool = False
+    unpublished: str = "N/A"
 
 
 class Line(NamedTuple):
     """A learning curve.
 
     label: what it is of; the same label has the same colour in all panels. remark: follows it in
-    the legend. steps, value, low, high: float [N]; NaN bounds draw no band.
+    the legend. steps, value, low, high: float [N]; NaN bounds draw no band. runs: (steps, values)
+    of each run behind it, float [M] both.
     """
 
     label: str
@@ -52,6 +55,7 @@ class Line(NamedTuple):
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    runs: Sequence[tuple[np.ndarray, np.ndarray]] = ()
 
 
 class Level(NamedTuple):
@@ -71,7 +75,14 @@ def bar_chart(panels: dict[str, tuple[list[BarGroup], list[Level]]], title: str)
     paper, ours, short = _STYLES
     for axis, (name, (places, levels)) in zip(axes, panels.items(), strict=True):
         for x, place in enumerate(places):
-            _bar(axis, x - 0.2, place.published, "N/A", paper, "*" if place.garbled else "")
+            _bar(
+                axis,
+                x - 0.2,
+                place.published,
+                place.unpublished,
+                paper,
+                "*" if place.garbled else "",
+            )
             _bar(axis, x + 0.2, place.ours, "not run", short if place.short else ours)
         axis.set_xticks(range(len(places)), [place.label for place in places], fontsize=8)
         axis.set(ylabel="score, ± std over policies", xlim=(-0.6, len(places) - 0.4))
@@ -86,7 +97,8 @@ def bar_chart(panels: dict[str, tuple[list[BarGroup], list[Level]]], title: str)
 def learning_curves(
     panels: dict[str, tuple[list[Line], list[Level]]], title: str, ylabel: str
 ) -> Figure:
-    """One panel per game: curves over agent steps with their interval as a band.
+    """One panel per game: thick curves over agent steps with their interval as a band, and every
+    run behind as a thin line.
 
     Args:
       panels: {panel's title: (lines, reference lines)}.
@@ -98,7 +110,9 @@ def learning_curves(
             number = labels.index(line.label)
             color, dash = _LINES[number % len(_LINES)], _DASHES[number % len(_DASHES)]
             name = textwrap.fill(f"{line.label} ({line.remark})", _LEGEND_WIDTH)
-            axis.plot(line.steps, line.value, dash, color=color, label=name, marker=".")
+            for steps, values in line.runs:
+                axis.plot(steps, values, dash, color=color, lw=0.7, alpha=0.6, zorder=1)
+            axis.plot(line.steps, line.value, dash, color=color, lw=2.5, label=name, marker=".")
             axis.fill_between(line.steps, line.low, line.high, color=color, alpha=0.2, lw=0)
         axis.set(xlabel="agent steps", ylabel=ylabel)
         axis.xaxis.set_major_formatter("{x:,.0f}")

@@ -1,0 +1,154 @@
+"""A collection of what was tested: small files of every cell, to be kept beside the code.
+
+  CELL/evaluation.json         the test
+  CELL/seed-S/metrics.csv      what the run of training seed S reported
+  CELL/seed-S/config.json      its settings
+
+A collection is read as run folders are. Its evaluations name their runs by the folders beside them.
+"""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+from permakey_tf.configs.agent import EncoderConfig
+from permakey_tf.errors import UserError
+from permakey_tf.runs import families
+from permakey_tf.scores import curves
+from permakey_tf.scores.protocol import (
+    Evaluation,
+    PolicySpec,
+    read_evaluation,
+    write_evaluation,
+)
+from permakey_tf.system import disk, files, schema
+
+_STEPS = 100_000  # of the papers' tables; other numbers stand in a cell's name
+
+
+def run_folder(path: Path, policy: PolicySpec) -> Path | None:
+    """The folder of a tested policy's run, of which `path` is the evaluation; None: not at hand."""
+    for folder in (path.parent / policy.run, Path(policy.run)):
+        if (folder / "metrics.csv").is_file() and (folder / "config.json").is_file():
+            return folder
+    return None
+
+
+def cell_name(evaluation: Evaluation) -> str:
+    """Such as "mspacman_permakey_gnn_k7_none"; what no table asks for is told behind."""
+    agent, rules = evaluation.agent, evaluation.rules
+    words = [evaluation.game, agent.keypoints, agent.encoder, f"k{agent.num_keypoints}"]
+    words += [agent.noise, *filter(None, [agent.variant, evaluation.env_id])]
+    if agent.cnn_filters not in (None, EncoderConfig.cnn_filters):
+        words.append("filters-" + "+".join(map(str, agent.cnn_filters)))
+    words += [f"sticky-{rules.sticky_actions:g}"] * bool(rules.sticky_actions)
+    words += [rules.opening] * bool(rules.opening)
+    words += [f"{agent.num_steps}-steps"] * (agent.num_steps != _STEPS)
+    return re.sub(r"[^\w.+-]+", "-", "_".join(words))
+
+
+def collect(found: list[tuple[Path, Evaluation]], target: Path) -> tuple[list[Path], list[str]]:
+    """Copies tests and what their runs reported into a collection.
+
+    A cell that is there is replaced by a test of the same agents, and perhaps more. Nothing is
+    written before all was read.
+
+    Args:
+      found: evaluations with their files.
+      target: folder of the collection, made where it is missing.
+
+    Returns:
+      the cells' folders, and a line for each evaluation that was not taken, with the reason.
+
+    Raises:
+      UserError: two evaluations of one cell; agents with other settings than those that its cell
+        has; a damaged file; a folder that cannot be written.
+    """
+    sources: dict[str, Path] = {}
+    cells, notes = [], []
+    for path, evaluation in found:
+        folder = target / cell_name(evaluation)
+        runs = [run_folder(path, policy) for policy in evaluation.policies]
+        missing = [p.run for p, run in zip(evaluation.policies, runs, strict=True) if not run]
+        if missing:
+            notes.append(f"{path}: not collected, the run {missing[0]} is not at hand")
+        elif reason := _kept(folder, evaluation):
+            notes.append(f"{path}: not collected, {reason}")
+        else:
+            if folder.name in sources:
+                raise UserError(
+                    f"{sources[folder.name]} and {path} are both of {folder.name}: test their "
+                    "policies together (python -m run.rl --mode=evaluate --runs=...)"
+                )
+            sources[folder.name] = path
+            named = dict(zip(_names(evaluation), [run for run in runs if run], strict=True))
+            _refuse_other_settings(folder, named, path)
+            cells.append((folder, evaluation, {n: _small_files(run) for n, run in named.items()}))
+    disk.check_place(target)
+    for folder, evaluation, texts in cells:
+        _write(folder, evaluation, texts)
+    return [folder for folder, *_ in cells], notes
+
+
+def _names(evaluation: Evaluation) -> list[str]:
+    """Of the folders of an evaluation's runs."""
+    seeds = [policy.train_seed for policy in evaluation.policies]
+    if len(set(seeds)) == len(seeds):
+        return [f"seed-{seed}" for seed in seeds]
+    return [f"seed-{seed}_{place}" for place, seed in enumerate(seeds)]
+
+
+def _kept(folder: Path, evaluation: Evaluation) -> str:
+    """Why what a collection has stays, and is not replaced; "" where it is."""
+    path = folder / "evaluation.json"
+    there = read_evaluation(path) if path.exists() else None
+    if not there:
+        return ""
+    lost = sorted(set(_names(there)) - set(_names(evaluation)))
+    if lost:
+        return f"{folder} also has {', '.join(lost)}"
+    if there.scores[0].size > evaluation.scores[0].size:
+        return f"{folder} has more test games"
+    return ""
+
+
+def _refuse_other_settings(folder: Path, runs: dict[str, Path], path: Path) -> None:
+    """One cell has agents that differ in their seeds alone, whenever they were collected."""
+    there = sorted(folder.glob("*/config.json"))
+    every = [file.parent for file in there] + list(runs.values())
+    first, *others = [families.without_seeds(_read(run).settings) for run in every]
+    for other in others:
+        for name in first | other:
+            if (then := first.get(name)) != (now := other.get(name)):
+                raise UserError(
+                    f"{path}: {folder} has agents with another {families.leaf(name)} ({then}, not "
+                    f"{now}): collect these elsewhere"
+                )
+
+
+def _read(folder: Path) -> curves.ScoredRun:
+    run = curves.read_run(folder, curves.FULL_GAME_SCORE)
+    if run is None:
+        raise UserError(f"{folder} holds no agent's run")
+    return run
+
+
+def _small_files(run: Path) -> dict[str, str]:
+    """{file: content}. The command, which may name folders of one machine, is left out."""
+    config = schema.read_object(run / "config.json")
+    config.pop("command", None)
+    return {
+        "config.json": json.dumps(config, indent=2) + "\n",
+        "metrics.csv": (run / "metrics.csv").read_text(),
+    }
+
+
+def _write(folder: Path, evaluation: Evaluation, texts: dict[str, dict[str, str]]) -> None:
+    for name, contents in texts.items():
+        files.make_folder(folder / name)
+        for file, text in contents.items():
+            files.write_text(folder / name / file, text)
+    policies = zip(evaluation.policies, texts, strict=True)
+    renamed = tuple(dataclasses.replace(policy, run=name) for policy, name in policies)
+    write_evaluation(folder / "evaluation.json", dataclasses.replace(evaluation, policies=renamed))
