@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from permakey_tf.detector import KeypointDetector as KeypointDetector
     from permakey_tf.errors import UserError as UserError
     from permakey_tf.objects.boxes import Objects as Objects
+    from permakey_tf.player import AgentPlayer as AgentPlayer
     from permakey_tf.quality.footage import open_footage as open_footage
     from permakey_tf.quality.scoring import evaluate_keypoints as evaluate_keypoints
     from permakey_tf.training.train import train as train
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOMES = {
+    "AgentPlayer": "permakey_tf.player",
     "CollectionConfig": "permakey_tf.configs.frames",
     "FrameStore": "permakey_tf.data.store",
     "KeypointConfig": "permakey_tf.configs.keypoints",

@@ -156,3 +156,38 @@ def call(name, *arguments, **more) -> subprocess.CompletedProcess:
         except SystemExit as end:
             code = end.code
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def write_agent(path, keypoints, **changes):
+    """The folder of an agent that is trained to its end, as far as others can tell.
+
+    Its weights are random, those of the memory large, so that actions differ from step to step.
+    `changes` are flat setting names.
+    """
+    from permakey_tf.configs.agent import AgentConfig
+    from permakey_tf.runs import checkpoint
+    from permakey_tf.runs.agent import AgentFolder
+    from permakey_tf.runs.keypoints import RunFolder
+    from permakey_tf.runs.progress import AgentProgress
+    from permakey_tf.training.agent import build_player
+
+    values = {
+        "lstm_units": 8, "cnn_filters": (4, 4), "cnn_kernel_sizes": (3, 3), "cnn_strides": (2, 2),
+        "cnn_units": 8, "position_units": 8, "gnn_units": 8, "gnn_decode_units": 8,
+        "gnn_output_units": 8, "validation_episodes": 2, "max_episode_steps": 12,
+        "noise": "as-trained",
+    } | changes  # fmt: skip
+    config = AgentConfig.make(**values)
+    folder = AgentFolder.create_or_resume(path, config, RunFolder.open(keypoints))
+    weights = build_player(folder, 9).weights
+    rng = np.random.default_rng(config.learning.seed + 1)
+    best = {}
+    for name, variable in weights.items():
+        array = rng.normal(0, 8 if "recurrent" in name else 0.5, variable.shape)
+        array = np.abs(array) if name.endswith("variance") else array
+        best[name] = np.float32(0 * array if name.endswith("bias") else array)
+    checkpoint.save(folder.best_checkpoint, best)
+    steps = config.learning.num_steps
+    progress = AgentProgress(steps, 0, validated_step=steps, best_score=1.0, best_step=10)
+    checkpoint.save(folder.latest_checkpoint, progress.to_arrays() | {"progress/game": np.array(2)})
+    return folder

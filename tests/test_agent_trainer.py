@@ -28,21 +28,15 @@ from permakey_tf.envs.play import Episode, GameStep, Task, play
 from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import LSTMState
 from permakey_tf.models.vision import NodeVision
+from permakey_tf.player import AgentPlayer
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.system import files
 from permakey_tf.system.seeds import Stream, stream
-from permakey_tf.training.acting import (
-    Acted,
-    Episodes,
-    Film,
-    Player,
-    first_screens,
-    play_episodes,
-    random_scores,
-)
+from permakey_tf.training.acting import Acted, Player, play_episodes
 from permakey_tf.training.agent import AgentTrainer, build_agent, build_playing
+from permakey_tf.training.games import Episodes, Film, WatchedEpisode, first_screens, random_scores
 from permakey_tf.types import Keypoints
 
 LIMIT = 5
@@ -659,9 +653,9 @@ class Counting:
 
     def step(self, frames, forced, state):
         bright = state.hidden + frames[:, :1, 0, 0] / 255
-        return Acted(
-            tf.cast(bright[:, 0], tf.int32) % 3, LSTMState(bright, state.cell), {}, NO_KEYPOINTS
-        )
+        actions = tf.cast(bright[:, 0], tf.int32) % 3
+        after = LSTMState(bright, state.cell)
+        return Acted(actions, after, {}, NO_KEYPOINTS, tf.one_hot(actions, 3))
 
 
 COUNTING = Player(Counting(), AS_THEY_ARE, 3)
@@ -691,7 +685,8 @@ class Swapping(Counting):
             tracker.order(Keypoints(centers[:: -1 if frame[0, 0, 0] else 1], None))[0]
             for tracker, frame in zip(trackers, frames, strict=True)
         ]
-        return Acted(tf.constant(actions), state, {}, NO_KEYPOINTS)
+        actions = tf.constant(actions)
+        return Acted(actions, state, {}, NO_KEYPOINTS, tf.one_hot(actions, 3))
 
 
 def test_games_side_by_side_have_a_tracker_each():
@@ -702,6 +697,15 @@ def test_games_side_by_side_have_a_tracker_each():
         bright = [rng.integers(2) for _ in range(min(2 + 3 * game, 9))]
         actions = [int(score) // 3**step % 3 for step in range(1, len(bright) + 1)]
         assert actions == [int(now != bright[0]) for now in bright]
+
+
+def test_a_players_new_game_is_tracked_anew():
+    tracking = Player(Swapping(), AS_THEY_ARE, 3, track_keypoints=True)
+    player = AgentPlayer(tracking, "abc")
+    dark, bright = np.zeros([20, 20, 3], np.uint8), np.full([20, 20, 3], 255, np.uint8)
+    assert [player.act(frame) for frame in (dark, bright, dark)] == [0, 1, 0]
+    player.reset()
+    assert [player.act(frame) for frame in (bright, bright, dark)] == [0, 0, 1]
 
 
 def test_equal_games_are_known_by_their_screens():
@@ -725,6 +729,14 @@ def test_equal_games_are_known_by_their_screens():
     assert len(set(first.openings.tolist())) == len(set(starts)) == 2
     screens = first_screens(task, "train", 0, 3)
     assert screens.tolist() == first.openings[:3].tolist()
+
+
+def test_screens_have_the_same_hash_in_every_process():
+    """A test that was interrupted is compared with games of an earlier process."""
+    episode = WatchedEpisode(Scripted(), None, 9)
+    assert episode.opening == episode.course == -7078650043571948349
+    episode.step(0)
+    assert (episode.opening, episode.course) == (-7078650043571948349, 951616400660894991)
 
 
 def test_random_play_is_scored_by_the_same_games():

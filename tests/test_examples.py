@@ -7,10 +7,17 @@ import cv2
 import gymnasium
 import numpy as np
 import pytest
+from support import train_keypoints, write_agent
 from test_run_quality import make_store
 
 import permakey_tf
-from examples import record_true_boxes, score_your_keypoints, train_from_arrays, your_own_images
+from examples import (
+    play_with_an_agent,
+    record_true_boxes,
+    score_your_keypoints,
+    train_from_arrays,
+    your_own_images,
+)
 from permakey_tf import FrameStore
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
@@ -66,6 +73,15 @@ def test_score_your_keypoints(tmp_path):
     make_store(tmp_path / "truth")
     scores = score_your_keypoints.main(tmp_path / "truth")
     assert scores["Player"]["recall"][4] == 1
+
+
+def test_play_with_an_agent(tmp_path, capsys):
+    """What the actions are is tested with the player."""
+    run = write_agent(tmp_path / "agent", train_keypoints(tmp_path)).path
+    score = play_with_an_agent.main(run, "ALE/MsPacman-v5", "30")
+    first, last = capsys.readouterr().out.splitlines()[-2:]
+    assert first.startswith("step 0: ") and "UPRIGHT" in first and "DOWNLEFT" in first
+    assert last == f"score {score:.0f} after 30 steps"
 
 
 class Square(gymnasium.Env):

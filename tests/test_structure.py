@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 # The rooms of the library, and the rooms around it, each above those that it may import from.
 ROOMS = [
     *("errors", "types", "ops", "system", "configs", "viz", "objects", "models", "envs", "data"),
-    *("tracking", "runs", "detector", "wrappers", "training", "quality", "figures", "scores"),
-    *("launch", "sprites", "flags", "run", "benchmarks"),
+    *("tracking", "runs", "detector", "wrappers", "training", "player", "quality", "figures"),
+    *("scores", "launch", "sprites", "flags", "run", "benchmarks"),
 ]
 FILES = [
     path.relative_to(ROOT)

@@ -12,20 +12,15 @@ from permakey_tf.configs.frames import canonical_game
 from permakey_tf.envs.games import make_task
 from permakey_tf.envs.play import Task
 from permakey_tf.errors import UserError
+from permakey_tf.player import load_player
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.scores.protocol import AgentSpec, Evaluation, PolicySpec, Rules, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.system import disk, schema
 from permakey_tf.system.files import make_folder
-from permakey_tf.training.acting import (
-    Episodes,
-    Player,
-    first_screens,
-    play_episodes,
-    random_scores,
-)
-from permakey_tf.training.agent import build_player
+from permakey_tf.training.acting import Player, play_episodes
+from permakey_tf.training.games import Episodes, first_screens, random_scores
 
 # What may differ between the policies of one evaluation: the training seeds, nothing else.
 _FREE = ("seed", "the keypoints' seed")
@@ -119,9 +114,7 @@ def _games(played: list[Episodes]) -> Games:
 
 def load_policy(folder: AgentFolder, task: Task) -> Policy:
     """The policy of the best validation."""
-    weights = checkpoint.load(folder.require_best())
-    player = build_player(folder, task.make().num_actions)
-    checkpoint.assign(player.weights, weights, folder.best_checkpoint)
+    player = load_player(folder, task.make().num_actions)
     progress = checkpoint.load(folder.latest_checkpoint)
     spec = PolicySpec(
         run=str(folder.path),

@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Games(NamedTuple):
-    """Hashes of games, comparable within one process only (data/repeats.py).
+    """Hashes of games, see `training.games.WatchedEpisode`.
 
     openings: int64 [N], of the first screens.
     courses: int64 [N], of all screens of each game.

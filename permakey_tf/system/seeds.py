@@ -30,6 +30,7 @@ class Stream(enum.Enum):
     # Of a greedy game: its bars. Of a game at random: its actions.
     VALIDATION_GAME = "played game", 2
     TEST_GAME = "played game", 3
+    LIVE_GAME = "played game", 4
     SHUFFLED_FRAMES = "benchmark", 0
     RANDOM_POINTS = "benchmark", 1
     SCORED_BARS = "benchmark", 2

@@ -8,16 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.data.preparation import FrameFormat
-from permakey_tf.data.repeats import follow, frame_hash
-from permakey_tf.envs.play import Episode, Playable, Task, play
+from permakey_tf.envs.play import Playable, Task
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
 from permakey_tf.runs import checkpoint
-from permakey_tf.system.seeds import Stream, episode_seed, stream
 from permakey_tf.tracking import Tracker
+from permakey_tf.training.games import Episodes, Film, begin, collect, game_stream
 from permakey_tf.types import Column, Keypoints
 
-# What is drawn in a played game beside its start.
-_GAME_STREAMS = {"validation": Stream.VALIDATION_GAME, "test": Stream.TEST_GAME}
 GREEDY = -1  # in the place of an action: the network's best one
 
 
@@ -26,12 +23,14 @@ class Acted(NamedTuple):
 
     actions: int32 [B]. state: LSTMState after it. stored: {name: [B, ...]} of models.vision.
     keypoints: of the frames, in the order in which they are stored.
+    q_values: float32 [B, A].
     """
 
     actions: tf.Tensor
     state: LSTMState
     stored: dict[str, tf.Tensor]
     keypoints: Keypoints
+    q_values: tf.Tensor
 
 
 def _batch_of(column: Column) -> tf.TensorSpec:
@@ -84,9 +83,10 @@ class Actor:
 
     def _act(self, stored, keypoints, forced, state) -> Acted:
         output = self.network(self.vision.prepare(stored), state, length=1)
-        best = tf.argmax(output.q_values[:, 0], axis=-1, output_type=tf.int32)
+        q_values = output.q_values[:, 0]
+        best = tf.argmax(q_values, axis=-1, output_type=tf.int32)
         actions = tf.where(forced == GREEDY, best, forced)
-        return Acted(actions, output.state, stored, keypoints)
+        return Acted(actions, output.state, stored, keypoints, q_values)
 
 
 def _nothing(game: Playable | None, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -159,29 +159,6 @@ class Player(NamedTuple):
         return checkpoint.named_variables({"online": self.actor.network.weights})
 
 
-class Film(NamedTuple):
-    """The first episode: frames uint8 [T, S, S, C], and their keypoints, NumPy arrays."""
-
-    frames: np.ndarray
-    keypoints: Keypoints
-
-
-class Episodes(NamedTuple):
-    """What was played.
-
-    scores: float [E], true returns. lengths: int [E], agent steps.
-    openings, courses: int64 [E], hashes of each game's first screen and of all its screens, see
-      data/repeats.py; screens before resizing and noise.
-    film: Film or None.
-    """
-
-    scores: np.ndarray
-    lengths: np.ndarray
-    openings: np.ndarray
-    courses: np.ndarray
-    film: Film | None
-
-
 def play_episodes(
     player: Player,
     task: Task,
@@ -208,10 +185,8 @@ def play_episodes(
       What was played; None where it was broken off.
     """
     games = [task.make() for _ in range(number)]
-    episodes = [_begin(game, task, role, seed, e) for e, game in enumerate(games)]
-    noise = [stream(seed, _GAME_STREAMS[role], e) for e in range(number)]
-    openings = np.array([frame_hash(episode.frame) for episode in episodes])
-    courses = np.array([follow(0, opening) for opening in openings.tolist()])
+    episodes = [begin(game, task, role, seed, e) for e, game in enumerate(games)]
+    noise = [game_stream(role, seed, e) for e in range(number)]
     playing, shots = np.arange(number), []
     trackers = player.trackers(number)
     state = player.actor.network.initial_state(number)
@@ -228,36 +203,9 @@ def play_episodes(
             keypoints = Keypoints(*(part[0].numpy() for part in acted.keypoints))
             shots.append(Film(frames[0].copy(), keypoints))
         for i, action in zip(playing, acted.actions.numpy(), strict=True):
-            step = episodes[i].step(int(action))
-            courses[i] = follow(int(courses[i]), frame_hash(step.frame))
+            episodes[i].step(int(action))
         going_on = np.array([not episodes[i].over for i in playing])
         playing, trackers = playing[going_on], list(itertools.compress(trackers, going_on))
         state = LSTMState(*(tf.boolean_mask(part, going_on) for part in acted.state))
-    scores = np.array([episode.score for episode in episodes])
-    lengths = np.array([episode.length for episode in episodes])
     shown = tf.nest.map_structure(lambda *parts: np.stack(parts), *shots) if film else None
-    return Episodes(scores, lengths, openings, courses, shown)
-
-
-def _begin(game, task: Task, role: str, seed: int, number: int) -> Episode:
-    return Episode(game, episode_seed(role, seed, number), task.max_steps)
-
-
-def first_screens(task: Task, role: str, seed: int, number: int) -> np.ndarray:
-    """int64 [number]: hashes of the first screens of games 0, 1, ..., as `Episodes.openings`."""
-    game = task.make()
-    episodes = (_begin(game, task, role, seed, episode) for episode in range(number))
-    return np.array([frame_hash(episode.frame) for episode in episodes])
-
-
-def random_scores(task: Task, role: str, seed: int, number: int) -> np.ndarray:
-    """float [E]: true returns of uniformly random play under the protocol of `play_episodes`."""
-    game = task.make()
-    scores = np.zeros(number)
-    for number_of_game in range(number):
-        rng = stream(seed, _GAME_STREAMS[role], number_of_game)
-        episode = _begin(game, task, role, seed, number_of_game)
-        for _ in play(episode, lambda _, rng=rng: int(rng.integers(game.num_actions))):
-            pass
-        scores[number_of_game] = episode.score
-    return scores
+    return collect(episodes, shown)

@@ -30,7 +30,8 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import AgentProgress
 from permakey_tf.system.interruption import Interruption, deferred
-from permakey_tf.training.acting import Actor, Episodes, Player, play_episodes
+from permakey_tf.training.acting import Actor, Player, play_episodes
+from permakey_tf.training.games import Episodes
 from permakey_tf.training.learner import Learner
 from permakey_tf.training.playing import Agent, Playing
 from permakey_tf.viz import overlay

@@ -1,0 +1,46 @@
+"""Lets a trained agent play a Gymnasium environment.
+
+  python examples/play_with_an_agent.py RUN_FOLDER [ALE/MsPacman-v5] [MAX_STEPS]
+
+RUN_FOLDER is an agent's run, as `python -m run.rl` makes it. Prints the values of the actions every
+100 steps, and the score.
+"""
+
+import sys
+
+import ale_py
+import gymnasium
+from gymnasium.wrappers import AtariPreprocessing
+
+from permakey_tf import AgentPlayer
+
+
+def make_env(game: str) -> gymnasium.Env:
+    """Frames as in training: each the maximum of the last two of four emulator frames, in colour.
+
+    Gymnasium's own frames are the last one alone: sprites that flicker are missing from half.
+    """
+    gymnasium.register_envs(ale_py)
+    env = gymnasium.make(game, frameskip=1, repeat_action_probability=0)
+    return AtariPreprocessing(env, grayscale_obs=False)
+
+
+def main(run_folder: str, game: str = "ALE/MsPacman-v5", max_steps: str = "4000") -> float:
+    player, env = AgentPlayer.load(run_folder), make_env(game)
+    frame, _ = env.reset(seed=0)
+    player.reset()
+    score, step, over = 0.0, 0, False
+    while not over and step < int(max_steps):
+        action = player.act(frame)
+        if step % 100 == 0:
+            values = zip(player.action_names, player.last.q_values, strict=True)
+            shown = ", ".join(f"{name} {value:.2f}" for name, value in values)
+            print(f"step {step}: {player.action_names[action]} of {shown}")
+        frame, reward, terminated, truncated, _ = env.step(action)
+        score, step, over = score + float(reward), step + 1, terminated or truncated
+    print(f"score {score:.0f} after {step} steps")
+    return score
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
