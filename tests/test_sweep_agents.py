@@ -266,6 +266,14 @@ def test_a_sweep_trains_tests_skips_and_takes_more(agents_of_two_seeds):
     evaluation = read_evaluation(out / "tests" / "all" / "evaluation.json")
     assert [one.num_steps for one in evaluation.policies] == [30, 30]
 
+    kept = run.folder / "kept"
+    result = call("report", f"--collect={kept}", f"--runs={out}")
+    cell = kept / "mspacman_permakey_cnn_k3_none_filters-4+4_30-steps"
+    assert result.stdout == f"collected: {cell}\n", result.stderr
+    assert (cell / "seed-1" / "metrics.csv").read_bytes() == (
+        (out / "seed-1" / "metrics.csv").read_bytes()
+    )
+
 
 def test_keypoints_that_are_missing_or_unfinished_are_refused_before_anything_starts(
     agents_of_two_seeds, tmp_path
