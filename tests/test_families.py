@@ -54,6 +54,17 @@ def test_settings_that_do_nothing_are_not_told():
     ]
 
 
+def test_what_depends_on_a_setting_that_an_older_run_lacks():
+    """track_keypoints is for nodes that are keypoints, and nodes are the graph's alone."""
+    tracked = agent_run(encoder="gnn", track_keypoints=True)
+    control = agent_run(encoder="gnn", nodes="objects")
+    cnn = agent_run(encoder="cnn", cnn_filters=(32, 32))
+    applies = [families.applies("track_keypoints", run) for run in (tracked, control, cnn)]
+    assert applies == [True, False, False]
+    older = [{n: v for n, v in run.items() if n != "nodes"} for run in (tracked, cnn)]
+    assert [families.applies("track_keypoints", run) for run in older] == [True, False]
+
+
 def test_a_name_is_the_same_in_all_panels():
     runs = [
         agent_run(encoder="gnn"),

@@ -300,6 +300,20 @@ def test_tables_of_the_convolutional_encoder_have_graph_rows_of_ours(table, grou
     assert "Rows with +GNN are ours alone, of a graph encoder: another encoder" in text
 
 
+@pytest.mark.parametrize(
+    ("nodes", "keypoints", "label"),
+    [
+        ("objects", "permakey", "PKey+GNN, true positions"),
+        ("shuffled", "permakey", "PKey+GNN, shuffled keypoints"),
+        ("constant", "transporter", "Transporter+GNN, constant keypoints"),
+    ],
+)
+def test_a_control_is_none_of_the_papers_agents(nodes, keypoints, label):
+    control = found("control", keypoints=keypoints, agent={"nodes": nodes})
+    (cell,) = [cell for cell in tables.fill(tables.cells(1), [control])[0] if cell.found]
+    assert (cell.place.label, cell.score) == (label, None)
+
+
 def test_a_variant_stands_behind_its_agent_and_takes_no_cell():
     plain, tracked = found("plain"), found("tracked", agent={"track_keypoints": True})
     alone = [cell for cell in tables.fill(tables.cells(1), [tracked])[0] if cell.found]

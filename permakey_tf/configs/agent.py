@@ -10,6 +10,7 @@ from permakey_tf.errors import UserError
 # The network is unrolled over a window and the steps of the returns behind it: tracing takes 0.2 s
 # a step.
 _MAX_UNROLLED = 128
+CONTROLS = ("objects", "shuffled", "constant")  # in the place of an agent's keypoints
 AS_TRAINED = "as-trained"  # of the noise: the keypoint run's
 FIRE_AT_START = ("frame", "code", "none")
 
@@ -110,6 +111,16 @@ class EncoderConfig(Config):
         origin="paper",
         choices=("cnn", "gnn"),
     )
+    nodes: str = setting(
+        "keypoints",
+        "gnn: what the graph's nodes are. objects: the game's drawn characters, where they are in "
+        "truth (needs the package ocatari); shuffled: keypoints of a frame of random play, drawn "
+        "anew at every step; constant: keypoints of one and the same frame.",
+        origin="ours",
+        choices=("keypoints", *CONTROLS),
+        added=True,
+        only=("encoder", "gnn"),
+    )
     gauss_std: float | None = setting(
         None,
         "Width of the keypoints' windows for the agent; unset: the keypoint run's.",
@@ -167,7 +178,7 @@ class EncoderConfig(Config):
         "not.",
         origin="ours",
         added=True,
-        only=("encoder", "gnn"),
+        only=("nodes", "keypoints"),
     )
     position_units: int = setting(
         64,
@@ -219,6 +230,21 @@ class EncoderConfig(Config):
     def __post_init__(self):
         super().__post_init__()
         check_stack(self, "cnn")
+        if self.nodes != "keypoints" and self.encoder != "gnn":
+            raise UserError(
+                f"nodes={self.nodes} needs encoder=gnn: a convolutional encoder has no nodes",
+                ["nodes", "encoder"],
+            )
+
+    @property
+    def tracks(self) -> bool:
+        """Whether a keypoint keeps its index in a game, and the encoder can tell."""
+        return (self.encoder, self.nodes) == ("gnn", "keypoints") and self.track_keypoints
+
+    @property
+    def needs_objects(self) -> bool:
+        """Whether the game must tell its objects."""
+        return self.nodes == "objects"
 
     @property
     def stack(self) -> Stack:
@@ -381,6 +407,12 @@ class AgentConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.encoder.needs_objects and self.environment.env_id:
+            raise UserError(
+                f"nodes=objects: env_id={self.environment.env_id} does not tell where its objects "
+                "are; only Atari games do",
+                ["nodes", "env_id"],
+            )
         if self.learning.epsilon_end > self.learning.epsilon_start:
             raise UserError(
                 "epsilon_end must not exceed epsilon_start", ["epsilon_end", "epsilon_start"]

@@ -14,6 +14,7 @@ import numpy as np
 from permakey_tf.configs.agent import EnvironmentConfig
 from permakey_tf.configs.frames import parse_env_kwargs
 from permakey_tf.envs.atari import AtariGame
+from permakey_tf.envs.objects import GameWithObjects
 from permakey_tf.envs.play import Game, GameStep, Task
 from permakey_tf.errors import UserError
 from permakey_tf.types import EnvironmentRecord
@@ -193,15 +194,19 @@ class GymnasiumGame(Game):
         return self.environment.step(self._first_action + action)
 
 
-def make_game(config: EnvironmentConfig, training: bool = False) -> Game:
-    """The game that the settings name. Raises UserError where there is none.
+def make_game(config: EnvironmentConfig, training: bool = False, objects: bool = False) -> Game:
+    """The game that the settings name.
 
     Args:
       training: whether it is for training games, which may go on otherwise after a lost life.
+      objects: whether it must tell its objects (`GameWithObjects`).
+
+    Raises:
+      UserError: there is no such game, or none that tells its objects.
     """
     if config.env_id:
         return GymnasiumGame(config.env_id, parse_env_kwargs(config.env_kwargs))
-    return AtariGame(
+    game = AtariGame(
         config.game,
         config.frame_skip,
         config.noop_max,
@@ -210,8 +215,13 @@ def make_game(config: EnvironmentConfig, training: bool = False) -> Game:
         fire_at_start=config.fire_at_start,
         fire_after_life=config.fires_after_life(training),
     )
+    return GameWithObjects(game) if objects else game
 
 
-def make_task(config: EnvironmentConfig) -> Task:
-    """Games of validation and tests that the settings name, with their limit of actions."""
-    return Task(functools.partial(make_game, config), config.max_episode_steps)
+def make_task(config: EnvironmentConfig, objects: bool = False) -> Task:
+    """Games of validation and tests that the settings name, with their limit of actions.
+
+    Args:
+      objects: as of `make_game`.
+    """
+    return Task(functools.partial(make_game, config, objects=objects), config.max_episode_steps)

@@ -32,7 +32,7 @@ def quick_keypoints(agent: AgentConfig, logdir: str | Path) -> str:
         else, or of a run with other settings or of other keypoints; or the training failed.
     """
     environment = agent.environment.resolved("none")
-    folder = _folder(environment)
+    folder = _folder(environment, agent.encoder.needs_objects)
     AgentFolder.check_place(logdir)
     if AgentFolder.has_begun(logdir):
         _refuse_others(dataclasses.replace(agent, environment=environment), logdir, folder)
@@ -66,7 +66,7 @@ def _refuse_others(agent: AgentConfig, logdir: str | Path, folder: str) -> None:
         )
 
 
-def _folder(environment: EnvironmentConfig) -> str:
+def _folder(environment: EnvironmentConfig, objects: bool) -> str:
     """Run folder of a game's quick keypoints. Raises UserError where there can be none."""
     if environment.env_id:
         raise UserError(
@@ -75,7 +75,8 @@ def _folder(environment: EnvironmentConfig) -> str:
             "--num_keypoints=K`",
             ["keypoints", "env_id"],
         )
-    make_game(environment)  # refuses a name that no game has
+    # Refuses a name that no game has, and objects that cannot be read.
+    make_game(environment, objects=objects)
     game, noise = canonical_game(environment.game), environment.noise
     if game not in PAPER_NUM_KEYPOINTS:
         raise UserError(

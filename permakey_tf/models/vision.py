@@ -19,6 +19,8 @@ from permakey_tf.ops import spatial
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Column, Keypoints
 
+_BANK_BATCH = 50  # frames looked at together
+
 
 class Nodes(NamedTuple):
     """features: float32 [B, K, F]; positions: float32 [B, K, 2], (y, x) in [-1, 1]."""
@@ -73,9 +75,13 @@ class NodeVision:
     def look(self, frames) -> tuple[dict[str, tf.Tensor], Keypoints]:
         """What is stored, and the keypoints."""
         keypoints, features = self._model.perceive(to_images(frames))
+        return self._nodes(keypoints, features), keypoints
+
+    def _nodes(self, keypoints: Keypoints, features) -> dict[str, tf.Tensor]:
+        """What is stored, with features [B, h, w, F]."""
         windows = spatial.gaussian_windows(keypoints.centers_yx, features.shape[1], self._std)
         means = window_means(features, windows, self._config.window_threshold)
-        return {"features": means, "positions": keypoints.centers_yx}, keypoints
+        return {"features": means, "positions": keypoints.centers_yx}
 
     def reorder(self, stored: dict[str, tf.Tensor], orders) -> dict[str, tf.Tensor]:
         """What is stored, with node k the one that was orders[:, k]; orders: int [B, K]."""
@@ -84,6 +90,47 @@ class NodeVision:
     def prepare(self, stored: dict) -> Nodes:
         """What is stored -> what the encoder reads."""
         return Nodes(stored["features"], stored["positions"])
+
+
+class ObjectVision(NodeVision):
+    """A control that knows where the objects are: they are the nodes, in the keypoints' place.
+
+    Features are read under the same windows as a keypoint's. Unused nodes have none: zeros.
+    """
+
+    def __init__(self, model: KeypointModel, config: EncoderConfig):
+        super().__init__(model, config)
+        positions = self.columns["positions"]
+        present = Column(positions.shape[:1], np.dtype(np.float32))
+        self.beside = {"positions": positions, "present": present}
+
+    def look(self, frames, beside) -> tuple[dict[str, tf.Tensor], Keypoints]:
+        """What is stored, and the objects; beside: see objects.points.object_points."""
+        points = Keypoints(beside["positions"], beside["present"])
+        stored = self._nodes(points, self._model.features(to_images(frames)))
+        return stored | {"features": stored["features"] * points.confidence[..., None]}, points
+
+
+class BankVision(NodeVision):
+    """A control that does not see: its keypoints and their features are those of other frames.
+
+    Args:
+      model, config: as in `NodeVision`.
+      frames: uint8 [N, S, S, C], which it has keypoints of.
+    """
+
+    def __init__(self, model: KeypointModel, config: EncoderConfig, frames: np.ndarray):
+        super().__init__(model, config)
+        self.beside = {"row": Column((), np.dtype(np.int32))}
+        seen = [
+            super(BankVision, self).look(frames[i : i + _BANK_BATCH])
+            for i in range(0, len(frames), _BANK_BATCH)
+        ]
+        self._bank = tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *seen)
+
+    def look(self, frames, beside) -> tuple[dict[str, tf.Tensor], Keypoints]:
+        """What is stored, and the keypoints, of the bank's frames beside["row"] [B]."""
+        return tf.nest.map_structure(lambda part: tf.gather(part, beside["row"]), self._bank)
 
 
 class MapVision:
@@ -121,6 +168,10 @@ class MapVision:
         return features * tf.cast(mask, features.dtype)[..., None]
 
 
-def build_vision(model: KeypointModel, config: EncoderConfig):
-    """The vision that an encoder needs."""
+def build_vision(model: KeypointModel, config: EncoderConfig, bank: np.ndarray | None = None):
+    """The vision that an encoder needs; bank: frames, where its keypoints come from others."""
+    if bank is not None:
+        return BankVision(model, config, bank)
+    if config.needs_objects:
+        return ObjectVision(model, config)
     return {"gnn": NodeVision, "cnn": MapVision}[config.encoder](model, config)

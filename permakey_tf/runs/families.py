@@ -69,7 +69,9 @@ def applies(name: str, settings: Settings) -> bool:
         return True
     other, value = _CONDITIONS[leaf(name)]
     beside = _beside(name, other, settings)
-    return beside is None or (settings[beside] == value and applies(beside, settings))
+    if beside is None:  # runs of earlier versions lack it; what it depends on itself still counts
+        return applies(KEYPOINTS * name.startswith(KEYPOINTS) + other, settings)
+    return settings[beside] == value and applies(beside, settings)
 
 
 def _beside(name: str, other: str, settings: Settings) -> str | None:

@@ -11,6 +11,7 @@ from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import check_kernels
 from permakey_tf.envs.games import Game, make_game
 from permakey_tf.errors import UserError
+from permakey_tf.objects.categories import reliability_warning
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
 
@@ -27,7 +28,11 @@ def resolve_agent(agent: AgentConfig, keypoints: RunFolder, given: Container[str
       UserError: they contradict the keypoint run, or there is no such game.
     """
     agent = _agree(agent, keypoints, given)
-    refuse_another_environment(agent.environment, make_game(agent.environment), keypoints)
+    game = make_game(agent.environment, objects=agent.encoder.needs_objects)
+    refuse_another_environment(agent.environment, game, keypoints)
+    warning = reliability_warning(agent.environment.game) if agent.encoder.needs_objects else None
+    if warning:
+        print(f"note: {warning}")
     return agent
 
 

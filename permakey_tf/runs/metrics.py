@@ -18,7 +18,7 @@ _SETTINGS_STEP = 0  # the first report is of step 1 or later
 _HYPERPARAMETERS = (
     *("game", "method", "num_keypoints", "noise", "seed", "learning_rate", "batch_size"),
     *("max_steps", "schedule", "soft_argmax", "window_join", "overlap_weight", "lsp_layers"),
-    *("encoder", "track_keypoints", "num_steps", "n_step", "sticky_actions"),
+    *("encoder", "nodes", "track_keypoints", "num_steps", "n_step", "sticky_actions"),
 )
 _HYPERPARAMETER_METRICS = ("validation/selection", "agent/validation/score")
 

@@ -49,7 +49,8 @@ def evaluate_policies(
             _refuse_the_same(earlier, folder)
     disk.check_place(path.parent, path.name)
     _refuse_another_kinds(path)
-    task = make_task(folders[0].config.environment)
+    config = folders[0].config
+    task = make_task(config.environment, config.encoder.needs_objects)
     tested = [load_policy(folder, task) for folder in folders]
     at_random = [random_scores(task, "test", seed, episodes) for seed in seeds]
     total = len(folders) * (len(seeds) + 1)
@@ -171,8 +172,9 @@ def _describe(folder: AgentFolder, policies, seeds, played, at_random, repeats) 
             noise=config.environment.noise,
             num_steps=config.learning.num_steps,
             keypoint_steps=keypoints.training.max_steps,
-            track_keypoints=encoder.encoder == "gnn" and encoder.track_keypoints,
+            track_keypoints=encoder.tracks,
             cnn_filters=encoder.cnn_filters if encoder.encoder == "cnn" else None,
+            nodes=encoder.nodes,
         ),
         policies=tuple(policies),
         seeds=tuple(seeds),

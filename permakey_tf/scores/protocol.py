@@ -23,6 +23,13 @@ from permakey_tf.system import files, schema
 
 _FORMAT_VERSION = 1
 _KIND = "agent"  # keypoint runs have an evaluation.json too
+# What an agent's nodes are, in words.
+_CONTROL_NAMES = {
+    "keypoints": "",
+    "objects": "true positions",
+    "shuffled": "shuffled keypoints",
+    "constant": "constant keypoints",
+}
 
 
 class MedianSeed(NamedTuple):
@@ -201,6 +208,7 @@ class AgentSpec:
       falling, as the paper's.
     track_keypoints: whether a keypoint kept its index in a game; files of earlier versions lack it.
     cnn_filters: of a convolutional encoder; None for a graph, and in files of earlier versions.
+    nodes: "keypoints", or the control that had their place; files of earlier versions lack it.
     """
 
     keypoints: str
@@ -211,17 +219,20 @@ class AgentSpec:
     keypoint_steps: int | None = None
     track_keypoints: bool = False
     cnn_filters: tuple[int, ...] | None = None
+    nodes: str = "keypoints"
 
     @property
     def variant(self) -> str:
         """What it has that no agent of the papers has, such as "tracked"; "" for nothing."""
-        return "tracked" if self.track_keypoints else ""
+        parts = [_CONTROL_NAMES[self.nodes], "tracked" if self.track_keypoints else ""]
+        return ", ".join(filter(None, parts))
 
     def __post_init__(self):
         _check_types(self)
         _check(self.keypoints in METHODS, f"keypoints {self.keypoints!r}")
         _check(self.encoder in ("cnn", "gnn"), f"encoder {self.encoder!r}")
         _check(self.noise in NOISES, f"noise {self.noise!r}")
+        _check(self.nodes in _CONTROL_NAMES, f"nodes {self.nodes!r}")
         _check(self.num_keypoints > 0, f"num_keypoints {self.num_keypoints}")
         _check(self.num_steps > 0, f"num_steps {self.num_steps}")
 

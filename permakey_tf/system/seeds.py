@@ -27,6 +27,7 @@ class Stream(enum.Enum):
     REPLAY = "agent", 11
     GAME_BARS = "agent", 12
     FINAL_FRAME_BARS = "agent", 13
+    BANK_GAME = "agent", 14
     # Of a greedy game: its bars. Of a game at random: its actions.
     VALIDATION_GAME = "played game", 2
     TEST_GAME = "played game", 3

@@ -12,6 +12,7 @@ from permakey_tf.envs.play import Playable, Task
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
 from permakey_tf.runs import checkpoint
 from permakey_tf.tracking import Tracker
+from permakey_tf.training.controls import Tell, tell_nothing
 from permakey_tf.training.games import Episodes, Film, begin, collect, game_stream
 from permakey_tf.types import Column, Keypoints
 
@@ -89,24 +90,19 @@ class Actor:
         return Acted(actions, output.state, stored, keypoints, q_values)
 
 
-def _nothing(game: Playable | None, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    return {}
-
-
 class Player(NamedTuple):
     """What is needed to play.
 
     actor: who acts. frame_format: how frames are seen. num_actions: of the game.
     track_keypoints: whether keypoints keep their index from frame to frame.
-    tell: function of a game (None where there is none to ask) and of random numbers to what the
-      vision is told beside the game's newest frame, {name: value}, see `vision.beside`.
+    tell: what the vision is told beside a game's newest frame, see `training.controls.teller`.
     """
 
     actor: Actor
     frame_format: FrameFormat
     num_actions: int
     track_keypoints: bool = False
-    tell: Callable[[Playable | None, np.random.Generator], dict[str, np.ndarray]] = _nothing
+    tell: Tell = tell_nothing
 
     def see(
         self,

@@ -30,6 +30,7 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import AgentProgress
 from permakey_tf.system.interruption import Interruption, deferred
+from permakey_tf.training import controls
 from permakey_tf.training.acting import Actor, Player, play_episodes
 from permakey_tf.training.games import Episodes
 from permakey_tf.training.learner import Learner
@@ -53,13 +54,14 @@ def build_player(folder: AgentFolder, num_actions: int) -> Player:
     """Vision, an untrained network with its variables made, and how it sees frames."""
     config = folder.config
     model = folder.keypoints.load_model(config.learning.precision)
-    vision = build_vision(model, config.encoder)
-    network = _build_network(folder, vision, num_actions)
     frame_format = folder.keypoints.format._replace(noise=config.environment.noise)
+    in_bank = controls.bank_size(config.encoder.nodes)
+    bank = controls.bank_frames(config, frame_format) if in_bank else None
+    vision = build_vision(model, config.encoder, bank)
+    network = _build_network(folder, vision, num_actions)
     actor = Actor(network, vision, frame_format.shape)
-    # The order of the keypoints is nothing to the convolutional encoder.
-    tracks = config.encoder.track_keypoints and config.encoder.encoder == "gnn"
-    return Player(actor, frame_format, num_actions, tracks)
+    tell = controls.teller(config, model.config.pointnet.num_keypoints, frame_format)
+    return Player(actor, frame_format, num_actions, config.encoder.tracks, tell)
 
 
 def _build_network(folder: AgentFolder, vision, num_actions: int) -> RecurrentQNetwork:
@@ -69,8 +71,8 @@ def _build_network(folder: AgentFolder, vision, num_actions: int) -> RecurrentQN
     tf.keras.utils.set_random_seed(config.learning.seed)
     num_keypoints = folder.keypoints.config.pointnet.num_keypoints
     network = build_q_network(config, num_keypoints, num_actions)
-    blank = tf.zeros([1, frames.image_size, frames.image_size, frames.channels], tf.uint8)
-    network(vision.prepare(vision.observe(blank)), network.initial_state(1))
+    blank = {name: tf.zeros([1, *c.shape], c.dtype) for name, c in vision.columns.items()}
+    network(vision.prepare(blank), network.initial_state(1))
     return network
 
 
@@ -147,7 +149,9 @@ class AgentTrainer:
         Raises:
           UserError: there is no such game, or the folder's checkpoint or replay cannot be used.
         """
-        task = make_task(folder.config.environment)
+        environment = folder.config.environment
+        objects = folder.config.encoder.needs_objects
+        task = make_task(environment, objects)
         agent = build_agent(folder, task.make().num_actions)
         play_validation = functools.partial(
             play_episodes,
@@ -158,7 +162,7 @@ class AgentTrainer:
             folder.config.validation.validation_episodes,
             film=True,
         )
-        game = make_game(folder.config.environment, training=True)
+        game = make_game(environment, training=True, objects=objects)
         playing = build_playing(folder, game, agent)
         trainer = cls(folder, logging, agent, playing, play_validation, progress)
         trainer.start_or_resume()
