@@ -311,7 +311,7 @@ def test_the_tables_agents_see_with_keypoints_that_the_keypoint_sweeps_make(monk
     for name in ("quality", "quality_transporter"):
         made |= folders_of(f"--flagfile={files / name}.cfg", "--grid=noise=none both", games)
     wanted = {}
-    for name in ("table1_gnn", "table1_cnn", "table2", "table3", "tracked"):
+    for name in ("table1_gnn", "table1_cnn", "table2", "table3", "tracked", "controls"):
         runs = parsed(f"--flagfile={files / name}.cfg").runs
         wanted[name] = {run.folder for run in runs}
         assert {run.keypoints for run in runs if run.what == "run"} <= made
