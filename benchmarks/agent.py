@@ -79,7 +79,7 @@ def parts_of(trainer) -> dict:
     prepared = prepare(frame, np.random.default_rng(0))
     forced = np.array([-1], np.int32)
     ten = np.repeat(prepared[None], 10, axis=0)
-    state = player.actor.network.initial_state(10)
+    state = player.actor.initial_state(10)
 
     def emulator():
         if game.step(0).terminal:
@@ -93,7 +93,7 @@ def parts_of(trainer) -> dict:
         ),
         "whole step": repeated(trainer.play_step),
         "replay sample": repeated(lambda: trainer.playing.sample(0)),
-        "whole update": repeated(lambda: float(trainer.learn_step()["loss"])),
+        "whole update": repeated(trainer.learn_step),
         "ten games' step": repeated(
             lambda: player.actor.step(ten, np.full(10, -1, np.int32), state).actions.numpy()
         ),

@@ -96,7 +96,7 @@ class AgentPlayer:
         """
         self._rng = rng or stream(self._seed, Stream.LIVE_GAME, self._games)
         self._games += 1
-        self._state = self._player.actor.network.initial_state(1)
+        self._state = self._player.actor.initial_state(1)
         self._trackers = self._player.trackers(1)
         self.last: Sight | None = None
 

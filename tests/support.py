@@ -35,6 +35,7 @@ TINY_AGENT = {
     "window": 3,
     "batch_size": 3,
     "lstm_units": 8,
+    "jit_compile": False,  # ten seconds, once in each process
     "cnn_filters": "4,4",
     "cnn_kernel_sizes": "3,3",
     "cnn_strides": "2,2",

@@ -6,6 +6,7 @@ import tensorflow as tf
 from support import tiny_config
 
 from permakey_tf.configs.agent import AgentConfig, EncoderConfig, LearningConfig
+from permakey_tf.models.dense import Dense
 from permakey_tf.models.encoders import CNNEncoder
 from permakey_tf.models.graph import GraphEncoder
 from permakey_tf.models.permakey import PermaKey
@@ -44,9 +45,10 @@ class TestGraphEncoder:
         encoder, order = graph_encoder(message_passing_steps=2), [2, 0, 3, 1]
         inputs = nodes()
         permuted = Nodes(*(tf.gather(part, order, axis=1) for part in inputs))
-        decoded = encoder.decode(inputs).numpy()
+        decoded = encoder.decode(encoder.embed(inputs)).numpy()
         assert np.std(decoded, axis=1).max() > 0.1  # or every permutation would fit
-        np.testing.assert_allclose(encoder.decode(permuted), decoded[:, order], atol=1e-5)
+        again = encoder.decode(encoder.embed(permuted))
+        np.testing.assert_allclose(again, decoded[:, order], atol=1e-5)
 
     def test_frames_of_a_batch_do_not_mix(self):
         encoder, inputs = graph_encoder(), nodes(5)
@@ -57,44 +59,64 @@ class TestGraphEncoder:
     def test_every_variable_receives_a_gradient(self, steps):
         encoder = graph_encoder(message_passing_steps=steps)
         encoder(nodes())
+        trained = {n: v for n, v in encoder.named_weights.items() if v.trainable}
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(encoder(nodes(8)) ** 2)
-        for variable, gradient in zip(
-            encoder.trainable_variables,
-            tape.gradient(loss, encoder.trainable_variables),
-            strict=True,
-        ):
-            assert gradient is not None, variable.path
+        for name, gradient in tape.gradient(loss, trained).items():
+            assert gradient is not None, name
             # Edges start at zero: the first kernel that sees them has nothing to multiply.
-            if variable is not encoder.encode_edge.denses[0].kernel:
-                assert np.any(gradient.numpy() != 0), variable.path
+            if "encode_edge/dense_0/kernel" not in name:
+                assert np.any(gradient.numpy() != 0), name
 
-    def test_it_owns_all_its_variables(self):
-        encoder = graph_encoder()
+    @pytest.mark.parametrize(("norm", "others"), [("none", 0), ("batch", 3 * 4)])
+    def test_it_names_all_its_variables(self, norm, others):
+        encoder = graph_encoder(gnn_dense_norm=norm)
         encoder(nodes())
         # 2 + 2 dense layers of positions and outputs; 5 MLPs of 2 dense and a normalisation
-        assert len(encoder.trainable_variables) == 4 * 2 + 5 * (2 * 2 + 2)
+        assert len(encoder.named_weights) == 4 * 2 + 5 * (2 * 2 + 2) + others
+        assert set(map(id, encoder.named_weights.values())) == set(map(id, encoder.variables))
+
+    @pytest.mark.parametrize("self_edges", [True, False])
+    @pytest.mark.parametrize("steps", [1, 3])
+    def test_the_fast_path_is_what_graph_nets_computes(self, steps, self_edges):
+        encoder = graph_encoder(message_passing_steps=steps, self_edges=self_edges)
+        encoder(nodes())
+        vectors, trained = encoder.embed(nodes(5, seed=1)), encoder.trainable_variables
+        results = []
+        for decode in (encoder.decode, encoder.decode_by_graph_nets):
+            with tf.GradientTape() as tape:
+                tape.watch(vectors)
+                decoded = decode(vectors)
+                # No square: the norm of a normalised vector has no gradient.
+                loss = tf.reduce_sum(decoded * np.sin(np.arange(8 * K)).reshape(K, 8))
+            zero = tf.UnconnectedGradients.ZERO
+            gradients = tape.gradient(loss, [vectors, *trained], unconnected_gradients=zero)
+            results.append([decoded, *gradients])
+        assert np.std(results[0][0], axis=1).max() > 0.1
+        for fast, defined in zip(*results, strict=True):
+            np.testing.assert_allclose(fast, defined, rtol=1e-4, atol=1e-4)
 
     def test_the_second_step_reads_what_the_first_wrote(self):
-        # Three nodes in a row of influence: with one step a node depends on its own inputs and
-        # those of its senders; the output of two steps differs, and is not one step done twice.
+        # The output of two steps differs from one step's, and is not one step done twice.
         one, two = graph_encoder(), graph_encoder(message_passing_steps=2)
         inputs = nodes()
         one(inputs), two(inputs)
-        for copy, original in zip(two.weights, one.weights, strict=True):
-            copy.assign(original)
-        graphs = one._encode(one._graphs(tf.concat([inputs.features, embed(one, inputs)], -1)))
-        graphs = graphs.replace(edges=tf.repeat(graphs.edges, len(graphs.senders), axis=0))
+        for name, copy in two.named_weights.items():
+            copy.assign(one.named_weights[name])
+        vectors = one.encode_node(tf.reshape(one.embed(inputs), [3 * K, -1]))
+        edges = one.encode_edge(tf.zeros([1, 1]))
         for _ in range(2):
-            graphs = one._process(graphs)
-        expected = tf.reshape(one._decode(graphs).nodes, [3, K, -1])
-        np.testing.assert_allclose(two.decode(inputs), expected, atol=1e-5)
-        assert np.abs(two.decode(inputs) - one.decode(inputs)).max() > 1e-2
+            edges = one._messages(vectors, edges)
+            vectors = one.process_node(tf.concat([one._received(edges), vectors], axis=-1))
+        expected = tf.reshape(one.decode_node(vectors), [3, K, -1])
+        decoded = two.decode(two.embed(inputs))
+        np.testing.assert_allclose(decoded, expected, atol=1e-5)
+        assert np.abs(decoded - one.decode(one.embed(inputs))).max() > 1e-2
 
     def test_messages_equal_a_naive_loop(self):
         encoder, inputs = graph_encoder(self_edges=False), nodes(1)
         encoder(inputs)
-        vectors = encoder.encode_node(tf.concat([inputs.features, embed(encoder, inputs)], -1))[0]
+        vectors = encoder.encode_node(encoder.embed(inputs)[0])
         edge = encoder.encode_edge(tf.zeros([1, 1]))
         updated = []
         for i in range(K):  # eq. 4: e'_ij = f_e([v_i, v_j, e_ij]), v'_i = f_v([v_i, sum e'])
@@ -106,11 +128,46 @@ class TestGraphEncoder:
             total = tf.add_n(messages)
             updated.append(encoder.process_node(graph_net_node(total, vectors[i])))
         expected = encoder.decode_node(tf.concat(updated, axis=0))
-        np.testing.assert_allclose(encoder.decode(inputs)[0], expected, atol=1e-5)
+        np.testing.assert_allclose(encoder.decode(encoder.embed(inputs))[0], expected, atol=1e-5)
 
 
-def embed(encoder, inputs):
-    return encoder.position_embedding(encoder.position_hidden(inputs.positions))
+class TestTheAuthorsSettings:
+    def test_the_hidden_layer_of_positions_has_its_own_size(self):
+        encoder = graph_encoder(position_hidden_units=11, position_units=3)
+        encoder(nodes())
+        shapes = {name: tuple(v.shape) for name, v in encoder.named_weights.items()}
+        assert shapes["graph_encoder/position_hidden/kernel"] == (2, 11)
+        assert shapes["graph_encoder/position/kernel"] == (11, 3)
+        assert shapes["graph_encoder/encode_node/dense_0/kernel"] == (F + 3, 8)
+
+    def test_batch_normalisation_by_hand(self):
+        dense = Dense(2, momentum=0.9, name="dense", epsilon=0.0)
+        inputs = np.array([[1.0], [2.0], [6.0]], np.float32)
+        dense(inputs)
+        dense.w.assign([[1.0, -1.0]])
+        dense.gamma.assign([2.0, 1.0])
+        dense.beta.assign([0.5, 0.0])
+        # Mean 3, variance 14 / 3; the moving variance takes 14 / 2, as the fused operation does.
+        scaled = (inputs[:, 0] - 3) / np.sqrt(14 / 3)
+        expected = np.maximum(np.stack([2 * scaled + 0.5, -scaled], axis=1), 0)
+        np.testing.assert_allclose(dense(inputs, training=True), expected, rtol=1e-5)
+        np.testing.assert_allclose(dense.moving_mean, [0.3, -0.3], rtol=1e-5)
+        np.testing.assert_allclose(dense.moving_variance, [0.9 + 0.7, 0.9 + 0.7], rtol=1e-5)
+        moved = 2 * (6 - 0.3) / np.sqrt(1.6) + 0.5
+        assert dense(inputs[2:])[0, 0].numpy() == pytest.approx(moved, rel=1e-5)
+
+    @pytest.mark.parametrize(("init", "deviation"), [("sonnet", 1 / 8), ("glorot", None)])
+    def test_weights_are_drawn_as_sonnet_draws_them(self, init, deviation):
+        encoder = graph_encoder(gnn_init=init, gnn_units=64)
+        encoder(nodes())
+        weights = encoder.named_weights
+        kernel = weights["graph_encoder/encode_node/dense_1/kernel"].numpy()
+        bias = weights["graph_encoder/encode_node/dense_1/bias"].numpy()
+        if init == "sonnet":  # a normal distribution of 1 / sqrt(64), cut at two deviations
+            assert np.abs(kernel).max() <= 2 * deviation and not bias.any()
+            assert kernel.std() == pytest.approx(0.88 * deviation, rel=0.05)
+        else:  # uniform up to sqrt(6 / 128)
+            assert 0.2 < np.abs(kernel).max() <= np.sqrt(6 / 128) and bias.any()
 
 
 def graph_net_edge(edge, receiver, sender):

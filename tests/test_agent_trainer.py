@@ -26,6 +26,7 @@ from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.games import make_game
 from permakey_tf.envs.play import Episode, GameStep, Task, play
 from permakey_tf.errors import UserError
+from permakey_tf.models.error_memory import ErrorMemory
 from permakey_tf.models.q_network import LSTMState
 from permakey_tf.models.vision import NodeVision
 from permakey_tf.player import AgentPlayer
@@ -34,7 +35,7 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.system import files
 from permakey_tf.system.seeds import Stream, stream
-from permakey_tf.training.acting import Acted, Player, play_episodes
+from permakey_tf.training.acting import Acted, Player, PlayState, play_episodes
 from permakey_tf.training.agent import AgentTrainer, build_agent, build_playing
 from permakey_tf.training.games import Episodes, Film, WatchedEpisode, first_screens, random_scores
 from permakey_tf.types import Keypoints
@@ -132,7 +133,7 @@ def make_trainer(tmp_path, keypoints, game, validation_game=Black, logging=None,
     """As `AgentTrainer.open`, with games of classes above."""
     values = {
         "encoder": "cnn", "cnn_filters": (4, 4), "cnn_kernel_sizes": (3, 3), "cnn_strides": (2, 2),
-        "cnn_units": 8, "lstm_units": 8, "max_episode_steps": LIMIT,
+        "cnn_units": 8, "lstm_units": 8, "max_episode_steps": LIMIT, "jit_compile": False,
         "noise": keypoints.config.training.noise,
     } | changes  # fmt: skip
     plain = AgentConfig().to_dict()
@@ -192,7 +193,7 @@ class TestWhatIsRemembered:
         fresh = []
         for _ in range(10):
             trainer.play_step()
-            fresh.append(not np.any(trainer.agent.state.hidden))
+            fresh.append(not np.any(trainer.agent.state.lstm.hidden))
         assert [i for i, new in enumerate(fresh) if new] == [1, 3, 8]  # life, end, limit
 
     def test_a_resumed_run_stands_at_the_same_frame(self, tmp_path, clean):
@@ -242,8 +243,8 @@ class TestWhatIsRemembered:
             np.testing.assert_array_equal(now.current.frame, then.current.frame)
             np.testing.assert_array_equal(now._game.ram, then._game.ram)
             assert (
-                resumed.agent.state.hidden.numpy().tolist()
-                == trainer.agent.state.hidden.numpy().tolist()
+                resumed.agent.state.lstm.hidden.numpy().tolist()
+                == trainer.agent.state.lstm.hidden.numpy().tolist()
             )
             trainer.play_step()
             resumed.play_step()
@@ -310,7 +311,7 @@ class TestTrackedKeypoints:
         each with its place as its features."""
         places = tf.constant([[-0.5, -0.5], [0.0, 0.5], [0.5, 0.0]])
 
-        def look(vision, frames):
+        def look(vision, frames, sensed, beside):
             seen = tf.cast(frames[:, 0, :2], tf.float32)  # [B, 2, C]
             order = (tf.range(3)[None] + tf.cast(seen[:, :1, 0], tf.int32)) % 3
             positions = tf.gather(places + seen[:, :1, 1:] / 2550, order, batch_dims=1)
@@ -394,7 +395,8 @@ class TestABestThatIsNotFinite:
         good = trainer.folder.best_checkpoint.read_bytes()
         self.scored(trainer, math.inf if broken == "score" else 2.0)
         if broken == "weights":
-            bias = next(w for w in trainer.agent.weights.values() if w.shape.rank == 1)
+            weights = trainer.agent.learner.online.named_weights.values()
+            bias = next(w for w in weights if w.shape.rank == 1)
             bias.assign(bias + np.nan)
         words = {"weights": "is not finite at step 0, not saved", "score": "score is inf at step 0"}
         with pytest.raises(UserError, match=words[broken]):
@@ -554,7 +556,13 @@ class Recorder:
 
     def learn(self, batch):
         self.words.append(f"learn {batch}")
-        return dict.fromkeys(("loss", "td_error", "q_value", "gradient_norm"), 0.5)
+        return [dict.fromkeys(("loss", "td_error", "q_value", "gradient_norm"), 0.5)]
+
+    def finish(self):
+        return []
+
+    def catch_up(self):
+        pass
 
     def get_state(self):
         self.words.append("save")
@@ -649,13 +657,14 @@ class Counting:
         self.network = self
 
     def initial_state(self, number):
-        return LSTMState(tf.zeros([number, 1]), tf.zeros([number, 1]))
+        lstm = LSTMState(tf.zeros([number, 1]), tf.zeros([number, 1]))
+        return PlayState(lstm, ErrorMemory(np.zeros(number, bool), np.zeros(number), ()))
 
-    def step(self, frames, forced, state):
-        bright = state.hidden + frames[:, :1, 0, 0] / 255
+    def step(self, frames, forced, state, beside):
+        bright = state.lstm.hidden + frames[:, :1, 0, 0] / 255
         actions = tf.cast(bright[:, 0], tf.int32) % 3
-        after = LSTMState(bright, state.cell)
-        return Acted(actions, after, {}, NO_KEYPOINTS, tf.one_hot(actions, 3))
+        state = state._replace(lstm=LSTMState(bright, state.lstm.cell))
+        return Acted(actions, state, {}, NO_KEYPOINTS, tf.one_hot(actions, 3))
 
 
 COUNTING = Player(Counting(), AS_THEY_ARE, 3)
@@ -679,7 +688,7 @@ class Swapping(Counting):
     """Of two keypoints, which swap where a frame is bright, the action is the first one's number:
     whether the frame is as bright as the game's first."""
 
-    def step_tracked(self, frames, forced, state, trackers):
+    def step_tracked(self, frames, forced, state, trackers, beside):
         centers = np.array([[-0.05, 0], [0.05, 0]], np.float32)
         actions = [
             tracker.order(Keypoints(centers[:: -1 if frame[0, 0, 0] else 1], None))[0]

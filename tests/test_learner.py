@@ -1,10 +1,12 @@
 """The update on a small decision process with known values, Polyak averaging, exploration."""
 
 import itertools
+import types
 
 import keras
 import numpy as np
 import pytest
+import sonnet as snt
 import tensorflow as tf
 
 from permakey_tf.configs.agent import LearningConfig
@@ -16,10 +18,13 @@ from permakey_tf.types import Column
 STATES, ACTIONS, GAMMA, N = 4, 2, 0.8, 3
 
 
-class OneHot(keras.Model):
+class OneHot(snt.Module):
     """Encoder of a state's number."""
 
-    def call(self, states, training=False):
+    mixes_frames = False
+    named_weights = types.MappingProxyType({})
+
+    def __call__(self, states, training=False):
         return tf.one_hot(states, STATES)
 
 
@@ -62,6 +67,10 @@ def make_learner(**changes):
     return Learner(*networks, prepare=lambda stored: stored["state"], config=config)
 
 
+def list_of(network):
+    return list(network.named_weights.values())
+
+
 def fill(folder, num_steps=4000, limit=60):
     """Random play; a time limit cuts games, and is no end."""
     rng = np.random.default_rng(0)
@@ -95,18 +104,18 @@ def test_q_values_of_a_small_process_are_learned(tmp_path):
 
 def test_the_target_starts_as_a_copy_and_follows_by_polyak_averaging(tmp_path):
     learner = make_learner(polyak=0.25)
-    for copy, original in zip(learner.target.weights, learner.online.weights, strict=True):
+    for copy, original in zip(list_of(learner.target), list_of(learner.online), strict=True):
         np.testing.assert_array_equal(copy, original)
-    before = [weight.numpy() for weight in learner.target.weights]
+    before = [weight.numpy() for weight in list_of(learner.target)]
     batch = fill(tmp_path, 200).sample(np.random.default_rng(0), 16, 8, N, GAMMA)
     learner.update(tf.nest.map_structure(tf.convert_to_tensor, batch))
     for old, copy, original in zip(
-        before, learner.target.weights, learner.online.weights, strict=True
+        before, list_of(learner.target), list_of(learner.online), strict=True
     ):
         np.testing.assert_allclose(copy, 0.75 * old + 0.25 * original.numpy(), atol=1e-6)
     moved = [
         np.abs(old - original).max()
-        for old, original in zip(before, learner.online.weights, strict=True)
+        for old, original in zip(before, list_of(learner.online), strict=True)
     ]
     assert max(moved) > 1e-5
 
@@ -114,15 +123,15 @@ def test_the_target_starts_as_a_copy_and_follows_by_polyak_averaging(tmp_path):
 def test_gradients_are_clipped_to_the_global_norm(tmp_path):
     learner = make_learner(clip_norm=1e-3)
     learner.optimizer = keras.optimizers.SGD(1.0)
-    learner.optimizer.build(learner.online.trainable_variables)
-    before = [weight.numpy() for weight in learner.online.trainable_variables]
+    learner.optimizer.build(list_of(learner.online))
+    before = [weight.numpy() for weight in list_of(learner.online)]
     batch = fill(tmp_path, 200).sample(np.random.default_rng(0), 16, 8, N, GAMMA)
     norm = learner.update(tf.nest.map_structure(tf.convert_to_tensor, batch))["gradient_norm"]
     assert float(norm) > 1e-3
     moved = np.sqrt(
         sum(
             np.sum((weight.numpy() - old) ** 2)
-            for weight, old in zip(learner.online.trainable_variables, before, strict=True)
+            for weight, old in zip(list_of(learner.online), before, strict=True)
         )
     )
     assert moved == pytest.approx(1e-3, rel=1e-3)

@@ -11,12 +11,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import sonnet as snt
 import tensorflow as tf
 from support import tiny_config
 
 from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.configs.keypoints import TrainingConfig
 from permakey_tf.models import graph
+from permakey_tf.models.dense import named_weights
 from permakey_tf.models.encoders import CNNEncoder
 from permakey_tf.models.lspn import LSPN
 from permakey_tf.models.permakey import PermaKey
@@ -62,9 +64,11 @@ def fill(layers, first=0):
     number = first
     norms = [hasattr(layer, "gamma") for layer in [*layers[1:], None]]
     for layer, normalised in zip(layers, norms, strict=True):
-        number += hasattr(layer, "kernel")
-        for variable in layer.variables:
-            name, shape, seed = variable.path.split("/")[-1], variable.shape, 10.0 * number
+        sonnet = isinstance(layer, snt.Module)
+        named = named_weights(layer) if sonnet else {v.path: v for v in layer.variables}
+        number += any(path.endswith("/kernel") for path in named)
+        for path, variable in named.items():
+            name, shape, seed = path.split("/")[-1], variable.shape, 10.0 * number
             if name in ("kernel", "recurrent_kernel"):
                 scale = 2 / np.sqrt(np.prod(shape[:-1]))
                 variable.assign(wave(shape, seed + 6 * (name != "kernel"), scale))
@@ -200,7 +204,7 @@ class TestPermaKey:
 
     def test_map_reconstruction_at_the_codes_resolution(self, permakey):
         predictions = permakey.lspn(permakey.vae(frames(), training=True).features, training=True)
-        maps = permakey._join_maps(predictions)
+        maps = permakey._join_maps([prediction.error_map for prediction in predictions])
         windows = permakey.windows(permakey.pointnet(maps, training=True).centers_yx, SIZE // 4)
         windows = spatial.upsample_nearest(windows, 4, SIZE)
         check("permakey/training/pnet", losses.map_reconstruction(maps, windows, "sum", 0.0).loss)
@@ -270,14 +274,16 @@ class TestAgent:
         check("nodes", inputs.features)
         encoder(inputs)
         # BatchNorm there, LayerNorm here: compared without either.
-        monkeypatch.setattr(graph.MLP, "call", lambda mlp, x: mlp.denses[1](mlp.denses[0](x)))
+        monkeypatch.setattr(
+            graph.MLP, "after_first", lambda mlp, x: tf.nn.relu(mlp.linears[1](tf.nn.relu(x)))
+        )
         mlps = ("encode_edge", "encode_node", "process_edge", "process_node", "decode_node")
         groups = {100: [encoder.position_hidden, encoder.position_embedding]}
-        groups[120] = encoder.outputs_hidden
-        groups |= {200 + 10 * i: getattr(encoder, name).denses for i, name in enumerate(mlps)}
+        groups[120] = encoder.outputs
+        groups |= {200 + 10 * i: getattr(encoder, name).linears for i, name in enumerate(mlps)}
         for first, layers in groups.items():
             fill(layers, first)
-        check("gnn/nodes", encoder.decode(inputs), atol=1e-4)
+        check("gnn/nodes", encoder.decode(encoder.embed(inputs)), atol=1e-4)
         check("gnn/output", encoder(inputs), atol=1e-4)
 
     def test_recurrent_network(self):
@@ -285,7 +291,7 @@ class TestAgent:
         codes = np.stack([wave([BATCH, 16], 7 + step) for step in range(3)], axis=1)
         inputs, start = tf.reshape(codes, [-1, 16]), network.initial_state(BATCH)
         network(inputs, start, length=3)
-        fill([network.cell, network.head], 150)
+        fill([network.lstm, network.head], 150)
         found = network(inputs, start, length=3)
         check("q/values", found.q_values)
         check("q/hidden", found.state.hidden)

@@ -349,7 +349,8 @@ def test_our_edges_have_the_order_of_the_dynamic_graph_and_not_of_the_static_one
     count = tf.constant([3])
     nodes = graphs.GraphsTuple(tf.ones([3, 1]), None, None, None, None, count, count)
     encoder = GraphEncoder(EncoderConfig(self_edges=self_edges), 3)
-    ours = [tuple(pair) for pair in zip(encoder._senders, encoder._receivers, strict=True)]
+    graph = encoder._graphs(tf.ones([1, 3, 1]))
+    ours = list(zip(graph.senders.numpy(), graph.receivers.numpy(), strict=True))
 
     def pairs(connect):
         full = connect(nodes, exclude_self_edges=not self_edges)

@@ -180,9 +180,19 @@ class EncoderConfig(Config):
         added=True,
         only=("nodes", "keypoints"),
     )
+    position_hidden_units: int | None = setting(
+        None,
+        "gnn: hidden units of the embedding of a keypoint's position; unset: as many as it has "
+        "outputs.",
+        origin="paper",
+        low=1,
+        high=MAX_UNITS,
+        added=True,
+        only=("encoder", "gnn"),
+    )
     position_units: int = setting(
         64,
-        "gnn: hidden units and outputs of the embedding of a keypoint's position.",
+        "gnn: outputs of the embedding of a keypoint's position.",
         origin="paper",
         low=1,
         high=MAX_UNITS,
@@ -224,6 +234,25 @@ class EncoderConfig(Config):
         origin="paper",
         low=1,
         high=MAX_UNITS,
+        only=("encoder", "gnn"),
+    )
+
+    gnn_dense_norm: str = setting(
+        "none",
+        "gnn: batch normalises the hidden layer of the positions' embedding and the dense layers "
+        "over all decoded nodes by their batch's statistics (code).",
+        origin="paper",
+        choices=("none", "batch"),
+        added=True,
+        only=("encoder", "gnn"),
+    )
+    gnn_init: str = setting(
+        "glorot",
+        "gnn: how the weights of the graph's MLPs are drawn. glorot: uniformly, and small random "
+        "biases; sonnet: from a truncated normal distribution, and biases of zero (code).",
+        origin="ours",
+        choices=("glorot", "sonnet"),
+        added=True,
         only=("encoder", "gnn"),
     )
 
@@ -281,6 +310,13 @@ class LearningConfig(Config):
     )
     batch_size: int = setting(16, "Sequences per update.", origin="paper", low=1, high=MAX_BATCH)
     learning_rate: float = setting(2e-4, "Adam's learning rate.", origin="paper", above=0)
+    adam_epsilon: float = setting(
+        1e-7,
+        "Adam's epsilon, added to the root of the second moment.",
+        origin="ours",
+        above=0,
+        added=True,
+    )
     clip_norm: float = setting(
         10.0, "Gradients are clipped to this global norm.", origin="paper", above=0
     )
@@ -336,6 +372,20 @@ class LearningConfig(Config):
     )
     batch_norm_momentum: float = setting(
         0.99, "Momentum of the moving statistics.", origin="code", low=0, below=1
+    )
+    overlap: bool = setting(
+        True,
+        "Whether playing goes on during an update: it acts on the weights of the update before, "
+        "--update_every steps old, and is as repeatable as without.",
+        origin="ours",
+        before=False,
+    )
+    jit_compile: bool = setting(
+        True,
+        "Whether XLA compiles the update of the graph encoder and the steps of a single game: each "
+        "takes about half the time, and the start some ten seconds more.",
+        origin="ours",
+        before=False,
     )
     precision: str = setting(
         "float32",
@@ -404,6 +454,11 @@ class AgentConfig(Config):
     encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
     learning: LearningConfig = dataclasses.field(default_factory=LearningConfig)
     validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether XLA compiles steps and updates: convolutions are slower with it on a CPU."""
+        return self.learning.jit_compile and self.encoder.encoder == "gnn"
 
     def __post_init__(self):
         super().__post_init__()

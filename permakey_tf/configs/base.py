@@ -34,6 +34,7 @@ def setting(
     sources=None,
     is_path=False,
     added=False,
+    before=None,
     only=None,
 ):
     """Declares one hyper-parameter.
@@ -50,6 +51,7 @@ def setting(
         anywhere.
       is_path: names a file or folder; on the command line ~ is the home folder.
       added: whether run folders of earlier versions lack it; its default is what they did.
+      before: what they did, where that is not its default; it is added then.
       only: (name, value) of the setting without which it has no effect.
     """
     metadata = {
@@ -63,7 +65,8 @@ def setting(
         "choices": choices,
         "sources": sources,
         "is_path": is_path,
-        "added": added,
+        "added": added or before is not None,
+        "before": before,
         "only": only,
     }
     return dataclasses.field(default=default, metadata=metadata)

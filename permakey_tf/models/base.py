@@ -1,12 +1,24 @@
 """What every keypoint method is to the trainer, the detector and the figures."""
 
+from typing import Any, NamedTuple
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig, check_fit
+from permakey_tf.models.error_memory import ErrorMemory, Patches
 from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import spatial
+from permakey_tf.ops.images import to_images
 from permakey_tf.types import Keypoints, Losses, View
+
+
+class Sensed(NamedTuple):
+    """evidence: what `KeypointModel.locate` finds keypoints in; features: [B, h, w, F]."""
+
+    evidence: Any
+    features: tf.Tensor
 
 
 class KeypointModel(Serializable, keras.Model):
@@ -80,6 +92,46 @@ class KeypointModel(Serializable, keras.Model):
     def perceive(self, images) -> tuple[Keypoints, tf.Tensor]:
         """Keypoints and features of the same images, what they share computed once."""
         return self(images), self.features(images)
+
+    @property
+    def map_sides(self) -> tuple[int, ...]:
+        """Sides of the maps that are kept from frame to frame."""
+        return ()
+
+    def initial_memory(self, number: int) -> ErrorMemory:
+        """Of games that begin."""
+        shape = (number, self.image_size, self.image_size, self.channels)
+        maps = tuple(tf.zeros([number, side, side]) for side in self.map_sides)
+        return ErrorMemory(np.zeros(number, bool), np.zeros(shape, np.uint8), maps)
+
+    def news(self, frames: np.ndarray, memory: ErrorMemory) -> tuple[Patches, ...]:
+        """What has to be computed anew in the next frames of B games, found on the host.
+
+        Args:
+          frames: uint8 [B, S, S, C].
+          memory: of the frames before.
+
+        Returns:
+          The patches of each map that is kept.
+        """
+        return ()
+
+    def sense(self, frames, news: tuple[Patches, ...], maps: tuple) -> tuple[Sensed, tuple]:
+        """`perceive` of the next frames of B games, in two parts; `locate` is the second.
+
+        Args:
+          frames: uint8 [B, S, S, C].
+          news: of these frames.
+          maps: that are kept, of the frames before.
+
+        Returns:
+          What is sensed, and the maps of these frames.
+        """
+        return Sensed(*self.perceive(to_images(frames))), maps
+
+    def locate(self, evidence) -> Keypoints:
+        """The keypoints that `Sensed.evidence` points to; small operations, which XLA can join."""
+        return evidence
 
     def windows(self, centers_yx, size: int, margin: int = 0) -> tf.Tensor:
         """float32 [B, K, 2] -> the keypoints' windows, float32 [B, S, S, K] in [0, 1].

@@ -15,7 +15,13 @@ class CNNEncoder(Serializable, keras.Model):
       config: sizes.
       momentum: of the batch normalisation.
       dtype: Keras dtype policy of the convolutions.
+
+    Attributes:
+      mixes_frames: in training a frame's output depends on the others of its batch, by their
+        statistics.
     """
+
+    mixes_frames = True
 
     def __init__(self, config: EncoderConfig, momentum=0.99, dtype=None):
         super().__init__(name="cnn_encoder", dtype=dtype)

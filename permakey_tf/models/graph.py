@@ -1,44 +1,50 @@
 """The graph keypoint encoder: encode, process, decode (PKey+GNN; ICLR section 3, eq. 4).
 
-The only module that uses graph_nets. Its modules are told of Keras layers that belong to the
-encoder: Keras would neither train nor save the variables of layers that graph_nets owns.
+Sonnet networks in graph_nets modules. `GraphEncoder.decode_by_graph_nets` defines what is computed;
+`decode`, which runs, is the same mathematics in fewer operations.
 """
 
 import graph_nets
-import keras
 import numpy as np
+import sonnet as snt
 import tensorflow as tf
 
 from permakey_tf.configs.agent import EncoderConfig
-from permakey_tf.models.serialization import Serializable
+from permakey_tf.models.dense import Dense, glorot, named_weights
 from permakey_tf.models.vision import Nodes
 
 
-class MLP(Serializable, keras.layers.Layer):
-    """Two times dense, ReLU; then layer normalisation, in the place of the code's BatchNorm.
+class MLP(snt.Module):
+    """Two times linear, ReLU; then layer normalisation, in the place of the code's BatchNorm.
 
-    Biases start at small random values: on inputs of zeros, as the edges are, every unit would
-    sit at the kink of its ReLU and never learn.
+    Args:
+      units: of both layers.
+      config: how weights are drawn.
+      name: in checkpoints.
     """
 
-    def __init__(self, units: int, **kwargs):
-        super().__init__(**kwargs)
-        self.denses = [
-            keras.layers.Dense(
-                units, activation="relu", bias_initializer="random_normal", name=f"dense_{i}"
-            )
-            for i in range(2)
-        ]
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-5, name="norm")
+    def __init__(self, units: int, config: EncoderConfig, name: str):
+        super().__init__(name=name)
+        # On inputs of zeros, as the edges are, biases of zeros would put every unit at the kink of
+        # its ReLU, where it never learns. The authors' code has it so.
+        ours = config.gnn_init == "glorot"
+        drawn = {
+            "w_init": glorot() if ours else None,
+            "b_init": snt.initializers.RandomNormal(stddev=0.05) if ours else None,
+        }
+        self.linears = [snt.Linear(units, **drawn, name=f"dense_{i}") for i in range(2)]
+        self.norm = snt.LayerNorm(-1, create_scale=True, create_offset=True, name="norm")
 
-    def call(self, inputs):
-        """[..., C] -> [..., units of the last layer]."""
-        for dense in self.denses:
-            inputs = dense(inputs)
-        return self.norm(inputs)
+    def __call__(self, inputs) -> tf.Tensor:
+        """[N, C] -> [N, units]."""
+        return self.after_first(self.linears[0](inputs))
+
+    def after_first(self, outputs) -> tf.Tensor:
+        """What follows the first linear layer's outputs: [N, units] -> [N, units]."""
+        return self.norm(tf.nn.relu(self.linears[1](tf.nn.relu(outputs))))
 
 
-class GraphEncoder(Serializable, keras.Model):
+class GraphEncoder(snt.Module):
     """A fully connected graph with one node per keypoint.
 
         node k = [mean features in window k, embedding of its position], edges = 0
@@ -47,81 +53,125 @@ class GraphEncoder(Serializable, keras.Model):
         decode:  nodes on their own (decoded edges would feed nothing)
         outputs: all nodes in order -> 2 x dense, ReLU
 
+    Its variables are made at the first call.
+
     Args:
       config: sizes and number of message-passing steps.
       num_keypoints: K.
+      momentum: of the batch normalisation, where there is one.
+
+    Attributes:
+      mixes_frames: whether in training a frame's output depends on the other frames of its batch.
     """
 
-    def __init__(self, config: EncoderConfig, num_keypoints: int):
+    def __init__(self, config: EncoderConfig, num_keypoints: int, momentum: float = 0.99):
         super().__init__(name="graph_encoder")
         self.num_keypoints, self.num_steps = num_keypoints, config.message_passing_steps
-        units = config.gnn_units
-        self.position_hidden = keras.layers.Dense(
-            config.position_units, activation="relu", name="position_hidden"
+        self.mixes_frames = config.gnn_dense_norm == "batch"
+        hidden, units = config.position_hidden_units, config.gnn_units
+        norm = momentum if self.mixes_frames else None
+        self.position_hidden = Dense(hidden or config.position_units, norm, name="position_hidden")
+        self.position_embedding = snt.Linear(
+            config.position_units, w_init=glorot(), name="position"
         )
-        self.position_embedding = keras.layers.Dense(config.position_units, name="position")
-        self.encode_node, self.encode_edge = (
-            MLP(units, name="encode_node"),
-            MLP(units, name="encode_edge"),
-        )
-        self.process_node, self.process_edge = (
-            MLP(units, name="process_node"),
-            MLP(units, name="process_edge"),
-        )
-        self.decode_node = MLP(config.gnn_decode_units, name="decode_node")
-        self.outputs_hidden = [
-            keras.layers.Dense(config.gnn_output_units, activation="relu", name=f"output_{i}")
-            for i in range(2)
-        ]
-        modules = graph_nets.modules
-        self._encode = modules.GraphIndependent(
-            edge_model_fn=lambda: self.encode_edge, node_model_fn=lambda: self.encode_node
-        )
-        self._process = modules.InteractionNetwork(
-            edge_model_fn=lambda: self.process_edge, node_model_fn=lambda: self.process_node
-        )
-        self._decode = modules.GraphIndependent(node_model_fn=lambda: self.decode_node)
-        pairs = np.array(
-            [
-                (sender, receiver)
-                for sender in range(num_keypoints)
-                for receiver in range(num_keypoints)
-                if config.self_edges or sender != receiver
-            ],
-            np.int32,
-        ).reshape(-1, 2)
-        self._senders, self._receivers = pairs.T
+        self.encode_node = MLP(units, config, name="encode_node")
+        self.encode_edge = MLP(units, config, name="encode_edge")
+        self.process_node = MLP(units, config, name="process_node")
+        self.process_edge = MLP(units, config, name="process_edge")
+        self.decode_node = MLP(config.gnn_decode_units, config, name="decode_node")
+        self.outputs = [Dense(config.gnn_output_units, norm, name=f"output_{i}") for i in range(2)]
+        self._connected = np.ones([num_keypoints, num_keypoints], bool)  # [receiver, sender]
+        if not config.self_edges:
+            np.fill_diagonal(self._connected, False)
 
-    def call(self, nodes: Nodes, training=False) -> tf.Tensor:
+    @property
+    def named_weights(self) -> dict[str, tf.Variable]:
+        """{name: variable}, moving statistics included; after the first call."""
+        return named_weights(self)
+
+    def __call__(self, nodes: Nodes, training=False) -> tf.Tensor:
         """Features [B, K, F] and positions [B, K, 2] -> float32 [B, units]."""
-        decoded = self.decode(nodes)
+        vectors = self.embed(nodes, training)
+        decoded = self.decode(vectors)
         outputs = tf.reshape(decoded, [-1, self.num_keypoints * decoded.shape[-1]])
-        for dense in self.outputs_hidden:
-            outputs = dense(outputs)
+        for dense in self.outputs:
+            outputs = dense(outputs, training)
         return outputs
 
-    def decode(self, nodes: Nodes) -> tf.Tensor:
-        """The decoded nodes, float32 [B, K, units], in the order of the keypoints."""
-        embedding = self.position_embedding(self.position_hidden(nodes.positions))
-        graphs = self._encode(self._graphs(tf.concat([nodes.features, embedding], axis=-1)))
-        # All edges start equal, so one was encoded for all.
-        edges = tf.repeat(graphs.edges, tf.shape(graphs.senders)[0], axis=0)
-        graphs = graphs.replace(edges=edges)
+    def embed(self, nodes: Nodes, training=False) -> tf.Tensor:
+        """The graph's input nodes: float32 [B, K, F + position units]."""
+        positions = tf.reshape(nodes.positions, [-1, 2])
+        embedding = self.position_embedding(self.position_hidden(positions, training))
+        embedding = tf.reshape(embedding, [-1, self.num_keypoints, embedding.shape[-1]])
+        return tf.concat([nodes.features, embedding], axis=-1)
+
+    @snt.once
+    def _make_variables(self, vectors):
+        self.decode_by_graph_nets(vectors)
+
+    def decode_by_graph_nets(self, vectors) -> tf.Tensor:
+        """The decoded nodes, float32 [B, K, units], of input nodes [B, K, C]: the definition."""
+        modules = graph_nets.modules
+        encode = modules.GraphIndependent(
+            edge_model_fn=lambda: self.encode_edge, node_model_fn=lambda: self.encode_node
+        )
+        process = modules.InteractionNetwork(
+            edge_model_fn=lambda: self.process_edge, node_model_fn=lambda: self.process_node
+        )
+        decode = modules.GraphIndependent(node_model_fn=lambda: self.decode_node)
+        graphs = encode(self._graphs(vectors))
         for _ in range(self.num_steps):
-            graphs = self._process(graphs)
-        decoded = self._decode(graphs).nodes  # [B * K, units]
+            graphs = process(graphs)
+        decoded = decode(graphs).nodes  # [B * K, units]
         return tf.reshape(decoded, [-1, self.num_keypoints, decoded.shape[-1]])
 
-    def _graphs(self, nodes) -> graph_nets.graphs.GraphsTuple:
-        """[B, K, F] -> B graphs of K nodes, and a single zero for all edges."""
-        batch, num_edges = tf.shape(nodes)[0], len(self._senders)
+    def _graphs(self, vectors) -> graph_nets.graphs.GraphsTuple:
+        """[B, K, C] -> B graphs of K nodes, and zeros on all edges."""
+        batch, pairs = tf.shape(vectors)[0], np.argwhere(self._connected.T)
+        senders, receivers = pairs.astype(np.int32).T
         first_nodes = tf.range(batch)[:, None] * self.num_keypoints  # [B, 1]
         return graph_nets.graphs.GraphsTuple(
-            nodes=tf.reshape(nodes, [-1, nodes.shape[-1]]),
-            edges=tf.zeros([1, 1]),
-            senders=tf.reshape(first_nodes + self._senders, [-1]),
-            receivers=tf.reshape(first_nodes + self._receivers, [-1]),
+            nodes=tf.reshape(vectors, [-1, vectors.shape[-1]]),
+            edges=tf.zeros([batch * len(pairs), 1]),
+            senders=tf.reshape(first_nodes + senders, [-1]),
+            receivers=tf.reshape(first_nodes + receivers, [-1]),
             globals=None,
             n_node=tf.fill([batch], self.num_keypoints),
-            n_edge=tf.fill([batch], num_edges),
+            n_edge=tf.fill([batch], len(pairs)),
         )
+
+    def decode(self, vectors) -> tf.Tensor:
+        """As `decode_by_graph_nets`, without what a fully connected graph can save.
+
+        One edge is encoded for all, since all start equal. The first layer of the edges' model is
+        linear in [edge, receiver, sender]: applied to the K nodes, and added up for the K^2 pairs,
+        it takes a K-th of the operations, and nothing is gathered.
+        """
+        self._make_variables(vectors)
+        nodes = self.encode_node(tf.reshape(vectors, [-1, vectors.shape[-1]]))  # [B * K, units]
+        edges = self.encode_edge(tf.zeros([1, 1]))  # [1, units], then [B * K * K, units]
+        for _ in range(self.num_steps):
+            edges = self._messages(nodes, edges)
+            nodes = self.process_node(tf.concat([self._received(edges), nodes], axis=-1))
+        decoded = self.decode_node(nodes)
+        return tf.reshape(decoded, [-1, self.num_keypoints, decoded.shape[-1]])
+
+    def _messages(self, nodes, edges) -> tf.Tensor:
+        """f_e of every pair: [B * K, C], [1 or B * K * K, C] -> [B * K * K, units]."""
+        first, number = self.process_edge.linears[0], self.num_keypoints
+        of_edges, of_receivers, of_senders = tf.split(first.w, 3)
+        receivers = tf.reshape(nodes @ of_receivers, [-1, number, 1, first.output_size])
+        senders = tf.reshape(nodes @ of_senders, [-1, 1, number, first.output_size])
+        encoded = edges @ of_edges + first.b
+        if edges.shape[0] != 1:
+            encoded = tf.reshape(encoded, [-1, number, number, first.output_size])
+        pairs = receivers + (senders + encoded)  # [B, receiver, sender, units]
+        return self.process_edge.after_first(tf.reshape(pairs, [-1, first.output_size]))
+
+    def _received(self, edges) -> tf.Tensor:
+        """[B * K * K, units] -> [B * K, units], the sum of what each node is sent."""
+        number = self.num_keypoints
+        edges = tf.reshape(edges, [-1, number, number, edges.shape[-1]])
+        if not self._connected.all():
+            edges *= self._connected.astype(np.float32)[..., None]
+        return tf.reshape(tf.reduce_sum(edges, axis=2), [-1, edges.shape[-1]])

@@ -28,8 +28,17 @@ class NeighbourhoodDense(Serializable, keras.layers.Layer):
 
     def call(self, features):
         """[B, H, W, C] -> [B, ceil(H/p), ceil(W/p), units]."""
-        weights = tf.cast(tf.convert_to_tensor(self.kernel), self.compute_dtype)
-        return spatial.neighbourhood_dense(features, weights, self.patch_size)
+        return spatial.neighbourhood_dense(features, self._weights(), self.patch_size)
+
+    def of_neighbours(self, neighbours):
+        """The same of chosen patches, given their neighbours: [N, 8*p*p*C], in the order of
+        `spatial.by_patch` -> [N, units]."""
+        channels = neighbours.shape[-1] // (8 * self.patch_size**2)
+        order = spatial.by_patch(self.patch_size, channels)
+        return neighbours @ tf.gather(self._weights(), order)
+
+    def _weights(self):
+        return tf.cast(tf.convert_to_tensor(self.kernel), self.compute_dtype)
 
 
 class LSPN(Serializable, keras.layers.Layer):
@@ -66,9 +75,23 @@ class LSPN(Serializable, keras.layers.Layer):
     def call(self, features, training=False):
         """[B, H, W, C] -> [B, ceil(H/p), ceil(W/p), p*p*C], predicted patches."""
         whole = spatial.whole_patches(*features.shape[1:3], self.first.patch_size)
-        outputs = self.first(features)
+        return self._after_first(self.first(features), training=training, extent=whole)
+
+    def of_neighbours(self, neighbours):
+        """Predictions of chosen patches from their eight neighbours, inference only.
+
+        Args:
+          neighbours: [N, 8*p*p*C], in the order of `spatial.by_patch`.
+
+        Returns:
+          [N, p*p*C].
+        """
+        first = self.first.of_neighbours(tf.cast(neighbours, self.compute_dtype))
+        return self._after_first(first[None, None])[0, 0]
+
+    def _after_first(self, outputs, **normalisation):
         for norm, dense in zip(self.norms, [*self.hidden, self.last], strict=True):
-            outputs = dense(tf.nn.relu(norm(outputs, training=training, extent=whole)))
+            outputs = dense(tf.nn.relu(norm(outputs, **normalisation)))
         return outputs
 
 

@@ -4,12 +4,19 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig
-from permakey_tf.models.base import KeypointModel, keypoint_spread
+from permakey_tf.models.base import KeypointModel, Sensed, keypoint_spread
+from permakey_tf.models.error_memory import (
+    ErrorMemory,
+    Patches,
+    RememberedErrors,
+    changed_pixels,
+)
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.pointnet import PointNet
 from permakey_tf.models.pursuit import Pursuit
 from permakey_tf.models.vae import VAE
 from permakey_tf.ops import losses, pursuit, spatial
+from permakey_tf.ops.images import to_images
 from permakey_tf.types import Keypoints, Losses, View
 
 
@@ -41,6 +48,10 @@ class PermaKey(KeypointModel):
         else:
             self.held_out_metrics = ("pursuit_error", "keypoint_spread")
             self.pursuit = Pursuit(config.pointnet, config.pursuit, image_size, self._cell_size)
+        self._errors = [
+            RememberedErrors(network, layer, config.lspn, config.vae.stack, image_size)
+            for network, layer in zip(self.lspn.networks, config.lspn.lsp_layers, strict=True)
+        ]
         self.make_variables()
 
     def learning_rate(self, module: str) -> float:
@@ -60,14 +71,18 @@ class PermaKey(KeypointModel):
         """Of the finest error map, frame pixels."""
         return min(map(self._patch_pixels, self.config.lspn.lsp_layers))
 
-    def _join_maps(self, predictions) -> tf.Tensor:
-        """Error maps of all layers at frame resolution, float32 [B, S, S, M] in [0, 1]."""
+    def _join_maps(self, error_maps) -> tf.Tensor:
+        """float32 [B, h, w] of each layer -> at frame resolution, [B, S, S, M] in [0, 1]."""
         maps = []
-        for layer, prediction in zip(self.config.lspn.lsp_layers, predictions, strict=True):
-            error_map = spatial.normalize_maps(prediction.error_map[..., None])
+        for layer, error_map in zip(self.config.lspn.lsp_layers, error_maps, strict=True):
+            error_map = spatial.normalize_maps(error_map[..., None])
             pixels = self._patch_pixels(layer)
             maps.append(spatial.upsample_nearest(error_map, pixels, self.image_size))
         return tf.stop_gradient(tf.concat(maps, axis=-1))
+
+    def _predict(self, features) -> list[tf.Tensor]:
+        """The error map of every chosen layer, float32 [B, h, w], inference only."""
+        return [prediction.error_map for prediction in self.lspn(features)]
 
     def _encode(self, images, last: int) -> list[tf.Tensor]:
         """Features of the layers up to `last`; deeper ones would be thrown away."""
@@ -94,14 +109,41 @@ class PermaKey(KeypointModel):
 
     def error_maps(self, images) -> tf.Tensor:
         features = self._encode(images, max(self.error_map_layers))
-        return self._join_maps(self.lspn(features))
+        return self._join_maps(self._predict(features))
 
     def call(self, images) -> Keypoints:
         return self._extract(self.error_maps(images))
 
     def perceive(self, images) -> tuple[Keypoints, tf.Tensor]:
         features = self._encode(images, max(*self.error_map_layers, self._feature_layer))
-        return self._extract(self._join_maps(self.lspn(features))), features[self._feature_layer]
+        return self._extract(self._join_maps(self._predict(features))), features[
+            self._feature_layer
+        ]
+
+    @property
+    def map_sides(self) -> tuple[int, ...]:
+        return tuple(errors.side for errors in self._errors)
+
+    def news(self, frames: np.ndarray, memory: ErrorMemory) -> tuple[Patches, ...]:
+        changed = changed_pixels(frames, memory)
+        return tuple(errors.changed_patches(changed) for errors in self._errors)
+
+    def sense(self, frames, news: tuple[Patches, ...], maps) -> tuple[Sensed, tuple]:
+        depth = max(*self.error_map_layers, self._feature_layer)
+        features = self._encode(to_images(frames), depth)
+        maps = tuple(
+            errors.update(old, features[layer], patches)
+            for errors, layer, old, patches in zip(
+                self._errors, self.error_map_layers, maps, news, strict=True
+            )
+        )
+        joined = self._join_maps(maps)
+        # PointNet's convolutions belong here; pursuit is many small steps.
+        evidence = joined if self.config.extractor == "pursuit" else self._extract(joined)
+        return Sensed(evidence, features[self._feature_layer]), maps
+
+    def locate(self, evidence) -> Keypoints:
+        return self._extract(evidence) if self.config.extractor == "pursuit" else evidence
 
     def features(self, images) -> tf.Tensor:
         return self._encode(images, self._feature_layer)[-1]
@@ -128,7 +170,8 @@ class PermaKey(KeypointModel):
         )
         predictions = self.lspn(outputs.features, training=training)
         lspn_loss = tf.add_n([prediction.loss for prediction in predictions])
-        extraction = self._extraction_losses(self._join_maps(predictions), training)
+        error_maps = [prediction.error_map for prediction in predictions]
+        extraction = self._extraction_losses(self._join_maps(error_maps), training)
         metrics = {
             "vae_negative_log_likelihood": elbo.negative_log_likelihood,
             "vae_kl": elbo.kl,

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.agent import EncoderConfig
-from permakey_tf.models.base import KeypointModel
+from permakey_tf.models.base import KeypointModel, Sensed
+from permakey_tf.models.error_memory import ErrorMemory, Patches
 from permakey_tf.ops import spatial
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Column, Keypoints
@@ -44,8 +45,11 @@ def window_means(features, windows, threshold: float) -> tf.Tensor:
     return tf.math.divide_no_nan(sums, tf.reduce_sum(masks, axis=(1, 2))[..., None])
 
 
-class NodeVision:
-    """For the graph encoder: one node per keypoint.
+class Vision:
+    """What the visions of both encoders share. Subclasses say what of a frame is stored.
+
+    A frame is seen in two parts: `sense` has the convolutions, and knows the frames before; `look`
+    is made of small operations, which XLA can join.
 
     Args:
       model: trained keypoint model.
@@ -56,10 +60,57 @@ class NodeVision:
       beside: {name: Column} of what it must be told of each frame beside the frame.
     """
 
+    columns: dict[str, Column]
+
     def __init__(self, model: KeypointModel, config: EncoderConfig):
         self._model, self._config = model, config
         self._std = config.gauss_std or model.config.pointnet.gauss_std
         self.beside: dict[str, Column] = {}
+
+    def initial_memory(self, number: int) -> ErrorMemory:
+        """Of games that begin."""
+        return self._model.initial_memory(number)
+
+    def news(self, frames, memory: ErrorMemory) -> tuple[Patches, ...]:
+        """See `KeypointModel.news`."""
+        return self._model.news(frames, memory)
+
+    def sense(self, frames, news, maps) -> tuple[Sensed, tuple]:
+        """See `KeypointModel.sense`."""
+        return self._model.sense(frames, news, maps)
+
+    def look(self, frames, sensed: Sensed, beside) -> tuple[dict[str, tf.Tensor], Keypoints]:
+        """What is stored of frames, {name: [B, ...]}, and their keypoints.
+
+        Args:
+          frames: uint8 [B, S, S, C].
+          sensed: of these frames.
+          beside: {name: [B, ...]}, as `self.beside` says.
+        """
+        raise NotImplementedError
+
+    def observe(self, frames) -> dict[str, tf.Tensor]:
+        """What is stored of frames, {name: [B, ...]}; see `see`."""
+        return self.see(frames)[0]
+
+    def see(self, frames, beside=None) -> tuple[dict[str, tf.Tensor], Keypoints]:
+        """`look` at frames of which nothing is known.
+
+        Args:
+          frames: uint8 [B, S, S, C].
+          beside: as in `look`.
+        """
+        memory = self.initial_memory(len(frames))
+        news = self.news(np.asarray(frames), memory)
+        sensed, _ = self.sense(frames, news, memory.maps)
+        return self.look(frames, sensed, beside or {})
+
+
+class NodeVision(Vision):
+    """For the graph encoder: one node per keypoint."""
+
+    def __init__(self, model: KeypointModel, config: EncoderConfig):
+        super().__init__(model, config)
         number = model.config.pointnet.num_keypoints
         size = model.image_size
         num_features = model.features(tf.zeros([1, size, size, model.channels])).shape[-1]
@@ -68,14 +119,9 @@ class NodeVision:
             "positions": Column((number, 2), np.dtype(np.float32)),
         }
 
-    def observe(self, frames) -> dict[str, tf.Tensor]:
-        """uint8 [B, S, S, C] -> what is stored, {name: [B, ...]}."""
-        return self.look(frames)[0]
-
-    def look(self, frames) -> tuple[dict[str, tf.Tensor], Keypoints]:
-        """What is stored, and the keypoints."""
-        keypoints, features = self._model.perceive(to_images(frames))
-        return self._nodes(keypoints, features), keypoints
+    def look(self, frames, sensed: Sensed, beside) -> tuple[dict[str, tf.Tensor], Keypoints]:
+        keypoints = self._model.locate(sensed.evidence)
+        return self._nodes(keypoints, sensed.features), keypoints
 
     def _nodes(self, keypoints: Keypoints, features) -> dict[str, tf.Tensor]:
         """What is stored, with features [B, h, w, F]."""
@@ -104,10 +150,16 @@ class ObjectVision(NodeVision):
         present = Column(positions.shape[:1], np.dtype(np.float32))
         self.beside = {"positions": positions, "present": present}
 
-    def look(self, frames, beside) -> tuple[dict[str, tf.Tensor], Keypoints]:
+    def news(self, frames, memory: ErrorMemory) -> tuple[Patches, ...]:
+        return ()
+
+    def sense(self, frames, news, maps) -> tuple[Sensed, tuple]:
+        return Sensed((), self._model.features(to_images(frames))), maps
+
+    def look(self, frames, sensed: Sensed, beside) -> tuple[dict[str, tf.Tensor], Keypoints]:
         """What is stored, and the objects; beside: see objects.points.object_points."""
         points = Keypoints(beside["positions"], beside["present"])
-        stored = self._nodes(points, self._model.features(to_images(frames)))
+        stored = self._nodes(points, sensed.features)
         return stored | {"features": stored["features"] * points.confidence[..., None]}, points
 
 
@@ -122,40 +174,34 @@ class BankVision(NodeVision):
     def __init__(self, model: KeypointModel, config: EncoderConfig, frames: np.ndarray):
         super().__init__(model, config)
         self.beside = {"row": Column((), np.dtype(np.int32))}
-        seen = [
-            super(BankVision, self).look(frames[i : i + _BANK_BATCH])
-            for i in range(0, len(frames), _BANK_BATCH)
-        ]
+        seeing = NodeVision(model, config)
+        seen = [seeing.see(frames[i : i + _BANK_BATCH]) for i in range(0, len(frames), _BANK_BATCH)]
         self._bank = tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *seen)
 
-    def look(self, frames, beside) -> tuple[dict[str, tf.Tensor], Keypoints]:
+    def news(self, frames, memory: ErrorMemory) -> tuple[Patches, ...]:
+        return ()
+
+    def sense(self, frames, news, maps) -> tuple[Sensed, tuple]:
+        return Sensed((), ()), maps
+
+    def look(self, frames, sensed: Sensed, beside) -> tuple[dict[str, tf.Tensor], Keypoints]:
         """What is stored, and the keypoints, of the bank's frames beside["row"] [B]."""
         return tf.nest.map_structure(lambda part: tf.gather(part, beside["row"]), self._bank)
 
 
-class MapVision:
-    """For the convolutional encoder: the features under the keypoints' windows.
-
-    Args and attributes as in `NodeVision`.
-    """
+class MapVision(Vision):
+    """For the convolutional encoder: the features under the keypoints' windows."""
 
     def __init__(self, model: KeypointModel, config: EncoderConfig):
-        self._model, self._config = model, config
-        self._std = config.gauss_std or model.config.pointnet.gauss_std
-        self.beside: dict[str, Column] = {}
+        super().__init__(model, config)
         size = model.image_size
         self.columns = {
             "frame": Column((size, size, model.channels), np.dtype(np.uint8)),
             "positions": Column((model.config.pointnet.num_keypoints, 2), np.dtype(np.float32)),
         }
 
-    def observe(self, frames) -> dict[str, tf.Tensor]:
-        """uint8 [B, S, S, C] -> what is stored, {name: [B, ...]}."""
-        return self.look(frames)[0]
-
-    def look(self, frames) -> tuple[dict[str, tf.Tensor], Keypoints]:
-        """What is stored, and the keypoints."""
-        keypoints = self._model(to_images(frames))
+    def look(self, frames, sensed: Sensed, beside) -> tuple[dict[str, tf.Tensor], Keypoints]:
+        keypoints = self._model.locate(sensed.evidence)
         return {"frame": frames, "positions": keypoints.centers_yx}, keypoints
 
     def prepare(self, stored: dict) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
@@ -54,19 +55,40 @@ def spatial_prediction(
       error: "relative" divides the map by the mean of a patch's true features + 1e-3 (authors'
         code); "none" does not. The loss is the same for both.
     """
-    _, height, width, channels = features.shape
-    target = tf.cast(spatial.to_patches(features, patch_size), tf.float32)  # [B, h, w, ppC]
+    _, height, width, _ = features.shape
+    target = spatial.to_patches(features, patch_size)  # [B, h, w, ppC]
+    inside = spatial.patch_mask(height, width, patch_size)  # [h, w, pp]
+    sums, error_map = patch_errors(target, predicted, inside, error)
+    num_values = inside.sum() * features.shape[-1]
+    return SpatialPrediction(
+        tf.reduce_mean(tf.reduce_sum(sums, axis=(1, 2))) / num_values, error_map
+    )
+
+
+def patch_errors(target, predicted, inside, error: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Squared errors of patches: their sums, and their means, as `spatial_prediction`'s map.
+
+    Args:
+      target, predicted: [..., p*p*C].
+      inside: float32 [..., p*p], 1 where a patch's position lies inside the map: what pads it is
+        not to be predicted.
+      error: as in `spatial_prediction`.
+
+    Returns:
+      float32 [...] each.
+    """
+    target = tf.cast(target, tf.float32)
+    channels = target.shape[-1] // inside.shape[-1]
     squared = tf.square(tf.cast(predicted, tf.float32) - target)
-    mask = spatial.patch_mask(height, width, patch_size)  # [h, w, pp]
-    num_values = mask.sum(-1) * channels  # features inside the map, per patch
-    if not mask.all():
-        squared *= mask.repeat(channels, axis=-1)  # the padding is not to be predicted
-    sums = tf.reduce_sum(squared, axis=-1)  # [B, h, w]
-    loss = tf.reduce_mean(tf.reduce_sum(sums, axis=(1, 2))) / num_values.sum()
-    error_map = sums / num_values
+    if not isinstance(inside, np.ndarray) or not inside.all():
+        squared *= tf.repeat(inside, channels, axis=-1)
+    sums = tf.reduce_sum(squared, axis=-1)
+    num_values = inside.sum(-1) if isinstance(inside, np.ndarray) else tf.reduce_sum(inside, -1)
+    num_values = num_values * channels
+    means = sums / num_values
     if error == "relative":
-        error_map /= tf.reduce_sum(target, axis=-1) / num_values + 1e-3
-    return SpatialPrediction(loss, error_map)
+        means /= tf.reduce_sum(target, axis=-1) / num_values + 1e-3
+    return sums, means
 
 
 class MapReconstruction(NamedTuple):

@@ -219,6 +219,25 @@ def neighbourhood_dense(features: tf.Tensor, weights: tf.Tensor, patch_size: int
     return tf.nn.conv2d(padded, kernel, strides=patch_size, padding="VALID")
 
 
+def padded_patches(features: tf.Tensor, patch_size: int) -> tf.Tensor:
+    """[B, H, W, C] -> [B, ceil(H/p) + 2, ceil(W/p) + 2, p*p*C]: `to_patches` in a frame of zeros,
+    which are the neighbours outside the map."""
+    padded = _pad_to_multiple(features, patch_size, patch_size)
+    return tf.nn.space_to_depth(padded, patch_size) if patch_size > 1 else padded
+
+
+def by_patch(patch_size: int, channels: int) -> np.ndarray:
+    """int32 [8*p*p*C]: inputs of eight neighbouring patches, patch by patch and row by row, each as
+    in `to_patches`: the place of each in the order of `neighbourhood_kernel`."""
+    p = patch_size
+    inside = np.ones((3 * p, 3 * p, channels), bool)
+    inside[p : 2 * p, p : 2 * p] = False
+    numbers = np.full(inside.shape, -1, np.int32)
+    numbers[inside] = np.arange(inside.sum())
+    patches = numbers.reshape(3, p, 3, p, channels).transpose(0, 2, 1, 3, 4).ravel()
+    return patches[patches >= 0]
+
+
 def upsample_nearest(maps: tf.Tensor, factor: int, size: int) -> tf.Tensor:
     """[B, h, w, M] -> [B, size, size, M]: repeats each cell, cuts what lies outside the frame."""
     repeated = tf.repeat(tf.repeat(maps, factor, axis=1), factor, axis=2)

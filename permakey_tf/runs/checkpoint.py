@@ -25,11 +25,17 @@ def diverged(what: str) -> UserError:
 
 
 def named_variables(groups: dict) -> dict:
-    """{"group/path": variable} of {group: variables}. Raises ValueError for a name used twice."""
+    """{"group/path": variable} of {group: variables}; Keras's know their paths, for others the
+    variables are {path: variable}.
+
+    Raises ValueError for a name used twice.
+    """
     table = {}
     for group, variables in groups.items():
-        for variable in variables:
-            name = f"{group}/{variable.path}"
+        named = isinstance(variables, dict)
+        pairs = variables.items() if named else ((v.path, v) for v in variables)
+        for path, variable in pairs:
+            name = f"{group}/{path}"
             if name in table:
                 raise ValueError(f"two variables are named {name}: one would be lost")
             table[name] = variable

@@ -114,6 +114,8 @@ def _parse_fields(kind, values: dict[str, Any], path: str, complete: bool):
     else:
         fields = dataclasses.fields(kind)
         known = {field.name for field in fields}
+        if complete:
+            values = {f.name: f.metadata["before"] for f in fields if _was_other(f)} | values
         required = {f.name for f in fields if _is_required(f, hints[f.name], complete)}
     odd = sorted((required - set(values)) | (set(values) - known))
     if odd:
@@ -139,6 +141,11 @@ def _is_required(field: dataclasses.Field, hint, complete: bool) -> bool:
         return any(_is_required(f, hints[f.name], complete) for f in dataclasses.fields(hint))
     # Files of earlier versions lack what was added since; the default is what they did.
     return not field.metadata.get("added")
+
+
+def _was_other(field: dataclasses.Field) -> bool:
+    """Whether files that lack the field were written by a version that did not do its default."""
+    return field.metadata.get("before") is not None
 
 
 def _join(path: str, name: str) -> str:

@@ -9,33 +9,43 @@ import tensorflow as tf
 
 from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.envs.play import Playable, Task
+from permakey_tf.models.error_memory import ErrorMemory
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
+from permakey_tf.models.vision import Vision
 from permakey_tf.runs import checkpoint
 from permakey_tf.tracking import Tracker
 from permakey_tf.training.controls import Tell, tell_nothing
 from permakey_tf.training.games import Episodes, Film, begin, collect, game_stream
-from permakey_tf.types import Column, Keypoints
+from permakey_tf.types import Keypoints
 
 GREEDY = -1  # in the place of an action: the network's best one
+
+
+class PlayState(NamedTuple):
+    """What goes from one step of B games to the next: the LSTM's state, and what vision keeps."""
+
+    lstm: LSTMState
+    vision: ErrorMemory
+
+    def of(self, games: np.ndarray) -> "PlayState":
+        """Of some of the games, bool [B]."""
+        lstm = LSTMState(*(tf.boolean_mask(part, games) for part in self.lstm))
+        return PlayState(lstm, self.vision.of(games))
 
 
 class Acted(NamedTuple):
     """One step of B games.
 
-    actions: int32 [B]. state: LSTMState after it. stored: {name: [B, ...]} of models.vision.
+    actions: int32 [B]. state: PlayState after it. stored: {name: [B, ...]} of models.vision.
     keypoints: of the frames, in the order in which they are stored.
     q_values: float32 [B, A].
     """
 
     actions: tf.Tensor
-    state: LSTMState
+    state: PlayState
     stored: dict[str, tf.Tensor]
     keypoints: Keypoints
     q_values: tf.Tensor
-
-
-def _batch_of(column: Column) -> tf.TensorSpec:
-    return tf.TensorSpec([None, *column.shape], column.dtype)
 
 
 class Actor:
@@ -45,45 +55,112 @@ class Actor:
       network: Q-network.
       vision: frozen vision, see models.vision.
       frame_shape: (S, S, C).
+      compiled: whether XLA compiles what follows the vision's convolutions, for single games. Other
+        numbers of games would each have to be compiled anew.
     """
 
-    def __init__(self, network: RecurrentQNetwork, vision, frame_shape: tuple[int, int, int]):
-        self.network, self.vision = network, vision
-        units = network.cell.units
-        state = LSTMState(*[tf.TensorSpec([None, units], tf.float32)] * 2)
-        frames = tf.TensorSpec([None, *frame_shape], tf.uint8)
-        forced = tf.TensorSpec([None], tf.int32)
-        signature = [frames, forced, state]
-        if vision.beside:
-            signature.append({name: _batch_of(one) for name, one in vision.beside.items()})
-        self.step = tf.function(self._step, input_signature=signature)
-        # Between these two the host decides on the order of the keypoints; traced on first use.
-        self._look = tf.function(lambda seen: vision.look(seen), input_signature=[frames])
-        self._act_in_order = tf.function(self._reorder_and_act)
+    def __init__(
+        self,
+        network: RecurrentQNetwork,
+        vision: Vision,
+        frame_shape: tuple[int, int, int],
+        compiled: bool = False,
+    ):
+        self.network, self.vision, self._compiled = network, vision, compiled
+        self._frame_shape = frame_shape
+        # Between the last two the host decides on the order of the keypoints.
+        self._functions = {single: self._make_functions(single) for single in (True, False)}
 
-    def step_tracked(self, frames, forced, state, trackers: Sequence[Tracker]) -> Acted:
+    def _make_functions(self, single: bool) -> tuple[Callable, Callable, Callable]:
+        """Traced on first use: whole step, vision alone, action alone; for one game, or for any
+        number."""
+        number = 1 if single else None
+        compiled = single and self._compiled
+        look = tf.function(self.vision.look, jit_compile=compiled, autograph=False)
+        act = tf.function(self._reorder_and_act, jit_compile=compiled, autograph=False)
+        whole = tf.function(self._look_and_act, jit_compile=compiled, autograph=False)
+
+        def step(frames, news, maps, beside, forced, lstm):
+            sensed, maps = self.vision.sense(frames, news, maps)
+            return whole(frames, sensed, beside, forced, lstm), maps
+
+        def see(frames, news, maps, beside):
+            sensed, maps = self.vision.sense(frames, news, maps)
+            return *look(frames, sensed, beside), maps
+
+        signature = self._signature(number)
+        return (
+            tf.function(step, signature, autograph=False),
+            tf.function(see, signature[:4], autograph=False),
+            act,
+        )
+
+    def _signature(self, number: int | None) -> list:
+        """Of frames, their news, maps, what is told beside frames, forced actions, LSTM's state."""
+
+        def any_of(array, first=None):
+            return tf.TensorSpec([first, *array.shape[1:]], array.dtype)
+
+        blank = np.zeros([1, *self._frame_shape], np.uint8)
+        state = self.initial_state(1)
+        news = tf.nest.map_structure(any_of, self.vision.news(blank, state.vision))
+        maps = tf.nest.map_structure(lambda one: any_of(one, number), state.vision.maps)
+        lstm = tf.nest.map_structure(lambda one: any_of(one, number), state.lstm)
+        beside = {
+            name: tf.TensorSpec([number, *one.shape], one.dtype)
+            for name, one in self.vision.beside.items()
+        }
+        forced = tf.TensorSpec([number], tf.int32)
+        return [any_of(blank, number), news, maps, beside, forced, lstm]
+
+    def initial_state(self, number: int) -> PlayState:
+        """Of games that begin."""
+        return PlayState(self.network.initial_state(number), self.vision.initial_memory(number))
+
+    def step(self, frames, forced, state: PlayState, beside: dict | None = None) -> Acted:
+        """One step of B games.
+
+        Args:
+          frames: uint8 [B, S, S, C], a NumPy array.
+          forced: int32 [B], actions to take, or GREEDY.
+          state: after the step before.
+          beside: what the vision is told beside the frames.
+        """
+        step, _, _ = self._functions[len(frames) == 1]
+        memory = state.vision
+        news = self.vision.news(frames, memory)
+        acted, maps = step(frames, news, memory.maps, beside or {}, forced, state.lstm)
+        return self._after(frames, acted, maps)
+
+    def step_tracked(
+        self, frames, forced, state: PlayState, trackers: Sequence[Tracker], beside=None
+    ) -> Acted:
         """As `step`, with the keypoints in the order of each game's tracker, which moves on."""
-        stored, keypoints = self._look(frames)
+        _, see, act = self._functions[len(frames) == 1]
+        memory = state.vision
+        news = self.vision.news(frames, memory)
+        stored, keypoints, maps = see(frames, news, memory.maps, beside or {})
         found = zip(*(part.numpy() for part in keypoints), strict=True)
         orders = [
             tracker.order(Keypoints(*of_game))
             for tracker, of_game in zip(trackers, found, strict=True)
         ]
-        orders = tf.constant(np.stack(orders))
-        return self._act_in_order(stored, keypoints, orders, forced, state)
+        acted = act(stored, keypoints, tf.constant(np.stack(orders)), forced, state.lstm)
+        return self._after(frames, acted, maps)
 
-    def _step(self, frames, forced, state, beside=None) -> Acted:
-        """Frames uint8 [B, S, S, C], actions int32 [B] to take (or GREEDY), the LSTM's state, and
-        what the vision is told beside the frames."""
-        seen = self.vision.look(frames, beside) if beside else self.vision.look(frames)
-        return self._act(*seen, forced, state)
+    def _after(self, frames, acted: Acted, maps) -> Acted:
+        memory = ErrorMemory(np.ones(len(frames), bool), frames, maps)
+        return acted._replace(state=PlayState(acted.state, memory))
 
-    def _reorder_and_act(self, stored, keypoints, orders, forced, state) -> Acted:
+    def _look_and_act(self, frames, sensed, beside, forced, lstm) -> Acted:
+        return self._act(*self.vision.look(frames, sensed, beside), forced, lstm)
+
+    def _reorder_and_act(self, stored, keypoints, orders, forced, lstm) -> Acted:
         keypoints = Keypoints(*(tf.gather(part, orders, batch_dims=1) for part in keypoints))
-        return self._act(self.vision.reorder(stored, orders), keypoints, forced, state)
+        return self._act(self.vision.reorder(stored, orders), keypoints, forced, lstm)
 
-    def _act(self, stored, keypoints, forced, state) -> Acted:
-        output = self.network(self.vision.prepare(stored), state, length=1)
+    def _act(self, stored, keypoints, forced, lstm) -> Acted:
+        output = self.network(self.vision.prepare(stored), lstm, length=1)
         q_values = output.q_values[:, 0]
         best = tf.argmax(q_values, axis=-1, output_type=tf.int32)
         actions = tf.where(forced == GREEDY, best, forced)
@@ -133,7 +210,7 @@ class Player(NamedTuple):
         self,
         frames,
         forced,
-        state: LSTMState,
+        state: PlayState,
         trackers: Sequence[Tracker],
         beside: dict[str, np.ndarray] | None = None,
     ) -> Acted:
@@ -145,14 +222,13 @@ class Player(NamedTuple):
           beside: what is told beside the frames, see `see`.
         """
         if self.track_keypoints:
-            return self.actor.step_tracked(frames, forced, state, trackers)
-        told = (beside,) if beside else ()
-        return self.actor.step(frames, forced, state, *told)
+            return self.actor.step_tracked(frames, forced, state, trackers, beside)
+        return self.actor.step(frames, forced, state, beside)
 
     @property
     def weights(self) -> dict:
         """{name: variable} of the network, as checkpoints name them."""
-        return checkpoint.named_variables({"online": self.actor.network.weights})
+        return checkpoint.named_variables({"online": self.actor.network.named_weights})
 
 
 def play_episodes(
@@ -185,7 +261,7 @@ def play_episodes(
     noise = [game_stream(role, seed, e) for e in range(number)]
     playing, shots = np.arange(number), []
     trackers = player.trackers(number)
-    state = player.actor.network.initial_state(number)
+    state = player.actor.initial_state(number)
     while len(playing):
         if stop():
             return None
@@ -202,6 +278,8 @@ def play_episodes(
             episodes[i].step(int(action))
         going_on = np.array([not episodes[i].over for i in playing])
         playing, trackers = playing[going_on], list(itertools.compress(trackers, going_on))
-        state = LSTMState(*(tf.boolean_mask(part, going_on) for part in acted.state))
+        state = acted.state
+        if not going_on.all():
+            state = state.of(going_on)
     shown = tf.nest.map_structure(lambda *parts: np.stack(parts), *shots) if film else None
     return collect(episodes, shown)

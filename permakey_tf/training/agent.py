@@ -59,7 +59,7 @@ def build_player(folder: AgentFolder, num_actions: int) -> Player:
     bank = controls.bank_frames(config, frame_format) if in_bank else None
     vision = build_vision(model, config.encoder, bank)
     network = _build_network(folder, vision, num_actions)
-    actor = Actor(network, vision, frame_format.shape)
+    actor = Actor(network, vision, frame_format.shape, config.compiled)
     tell = controls.teller(config, model.config.pointnet.num_keypoints, frame_format)
     return Player(actor, frame_format, num_actions, config.encoder.tracks, tell)
 
@@ -78,10 +78,12 @@ def _build_network(folder: AgentFolder, vision, num_actions: int) -> RecurrentQN
 
 def build_agent(folder: AgentFolder, num_actions: int) -> Agent:
     """An untrained agent with a run's settings."""
-    player = build_player(folder, num_actions)
-    vision = player.actor.vision
+    player, config = build_player(folder, num_actions), folder.config
+    vision, online = player.actor.vision, player.actor.network
+    if config.learning.overlap:
+        online = _build_network(folder, vision, num_actions)
     target = _build_network(folder, vision, num_actions)
-    learner = Learner(player.actor.network, target, vision.prepare, folder.config.learning)
+    learner = Learner(online, target, vision.prepare, config.learning, config.compiled)
     return Agent(player, learner)
 
 
@@ -228,6 +230,7 @@ class AgentTrainer:
                     self._save()
             if interruption.signal:
                 self._save()
+            self._finish_update()
 
     def _train_step(self, log, bar):
         """One agent step, and the update and the report where they are due."""
@@ -237,8 +240,9 @@ class AgentTrainer:
         if finished_game:
             report.games.append(finished_game)
         if progress.step >= learning.learn_start and progress.step % learning.update_every == 0:
-            report.learning.append(self.learn_step())
+            report.learning += self.learn_step()
         if progress.step % self.logging.summary_every == 0:
+            self._finish_update()
             values = report.summarise(progress, learning.epsilon(progress.step))
             self._check_finite(values)
             log.scalars(progress.step, values)
@@ -250,11 +254,15 @@ class AgentTrainer:
         self.progress.step += 1
         return finished_game
 
-    def learn_step(self) -> dict[str, tf.Tensor]:
-        """One update from the replay; scalar metrics."""
+    def learn_step(self) -> list[dict[str, tf.Tensor]]:
+        """One update from the replay, made or begun; metrics of each that is finished since."""
         batch = self.playing.sample(self.progress.update)
         self.progress.update += 1
         return self.agent.learn(batch)
+
+    def _finish_update(self):
+        """Waits for the update that is under way, for what depends on all of them."""
+        self.report.learning += self.agent.finish()
 
     def _check_finite(self, values):
         loss = values.get("train/loss", 0.0)
@@ -267,6 +275,8 @@ class AgentTrainer:
         False where a signal broke the games off: the resumed run plays them again.
         """
         progress = self.progress
+        self._finish_update()
+        self.agent.catch_up()
         weights = checkpoint.finite_arrays(self.agent.weights, progress.step)
         episodes = self._play_validation(stop=lambda: bool(interruption.signal))
         if episodes is None:
@@ -287,6 +297,7 @@ class AgentTrainer:
         return True
 
     def _save(self):
+        self._finish_update()
         arrays = checkpoint.finite_arrays(self.agent.get_state(), self.progress.step)
         arrays |= self.playing.get_state() | self.report.to_arrays() | self.progress.to_arrays()
         checkpoint.save(self.folder.latest_checkpoint, arrays)

@@ -23,33 +23,52 @@ class Learner:
         the online network's weights.
       prepare: function of what the replay stores of N frames to what the encoder reads.
       config: settings.
+      compiled: whether XLA compiles the update.
     """
 
     def __init__(
-        self, online: RecurrentQNetwork, target: RecurrentQNetwork, prepare, config: LearningConfig
+        self,
+        online: RecurrentQNetwork,
+        target: RecurrentQNetwork,
+        prepare,
+        config: LearningConfig,
+        compiled: bool = False,
     ):
         self.online, self.target, self.config = online, target, config
         self._prepare = prepare
-        for copy, original in zip(target.weights, online.weights, strict=True):
+        self._trained = list(online.trainable_weights.values())
+        self._pairs = list(
+            zip(target.named_weights.values(), online.named_weights.values(), strict=True)
+        )
+        for copy, original in self._pairs:
             copy.assign(original)
-        self.optimizer = keras.optimizers.Adam(config.learning_rate, name="adam")
-        self.optimizer.build(online.trainable_variables)
+        self.optimizer = keras.optimizers.Adam(
+            config.learning_rate, epsilon=config.adam_epsilon, name="adam"
+        )
+        self.optimizer.build(self._trained)
+        self.update = tf.function(self._update, autograph=False, jit_compile=compiled)
 
     @property
     def variables(self) -> dict:
         """{name: variable} of both networks and the optimizer: what a checkpoint holds of them."""
-        groups = {"online": self.online.weights, "target": self.target.weights}
-        return checkpoint.named_variables(groups | {"optimizer": self.optimizer.variables})
+        groups = {"online": self.online.named_weights, "target": self.target.named_weights}
+        return checkpoint.named_variables(groups | {"optimizer": self._optimizer_variables})
 
-    @tf.function(autograph=False)
-    def update(self, batch: SequenceBatch) -> dict[str, tf.Tensor]:
+    @property
+    def _optimizer_variables(self) -> dict:
+        """Keras names them after its own variables, and does not know the names of Sonnet's."""
+        names = ["iteration", "learning_rate"]
+        for weight in self.online.trainable_weights:
+            name = weight.replace("/", "_")
+            names += [f"{name}_momentum", f"{name}_velocity"]
+        variables = zip(names, self.optimizer.variables, strict=True)
+        return {f"adam/{name}": variable for name, variable in variables}
+
+    def _update(self, batch: SequenceBatch) -> dict[str, tf.Tensor]:
         """One step of gradient descent and of Polyak averaging; returns scalar metrics."""
-        observations, batch_size, length = self._observations(batch)
-        start = self.online.initial_state(batch_size)
-        target_q = self.target(observations, start, length=length, training=True).q_values
-        trained = length - self.config.n_step
+        target_q = self._unroll(self.target, batch.inputs)[0]
         with tf.GradientTape() as tape:
-            q_values = self.online(observations, start, length=length, training=True).q_values
+            trained_q, q_values = self._online_values(batch, tape)
             targets = returns.n_step_targets(
                 batch.rewards,
                 batch.discounts,
@@ -57,13 +76,11 @@ class Learner:
                 returns.double_q_values(q_values, target_q),
                 self.config.n_step,
             )
-            loss, errors = returns.td_loss(
-                q_values[:, :trained], batch.actions[:, :trained], targets, batch.mask
-            )
-        variables = self.online.trainable_variables
-        gradients = tape.gradient(loss, variables)
+            actions = batch.actions[:, : trained_q.shape[1]]
+            loss, errors = returns.td_loss(trained_q, actions, targets, batch.mask)
+        gradients = tape.gradient(loss, self._trained)
         gradients, norm = tf.clip_by_global_norm(gradients, self.config.clip_norm)
-        self.optimizer.apply(gradients, variables)
+        self.optimizer.apply(gradients, self._trained)
         self._follow()
         return {
             "loss": loss,
@@ -74,16 +91,38 @@ class Learner:
             "gradient_norm": norm,
         }
 
-    def _observations(self, batch):
-        """What the encoder reads of all B * T frames, B and T."""
-        batch_size, length = batch.rewards.shape
+    def _online_values(self, batch, tape) -> tuple[tf.Tensor, tf.Tensor]:
+        """Q values of the steps that are trained, and of all steps, which carry no gradient.
+
+        No gradient comes from the last n steps: the value of their best action is the target
+        network's. Where frames do not depend on each other, they are only looked at.
+        """
+        length = batch.rewards.shape[1]
+        trained = length - self.config.n_step
+        if self.online.encoder.mixes_frames:
+            q_values, _ = self._unroll(self.online, batch.inputs)
+            return q_values[:, :trained], tf.stop_gradient(q_values)
+        first, last = (
+            {name: values[:, part] for name, values in batch.inputs.items()}
+            for part in (slice(trained), slice(trained, length))
+        )
+        trained_q, state = self._unroll(self.online, first)
+        with tape.stop_recording():
+            ahead, _ = self._unroll(self.online, last, state)
+            return trained_q, tf.concat([trained_q, ahead], axis=1)
+
+    def _unroll(self, network, inputs, state=None):
+        """QOutput of what the replay stores, {name: [B, T, ...]}."""
+        batch_size, length = next(iter(inputs.values())).shape[:2]
         flat = {
             name: tf.reshape(values, [batch_size * length, *values.shape[2:]])
-            for name, values in batch.inputs.items()
+            for name, values in inputs.items()
         }
-        return tf.nest.map_structure(tf.stop_gradient, self._prepare(flat)), batch_size, length
+        observations = tf.nest.map_structure(tf.stop_gradient, self._prepare(flat))
+        state = network.initial_state(batch_size) if state is None else state
+        return network(observations, state, length=length, training=True)
 
     def _follow(self):
         """target <- target + polyak * (online - target), all weights."""
-        for copy, original in zip(self.target.weights, self.online.weights, strict=True):
+        for copy, original in self._pairs:
             copy.assign(copy + self.config.polyak * (original - copy))

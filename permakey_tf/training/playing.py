@@ -3,6 +3,7 @@
 import dataclasses
 import zlib
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
@@ -11,38 +12,50 @@ from permakey_tf.configs.agent import LearningConfig
 from permakey_tf.data.replay import SequenceReplay
 from permakey_tf.envs.play import Episode, Game
 from permakey_tf.errors import UserError
+from permakey_tf.models.error_memory import ErrorMemory
 from permakey_tf.models.q_network import LSTMState
 from permakey_tf.runs import checkpoint
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 from permakey_tf.tracking import TrackerState
-from permakey_tf.training.acting import GREEDY, Acted, Player
+from permakey_tf.training.acting import GREEDY, Acted, Player, PlayState
 from permakey_tf.training.learner import Learner
 from permakey_tf.types import SequenceBatch
 
-_TRACKER = "tracker/"  # in front of the names of its state in a checkpoint
+# In front of the names of their state in a checkpoint.
+_TRACKER, _VISION = "tracker/", "vision/"
 
 
 class Agent:
     """Acts epsilon-greedily on one game, with the memory of its LSTM, and learns.
 
+    An update needs nothing that is played during it, and playing nothing that it yields. Where the
+    player has a network of its own, both go on at the same time: `learn` hands over what the last
+    update has made, and begins the next one. So the weights that act are those of the update
+    before, always, and a run is as repeatable as one that waits.
+
     Args:
-      player: acts with the learner's online network.
-      learner: trains it.
+      player: acts with the learner's online network, or with one of its own.
+      learner: trains its networks.
 
     Attributes:
-      state: LSTMState of one game.
+      state: PlayState of one game.
       trackers: of the game's keypoints; none where they are not tracked.
     """
 
     def __init__(self, player: Player, learner: Learner):
         self.player, self.learner = player, learner
         self._config = learner.config
-        self.begin_episode()
+        self._overlaps = player.actor.network is not learner.online
+        self._worker = ThreadPoolExecutor(max_workers=1) if self._overlaps else None
+        self._running: Future | None = None
+        self.state = player.actor.initial_state(1)
         self.begin_game()
+        if self._overlaps:
+            self._catch_up()
 
     def begin_episode(self) -> None:
         """The LSTM forgets all that was seen."""
-        self.state = self.player.actor.network.initial_state(1)
+        self.state = self.state._replace(lstm=self.player.actor.network.initial_state(1))
 
     def begin_game(self) -> None:
         """Keypoints are tracked anew. Not at a lost life: the screen goes on, and in validation and
@@ -72,22 +85,54 @@ class Agent:
         self.state = acted.state
         return acted
 
-    def learn(self, batch: SequenceBatch) -> dict[str, tf.Tensor]:
-        """One update; scalar metrics."""
-        return self.learner.update(tf.nest.map_structure(tf.convert_to_tensor, batch))
+    def learn(self, batch: SequenceBatch) -> list[dict[str, tf.Tensor]]:
+        """Makes an update, or begins it; scalar metrics of each that is finished since."""
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, batch)
+        if not self._overlaps:
+            return [self.learner.update(tensors)]
+        finished = self.finish()
+        self._catch_up()
+        self._running = self._worker.submit(self.learner.update, tensors)
+        return finished
+
+    def finish(self) -> list[dict[str, tf.Tensor]]:
+        """Waits for an update that is under way; its metrics."""
+        running, self._running = self._running, None
+        return [running.result()] if running else []
+
+    def catch_up(self) -> None:
+        """From here on the newest weights act. No update may be under way."""
+        if self._overlaps:
+            self._catch_up()
+
+    @tf.function(autograph=False)
+    def _catch_up(self):
+        acting, online = self.player.actor.network, self.learner.online
+        pairs = zip(acting.named_weights.values(), online.named_weights.values(), strict=True)
+        for copy, original in pairs:
+            copy.assign(original)
 
     @property
     def weights(self) -> dict:
         """{name: variable}, what playing needs."""
         return self.player.weights
 
+    @property
+    def _variables(self) -> dict:
+        """{name: variable} of all networks and the optimizer."""
+        acting = {"acting": self.player.actor.network.named_weights} if self._overlaps else {}
+        return self.learner.variables | checkpoint.named_variables(acting)
+
     def get_state(self) -> dict[str, np.ndarray]:
         """The entries of a checkpoint: all that acting and learning depend on."""
-        memory = {f"state/{i}": part.numpy() for i, part in enumerate(self.state)}
+        memory = {f"state/{i}": part.numpy() for i, part in enumerate(self.state.lstm)}
+        seen = self.state.vision
+        memory |= {f"{_VISION}known": seen.known, f"{_VISION}frames": seen.frames}
+        memory |= {f"{_VISION}map_{i}": one.numpy() for i, one in enumerate(seen.maps)}
         for tracker in self.trackers:
             if tracker.state:
                 memory |= {_TRACKER + name: a for name, a in tracker.state._asdict().items()}
-        return checkpoint.to_arrays(self.learner.variables) | memory
+        return checkpoint.to_arrays(self._variables) | memory
 
     def set_state(self, arrays: dict[str, np.ndarray], path) -> None:
         """Takes up `get_state`'s entries of the checkpoint of `path`, and refuses others.
@@ -100,15 +145,25 @@ class Agent:
             raise UserError(
                 f"{path} does not hold the LSTM's state; start a new logdir", ["logdir"]
             )
-        others = ("state/", _TRACKER)
+        others = ("state/", _VISION, _TRACKER)
         variables = {name: a for name, a in arrays.items() if not name.startswith(others)}
-        checkpoint.assign(self.learner.variables, variables, path)
-        self.state = LSTMState(*map(tf.constant, memory))
+        checkpoint.assign(self._variables, variables, path)
+        self.state = PlayState(LSTMState(*map(tf.constant, memory)), self._seen(arrays))
         names = [_TRACKER + name for name in TrackerState._fields]
         for tracker in self.trackers:
             # Before a game's first step there is nothing to be held.
             known = all(name in arrays for name in names)
             tracker.state = TrackerState(*(arrays[name] for name in names)) if known else None
+
+    def _seen(self, arrays) -> ErrorMemory:
+        """The vision's memory in a checkpoint; earlier versions kept none, and nothing is known."""
+        initial = self.player.actor.vision.initial_memory(1)
+        maps = [f"{_VISION}map_{i}" for i in range(len(initial.maps))]
+        names = [f"{_VISION}known", f"{_VISION}frames", *maps]
+        if not all(name in arrays for name in names):
+            return initial
+        known, frames, *maps = (arrays[name] for name in names)
+        return ErrorMemory(known, frames, tuple(map(tf.constant, maps)))
 
 
 @dataclasses.dataclass

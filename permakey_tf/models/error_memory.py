@@ -1,0 +1,156 @@
+"""Error maps of a game's next frame: what cannot have changed since the last one is kept.
+
+Consecutive frames of a game are equal but for a few places, and an error depends on the pixels near
+it alone. So the LSPN, most of the cost of finding keypoints, runs only where one of these pixels
+has changed. What comes out is the error map of the frame, to the rounding of float32.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from permakey_tf.configs.keypoints import LSPNConfig, Stack
+from permakey_tf.models.lspn import LSPN
+from permakey_tf.ops import losses, spatial
+
+# Numbers of patches are rounded up to a multiple of this: each new shape costs the matrix library
+# more than a few rows.
+_ROWS = 64
+
+
+class ErrorMemory(NamedTuple):
+    """The last frames of B games, as the host and the device need them.
+
+    known: bool [B], False where a game's first frame is still to come.
+    frames: uint8 [B, S, S, C], NumPy arrays both.
+    maps: a tensor float32 [B, h, w] for each error map, not normalised.
+    """
+
+    known: np.ndarray
+    frames: np.ndarray
+    maps: tuple[tf.Tensor, ...]
+
+    def of(self, games: np.ndarray) -> "ErrorMemory":
+        """Of some of the games, bool [B]."""
+        maps = tuple(tf.boolean_mask(one, games) for one in self.maps)
+        return ErrorMemory(self.known[games], self.frames[games], maps)
+
+
+class Patches(NamedTuple):
+    """The N patches of an error map that have to be predicted anew, N a multiple of 64.
+
+    cells: int32 [N], their places in the flattened maps [B, h, w].
+    neighbours: int32 [N, 9], places of their eight neighbours, row by row, and of their own in the
+      flattened maps [B, h + 2, w + 2], which have a frame of zeros.
+    """
+
+    cells: Any
+    neighbours: Any
+
+
+class ReceptiveField(NamedTuple):
+    """Pixels along a side of the frame that the prediction of patch i depends on, and its target:
+    `size` of them from i * stride - before on."""
+
+    before: int
+    size: int
+    stride: int
+
+
+def receptive_field(stack: Stack, layer: int, patch_size: int, side: int) -> ReceptiveField:
+    """Of a patch of a layer's features, and the eight patches around it, in frames of a side."""
+    sides = [side]
+    for stride in stack.strides[:layer]:
+        sides.append(-(-sides[-1] // stride))
+    first, last, step = -patch_size, 2 * patch_size - 1, patch_size
+    for number in reversed(range(layer + 1)):
+        kernel, stride = stack.kernel_sizes[number], stack.strides[number]
+        outputs = -(-sides[number] // stride)
+        padding = max((outputs - 1) * stride + kernel - sides[number], 0) // 2
+        first, last = first * stride - padding, last * stride - padding + kernel - 1
+        step *= stride
+    return ReceptiveField(-first, last - first + 1, step)
+
+
+class RememberedErrors:
+    """Brings the error map of one layer up to date.
+
+    Args:
+      lspn: the layer's trained network.
+      layer: its number.
+      config: settings of the LSPN.
+      stack: of the encoder that features come from.
+      image_size: S.
+    """
+
+    def __init__(self, lspn: LSPN, layer: int, config: LSPNConfig, stack: Stack, image_size: int):
+        self._lspn, self._config, self._image_size = lspn, config, image_size
+        self._field = receptive_field(stack, layer, config.patch_size, image_size)
+        feature_side = image_size // stack.stride(layer)
+        self.side = -(-feature_side // config.patch_size)  # of the map
+        self._inside = spatial.patch_mask(feature_side, feature_side, config.patch_size)
+
+    def changed_patches(self, changed: np.ndarray) -> Patches:
+        """The patches that depend on a changed pixel, found on the host.
+
+        Args:
+          changed: bool [B, S, S].
+        """
+        flags = np.stack([self._depends(one) for one in changed])
+        cells = np.flatnonzero(flags).astype(np.int32)
+        lacking = max(-(-len(cells) // _ROWS), 1) * _ROWS - len(cells)
+        cells = np.pad(cells, (0, lacking))  # the first patch of all fills them up
+        return Patches(cells, self._neighbours(cells))
+
+    def _depends(self, changed):
+        """bool [S, S] -> bool [h, w]: whether a pixel in a patch's receptive field has changed."""
+        before, size, stride = self._field
+        rows = np.arange(self.side) * stride - before + size // 2  # middles of the fields
+        reach = max(-rows[0], rows[-1] - self._image_size + 1, 0)
+        padded = np.pad(changed.view(np.uint8), reach)
+        spread = cv2.dilate(padded, np.ones((size, size), np.uint8))
+        return spread[np.ix_(rows + reach, rows + reach)] > 0
+
+    def _neighbours(self, cells):
+        frame, cell = np.divmod(cells, self.side**2)
+        row, column = np.divmod(cell, self.side)
+        width = self.side + 2
+        middle = (frame * width + row + 1) * width + column + 1
+        around = [i * width + j for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+        return (middle[:, None] + np.array([*around, 0])).astype(np.int32)
+
+    def update(self, old, features, patches: Patches) -> tf.Tensor:
+        """The error map of the next frames.
+
+        Args:
+          old: float32 [B, h, w], of the frames before.
+          features: [B, H, W, C] of the next frames.
+          patches: that have changed.
+        """
+        table = spatial.padded_patches(features, self._config.patch_size)
+        table = tf.reshape(table, [-1, table.shape[-1]])
+        neighbours = tf.gather(table, tf.reshape(patches.neighbours[:, :8], [-1]))
+        neighbours = tf.reshape(neighbours, [-1, 8 * table.shape[-1]])
+        _, errors = losses.patch_errors(
+            tf.gather(table, patches.neighbours[:, 8]),
+            self._lspn.of_neighbours(neighbours),
+            self._inside_of(patches.cells),
+            self._config.lsp_error,
+        )
+        flat = tf.tensor_scatter_nd_update(tf.reshape(old, [-1]), patches.cells[:, None], errors)
+        return tf.reshape(flat, tf.shape(old))
+
+    def _inside_of(self, cells):
+        """float32 [pp] or [N, pp]: which positions of patches lie inside the map."""
+        flat = self._inside.reshape(self.side**2, -1)
+        return flat[0] if flat.all() else tf.gather(flat, cells % self.side**2)
+
+
+def changed_pixels(frames: np.ndarray, memory: ErrorMemory) -> np.ndarray:
+    """bool [B, S, S]: whether a pixel of uint8 frames [B, S, S, C] is not the last frame's."""
+    differs = frames != memory.frames
+    channels = (differs[..., i] for i in range(frames.shape[-1]))
+    return functools.reduce(np.bitwise_or, channels) | ~memory.known[:, None, None]
