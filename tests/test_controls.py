@@ -82,9 +82,9 @@ def test_every_point_is_the_middle_of_its_box_by_the_benchmarks_measure():
 
 
 def columns_of(points):
-    """The boxes' left edges, which tell them apart; None for an unused point."""
-    left = np.round((points.centers_yx[:, 1] + 1) / 2 * 159 - 0.5).astype(int).tolist()
-    return [x if sure else None for x, sure in zip(left, points.confidence, strict=True)]
+    """The columns of the points, rounded down, which tell them apart; None for an unused point."""
+    columns = np.round((points.centers_yx[:, 1] + 1) / 2 * 159 - 0.5).astype(int).tolist()
+    return [x if sure else None for x, sure in zip(columns, points.confidence, strict=True)]
 
 
 def seaquest(*rows):
@@ -158,13 +158,15 @@ def test_a_known_memory_and_its_frame_give_positions_by_hand():
     """The reader gives a new ghost a box at (0, 0) first: so the frame after the reset has none."""
     game = GameWithObjects(Remembered())
     game.reset(None)
-    assert columns_of(object_points(game.name, game.characters(), 4))[1:] == [None, None, None]
+    assert columns_of(object_points(game.name, game.characters(), 4)) == [67, None, None, None]
     game.step(0)
     points = object_points(game.name, game.characters(), 4)
     player = (2 * 104 / 209 - 1, 2 * 67.5 / 159 - 1)
     ghost = (2 * 56 / 209 - 1, 2 * 88.5 / 159 - 1)
     np.testing.assert_allclose(points.centers_yx, [player, ghost, NOWHERE, NOWHERE], atol=1e-6)
     assert points.confidence.tolist() == [1, 1, 0, 0]  # the second ghost is not drawn
+    game.reset(None)  # forgets both ghosts
+    assert columns_of(object_points(game.name, game.characters(), 4)) == [67, None, None, None]
 
 
 @needs_ocatari
