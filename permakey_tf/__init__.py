@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from permakey_tf.player import AgentPlayer as AgentPlayer
     from permakey_tf.quality.footage import open_footage as open_footage
     from permakey_tf.quality.scoring import evaluate_keypoints as evaluate_keypoints
+    from permakey_tf.scores.other import evaluate_agent as evaluate_agent
     from permakey_tf.training.train import train as train
     from permakey_tf.wrappers import KeypointObservation as KeypointObservation
 
@@ -40,6 +41,7 @@ _HOMES = {
     "KeypointObservation": "permakey_tf.wrappers",
     "Objects": "permakey_tf.objects.boxes",
     "UserError": "permakey_tf.errors",
+    "evaluate_agent": "permakey_tf.scores.other",
     "evaluate_keypoints": "permakey_tf.quality.scoring",
     "open_footage": "permakey_tf.quality.footage",
     "train": "permakey_tf.training.train",

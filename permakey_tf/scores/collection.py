@@ -68,6 +68,9 @@ def collect(found: list[tuple[Path, Evaluation]], target: Path) -> tuple[list[Pa
     sources: dict[str, Path] = {}
     cells, notes = [], []
     for path, evaluation in found:
+        if not evaluation.policies:
+            notes.append(f"{path}: not collected, {evaluation.agent.name} is no run of ours")
+            continue
         folder = target / cell_name(evaluation)
         runs = [run_folder(path, policy) for policy in evaluation.policies]
         missing = [p.run for p, run in zip(evaluation.policies, runs, strict=True) if not run]

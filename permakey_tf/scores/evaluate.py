@@ -15,9 +15,15 @@ from permakey_tf.errors import UserError
 from permakey_tf.player import load_player
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.scores.protocol import AgentSpec, Evaluation, PolicySpec, Rules, write_evaluation
+from permakey_tf.scores.protocol import (
+    AgentSpec,
+    Evaluation,
+    PolicySpec,
+    Rules,
+    check_place,
+    write_evaluation,
+)
 from permakey_tf.scores.repeats import GameRepeats, Games
-from permakey_tf.system import disk, schema
 from permakey_tf.system.files import make_folder
 from permakey_tf.training.acting import Player, play_episodes
 from permakey_tf.training.games import Episodes, first_screens, random_scores
@@ -47,8 +53,7 @@ def evaluate_policies(
         for earlier in folders[:i]:
             _refuse_differences(earlier, folder)
             _refuse_the_same(earlier, folder)
-    disk.check_place(path.parent, path.name)
-    _refuse_another_kinds(path)
+    check_place(path, AgentSpec)
     config = folders[0].config
     task = make_task(config.environment, config.encoder.needs_objects)
     tested = [load_policy(folder, task) for folder in folders]
@@ -60,22 +65,14 @@ def evaluate_policies(
     opened = [
         first_screens(task, "train", policy.spec.train_seed, policy.num_games) for policy in tested
     ]
-    games = [_games(of_seeds) for of_seeds in played]
-    repeats = GameRepeats.count(games, opened, [_games([games]) for games in validated])
+    games = [Games.of(of_seeds) for of_seeds in played]
+    repeats = GameRepeats.count(games, opened, [Games.of([games]) for games in validated])
     evaluation = _describe(
         folders[0], [policy.spec for policy in tested], seeds, played, at_random, repeats
     )
     make_folder(path.parent)
     write_evaluation(path, evaluation)
     return evaluation
-
-
-def _refuse_another_kinds(path: Path):
-    """An earlier test of agents is replaced; the test losses of a keypoint run are not."""
-    if path.exists() and "losses" in schema.read_object(path):
-        raise UserError(
-            f"{path} has the test losses of a keypoint run: choose another out", ["out"]
-        )
 
 
 class Policy(NamedTuple):
@@ -107,10 +104,6 @@ def _play_validation(policy: Policy, task: Task, bar) -> Episodes:
     played = play_episodes(policy.player, task, "validation", seed, number)
     bar.update()
     return played
-
-
-def _games(played: list[Episodes]) -> Games:
-    return Games(*(np.concatenate([getattr(p, name) for p in played]) for name in Games._fields))
 
 
 def load_policy(folder: AgentFolder, task: Task) -> Policy:

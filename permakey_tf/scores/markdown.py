@@ -38,7 +38,7 @@ def _own_table(table: int, filled: list[Cell]) -> list[str]:
         record = tables.row(table, cell)
         paper = "none" if cell.score is None else str(cell.score)
         own = _own_cells(cell, record) if cell.found else ["not run", *[""] * 9]
-        cells = [record["game"], str(record["num_keypoints"]), record["agent"], paper]
+        cells = [record["game"], str(record["num_keypoints"] or ""), record["agent"], paper]
         lines.append(f"| {' | '.join(cells + own)} |")
     return lines
 
@@ -58,7 +58,7 @@ def _about_encoders(table: int) -> str:
 
 
 def _own_cells(cell: Cell, record: dict) -> list[str]:
-    hours = record["machine_hours"]
+    hours, steps = record["machine_hours"], record["agent_steps"]
     return [
         _with_std(record["score"], record["std"]),
         _with_interval(cell.found.evaluation.aggregates.iqm, 1),
@@ -66,7 +66,7 @@ def _own_cells(cell: Cell, record: dict) -> list[str]:
         str(record["policies"]),
         ", ".join(map(str, record["train_seeds"])),
         *(str(record[name]) for name in ("seeds", "episodes")),
-        f"{record['agent_steps']:,}",
+        "not told" if steps is None else f"{steps:,}",
         "not known" if hours is None else f"{hours:.1f}",
         record["falls_short"],
     ]

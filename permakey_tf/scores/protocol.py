@@ -19,10 +19,12 @@ from permakey_tf.configs.keypoints import METHODS, NOISES
 from permakey_tf.errors import UserError
 from permakey_tf.scores import statistics
 from permakey_tf.scores.repeats import GameRepeats
-from permakey_tf.system import files, schema
+from permakey_tf.system import disk, files, schema
 
 _FORMAT_VERSION = 1
-_KIND = "agent"  # keypoint runs have an evaluation.json too
+# Keypoint runs have an evaluation.json too, of no such kind.
+_KIND = "agent"
+_OTHER_KIND = "policy"  # earlier versions pass over it, as they do over keypoint runs'
 # What an agent's nodes are, in words.
 _CONTROL_NAMES = {
     "keypoints": "",
@@ -238,6 +240,23 @@ class AgentSpec:
 
 
 @dataclasses.dataclass(frozen=True)
+class OtherAgent:
+    """An agent that is no run of ours, see `other.evaluate_agent`.
+
+    name: what tables call it.
+    num_steps: agent steps of its training; 0 where it was not trained, None where that is not told.
+    """
+
+    name: str
+    num_steps: int | None = None
+
+    def __post_init__(self):
+        _check_types(self)
+        _check(self.name.strip(), "an agent without a name")
+        _check(self.num_steps is None or self.num_steps >= 0, f"num_steps {self.num_steps}")
+
+
+@dataclasses.dataclass(frozen=True)
 class PolicySpec:
     """Where a tested policy comes from.
 
@@ -264,7 +283,8 @@ class Evaluation:
     game: canonical name.
     env_id: Gymnasium's id of the environment; "" for an Atari game on the plain emulator.
     rules: how the games were played.
-    agent, policies: who was tested; seeds: tuple of int, length S, none twice.
+    agent: who was tested. policies: where they come from; none of an OtherAgent.
+    seeds: tuple of int, length S, none twice.
     scores: float [P, S, E], true returns of full games.
     lengths: int [P, S, E], agent steps of the episodes.
     random_scores: float [S, E], true returns of uniformly random play in the same games.
@@ -277,7 +297,7 @@ class Evaluation:
     game: str
     env_id: str
     rules: Rules
-    agent: AgentSpec
+    agent: AgentSpec | OtherAgent
     policies: tuple[PolicySpec, ...]
     seeds: tuple[int, ...]
     scores: np.ndarray
@@ -292,8 +312,11 @@ class Evaluation:
         _check(len(set(self.seeds)) == len(self.seeds), "a test seed twice")
         runs = [policy.run for policy in self.policies]
         _check(len(set(runs)) == len(runs), "a policy twice")
-        shape = (len(self.policies), len(self.seeds), *self.scores.shape[2:])
         _check(self.scores.ndim == 3 and self.scores.size > 0, "no scores[policy][seed][episode]")
+        ours = isinstance(self.agent, AgentSpec)
+        _check(ours or not self.policies, "runs of an agent that is no run")
+        number = len(self.policies) if ours else len(self.scores)
+        shape = (number, len(self.seeds), *self.scores.shape[2:])
         _check(self.scores.shape == shape, f"scores {self.scores.shape}, expected {shape}")
         _check(self.lengths.shape == shape, f"lengths {self.lengths.shape}, expected {shape}")
         at_random = self.random_scores.shape
@@ -328,11 +351,35 @@ def _check_types(spec) -> None:
             raise ValueError(f"{field.name} {value!r} is no {field.type.__name__}")
 
 
+def check_place(path: Path, agent: type) -> None:
+    """Checks before the first game that evaluation.json can be written.
+
+    An earlier test of the same kind of agent is replaced, nothing else.
+
+    Args:
+      path: of the file.
+      agent: AgentSpec or OtherAgent.
+
+    Raises:
+      UserError: it cannot.
+    """
+    disk.check_place(path.parent, path.name)
+    content = schema.read_object(path) if path.exists() else {}
+    if "losses" in content:
+        held = "the test losses of a keypoint run"
+    elif content.get("kind") == (_OTHER_KIND if agent is AgentSpec else _KIND):
+        held = "the test of another kind of agent"
+    else:
+        return
+    raise UserError(f"{path} has {held}: choose another out", ["out"])
+
+
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Writes evaluation.json, one line per top-level name."""
+    ours = isinstance(evaluation.agent, AgentSpec)
     content = {
         "format_version": _FORMAT_VERSION,
-        "kind": _KIND,
+        "kind": _KIND if ours else _OTHER_KIND,
         "game": evaluation.game,
         "env_id": evaluation.env_id,
         "rules": dataclasses.asdict(evaluation.rules),
@@ -366,11 +413,14 @@ def read_evaluation(path: Path) -> Evaluation | None:
         scores.
     """
     content = schema.read_object(path)
-    if content.get("kind") != _KIND:
+    kind = content.get("kind")
+    if kind not in (_KIND, _OTHER_KIND):
         return None
     schema.check_version(path, content, _FORMAT_VERSION)
     try:
-        evaluation = _from_content(schema.parse(_Content, content))
+        evaluation = _from_content(
+            schema.parse(_Content if kind == _KIND else _OtherContent, content)
+        )
         stored = content["aggregates"]
         if not np.allclose(
             _numbers(stored), _numbers(_plain(evaluation.aggregates)), equal_nan=True
@@ -381,13 +431,12 @@ def read_evaluation(path: Path) -> Evaluation | None:
     return evaluation
 
 
-class _Content(TypedDict):
-    """What the file holds beside its kind, its version and the aggregates."""
+class _AnyContent(TypedDict):
+    """What the file holds beside its kind, its version, the aggregates and the agent."""
 
     game: str
     env_id: str
     rules: Rules
-    agent: AgentSpec
     policies: tuple[PolicySpec, ...]
     seeds: tuple[int, ...]
     scores: list[list[list[float]]]
@@ -397,7 +446,15 @@ class _Content(TypedDict):
     aggregates: dict[str, Any]
 
 
-def _from_content(content: _Content) -> Evaluation:
+class _Content(_AnyContent):
+    agent: AgentSpec
+
+
+class _OtherContent(_AnyContent):
+    agent: OtherAgent
+
+
+def _from_content(content: _Content | _OtherContent) -> Evaluation:
     return Evaluation(
         game=canonical_game(content["game"]),
         env_id=content["env_id"],

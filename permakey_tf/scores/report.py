@@ -68,7 +68,7 @@ def collect(folders: list[str], target: Path) -> tuple[list[Path], list[str]]:
 def _training_hours(path: Path, evaluation: Evaluation) -> float | None:
     """Machine hours of all tested runs; None where the folder of one is not at hand."""
     folders = [collection.run_folder(path, policy) for policy in evaluation.policies]
-    if not all(folders):
+    if not folders or not all(folders):
         return None
     hours = [machine_hours(read_metrics(folder)) for folder in folders if folder]
     return None if None in hours else sum(hours)

@@ -14,7 +14,7 @@ from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.scores import protocol, published, statistics
-from permakey_tf.scores.protocol import Evaluation, Rules
+from permakey_tf.scores.protocol import Evaluation, OtherAgent, Rules
 
 TITLES = {
     1: "Atari, 100,000 agent steps",
@@ -39,6 +39,7 @@ class Place(NamedTuple):
       "ALE/MsPacman-v5" is not the papers' game, for it has sticky actions and no no-ops.
     opening: of its games, where it is not ours (`Rules.opening`).
     variant: what the agent has that the papers' has not (`AgentSpec.variant`).
+    num_keypoints: K; 0 of an agent that is no run of ours, `agent` is the name that it was given.
     """
 
     game: str
@@ -59,7 +60,8 @@ class Place(NamedTuple):
         sticky = f", sticky actions {self.sticky_actions:g}" if self.sticky_actions else ""
         played = f", played on {self.env_id}" if self.env_id else ""
         opening = f", {self.opening}" if self.opening else ""
-        named = f"{self.game}, {self.label}, K = {self.num_keypoints}, noise {self.noise}"
+        number = f", K = {self.num_keypoints}" if self.num_keypoints else ""
+        named = f"{self.game}, {self.label}{number}, noise {self.noise}"
         return named + sticky + played + opening
 
 
@@ -87,6 +89,10 @@ class Cell(NamedTuple):
 def place_of(evaluation: Evaluation) -> Place:
     """The place of any table where an evaluation belongs."""
     agent = evaluation.agent
+    if isinstance(agent, OtherAgent):
+        rules = evaluation.rules
+        game, played = evaluation.game, (evaluation.env_id, rules.opening)
+        return Place(game, agent.name, 0, "none", rules.sticky_actions, *played)
     kind = (agent.keypoints, agent.encoder)
     name = next(name for name, (*pair, _) in AGENTS.items() if tuple(pair) == kind)
     return Place(
@@ -127,8 +133,12 @@ def cells(table: int) -> list[Cell]:
 
 
 def size(evaluation: Evaluation) -> tuple[int, int, int, int]:
-    """(agent steps, policies, seeds, episodes); the steps are those of the shortest run."""
-    return (min(policy.num_steps for policy in evaluation.policies), *evaluation.scores.shape)
+    """(agent steps, policies, seeds, episodes); the steps are those of the shortest run, and 0
+    where they are not told."""
+    steps = [policy.num_steps for policy in evaluation.policies]
+    if isinstance(evaluation.agent, OtherAgent):
+        steps = [evaluation.agent.num_steps or 0]
+    return (min(steps), *evaluation.scores.shape)
 
 
 def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
@@ -136,7 +146,8 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
 
     Different evaluations are never mixed. Where several belong into one cell, the one with the
     most agent steps stands there, but more than the paper's count no more; among those the one
-    with most policies, seeds, episodes. A variant of a cell's agent gets a cell of its own behind.
+    with most policies, seeds, episodes. A variant of a cell's agent gets a cell of its own behind,
+    and so does an agent that is no run of ours, behind those of its game.
 
     Returns:
       the cells, and a line for each evaluation that stands in none, with the reason.
@@ -148,7 +159,7 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
     for one in found:
         by_place.setdefault(place_of(one.evaluation), []).append(one)
     filled, left_out = [], []
-    for cell in _with_variants(empty, list(by_place)):
+    for cell in _with_others(_with_variants(empty, list(by_place)), list(by_place)):
         rivals = sorted(by_place.pop(cell.place, []), key=_rank)
         if len(rivals) > 1 and _rank(rivals[-1]) == _rank(rivals[-2]):
             same = [one for one in rivals if _rank(one) == _rank(rivals[-1])]
@@ -174,6 +185,18 @@ def _with_variants(empty: list[Cell], places: list[Place]) -> list[Cell]:
     return cells
 
 
+def _with_others(cells: list[Cell], places: list[Place]) -> list[Cell]:
+    """Other agents' cells behind all of the same clean games."""
+    grouped: dict[str, list[Cell]] = {}
+    for cell in cells:
+        grouped.setdefault(cell.place.game, []).append(cell)
+    for of_game in grouped.values():
+        first = of_game[0]
+        own = [p for p in places if first.place._replace(agent=p.agent, num_keypoints=0) == p]
+        of_game += [Cell(place, first.game, None) for place in sorted(own)]
+    return [cell for of_game in grouped.values() for cell in of_game]
+
+
 def _rank(one: Found) -> tuple[int, int, int, int]:
     """Its size; agent steps beyond the table's are no merit."""
     steps, *rest = size(one.evaluation)
@@ -195,12 +218,17 @@ def shortfalls(evaluation: Evaluation) -> list[str]:
         )
     if (rules.frame_skip, rules.noop_max) != (paper.frame_skip, paper.noop_max):
         differences.append(f"frame skip {rules.frame_skip}, up to {rules.noop_max} no-ops")
-    filters = evaluation.agent.cnn_filters
+    agent = evaluation.agent
+    if isinstance(agent, OtherAgent):
+        if _steps_are_unknown(evaluation):
+            differences[0] = "agent steps not told"
+        return differences
+    filters = agent.cnn_filters
     if filters not in (None, EncoderConfig.cnn_filters):
         shown = [",".join(map(str, some)) for some in (filters, EncoderConfig.cnn_filters)]
         differences.append(f"filters {shown[0]}, not {shown[1]}")
-    if evaluation.agent.keypoint_steps is not None:
-        differences.append(f"keypoints trained for {evaluation.agent.keypoint_steps:,} steps")
+    if agent.keypoint_steps is not None:
+        differences.append(f"keypoints trained for {agent.keypoint_steps:,} steps")
     return differences
 
 
@@ -221,7 +249,7 @@ def row(table: int, cell: Cell) -> dict:
         "table": table,
         "game": cell.game,
         "agent": place.label,
-        "num_keypoints": place.num_keypoints,
+        "num_keypoints": place.num_keypoints or None,
         "noise": place.noise,
         "published": score and score.value,
         "published_std": score and score.std,
@@ -254,13 +282,18 @@ def _ours(game: str, found: Found | None) -> dict:
         "policies": policies,
         "seeds": seeds,
         "episodes": episodes,
-        "agent_steps": steps,
+        "agent_steps": None if _steps_are_unknown(found.evaluation) else steps,
         "train_seeds": [policy.train_seed for policy in found.evaluation.policies],
         "machine_hours": found.hours and round(found.hours, 2),
         "random": float(found.evaluation.random_scores.mean()),
         "falls_short": "; ".join(shortfalls(found.evaluation)),
         "file": str(found.path),
     }
+
+
+def _steps_are_unknown(evaluation: Evaluation) -> bool:
+    agent = evaluation.agent
+    return isinstance(agent, OtherAgent) and agent.num_steps is None
 
 
 def across_games(filled: list[Cell]) -> dict[str, protocol.Estimate | None]:

@@ -1,0 +1,166 @@
+"""Tests anyone's policy by the protocol of our agents. Needs no TensorFlow."""
+
+import operator
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from permakey_tf.configs.agent import AS_TRAINED, EnvironmentConfig
+from permakey_tf.configs.frames import canonical_game
+from permakey_tf.envs.games import make_task
+from permakey_tf.envs.play import Game, Task, play
+from permakey_tf.errors import UserError
+from permakey_tf.scores.protocol import (
+    Evaluation,
+    OtherAgent,
+    Rules,
+    check_place,
+    write_evaluation,
+)
+from permakey_tf.scores.repeats import GameRepeats, Games
+from permakey_tf.system.files import make_folder
+from permakey_tf.training.games import Episodes, begin, collect, random_scores
+
+
+class PlayingPolicy(Protocol):
+    """What remembers something of a game."""
+
+    def reset(self) -> None:
+        """A new game begins."""
+
+    def act(self, frame: np.ndarray) -> int:
+        """The action after a frame, see `evaluate_agent`."""
+
+
+Policy = PlayingPolicy | Callable[[np.ndarray], int]
+
+
+def evaluate_agent(
+    policy: Policy | Sequence[Policy],
+    game: str,
+    seeds: Sequence[int] = tuple(range(10)),
+    episodes: int = 10,
+    *,
+    name: str = "",
+    num_steps: int | None = None,
+    out: str | Path | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Evaluation:
+    """Scores anyone's policy as `python -m run.rl --mode=evaluate` scores ours.
+
+    Full games of true scores, with the no-ops, FIRE, frame skip and limit of 4,000 actions of our
+    tests, on seeds that training games of this project have nothing in common with; random play in
+    the same games beside them. Games are played one after the other.
+
+    Example:
+      result = evaluate_agent(lambda frame: model.predict(frame)[0], "MsPacman", name="DQN")
+      print(result.aggregates.median_seed, result.advantage)
+
+    Args:
+      policy: an object with `reset()`, called as a game begins, and `act(frame)`; or a function of
+        a frame. `frame` is uint8 [210, 160, 3] (some games: 250 rows), the emulator's RGB screen,
+        the maximum of the last two of the action's four emulator frames. What is given back is an
+        index into the emulator's minimal action set, Gymnasium's default. A sequence of P policies,
+        such as those of P training seeds, is one agent, tested P times.
+      game: any spelling of a game's name.
+      seeds: test seeds, S of them. episodes: E, of every policy on every seed.
+      name: what tables call the agent; "" takes the name of the policy's class or function.
+      num_steps: agent steps (four emulator frames each) of its training, for the tables.
+      out: folder for evaluation.json, which `python -m run.report` reads; None writes nothing.
+      progress: show a progress bar on stderr.
+      settings: of how games are played, as of `run.rl`, such as `sticky_actions=0.25` or `env_id`.
+
+    Returns:
+      All scores float [P, S, E], with their aggregates.
+
+    Raises:
+      UserError: an unknown game or setting, an action that the game does not have, a folder that
+        cannot be written.
+    """
+    policies: list[Any] = list(policy) if isinstance(policy, list | tuple) else [policy]
+    config = EnvironmentConfig.make(game=game, **settings)
+    _check(policies, config, list(seeds), episodes, num_steps)
+    agent = OtherAgent(name or _name_of(policies[0]), num_steps)
+    path = Path(out) / "evaluation.json" if out is not None else None
+    if path:
+        check_place(path, OtherAgent)
+    task = make_task(config)
+    at_random = [random_scores(task, "test", seed, episodes) for seed in seeds]
+    with tqdm(total=len(policies) * len(seeds), unit="seed", disable=not progress) as bar:
+        played = [[_play(one, task, seed, episodes, bar) for seed in seeds] for one in policies]
+    evaluation = Evaluation(
+        game=canonical_game(game),
+        env_id=config.env_id,
+        rules=Rules.of_tests(config),
+        agent=agent,
+        policies=(),
+        seeds=tuple(seeds),
+        scores=np.array([[games.scores for games in of_seeds] for of_seeds in played]),
+        lengths=np.array([[games.lengths for games in of_seeds] for of_seeds in played]),
+        random_scores=np.array(at_random),
+        repeats=GameRepeats.of_test([Games.of(of_seeds) for of_seeds in played]),
+    )
+    if path:
+        make_folder(path.parent)
+        write_evaluation(path, evaluation)
+    return evaluation
+
+
+def _name_of(policy: Any) -> str:
+    return getattr(policy, "__name__", type(policy).__name__)
+
+
+def _check(
+    policies: list,
+    config: EnvironmentConfig,
+    seeds: list,
+    episodes: int,
+    num_steps: int | None,
+) -> None:
+    for policy in policies:
+        if not callable(getattr(policy, "act", policy)):
+            raise UserError(f"policy: {policy!r} has no act(frame), and is no function of a frame")
+    if not policies:
+        raise UserError("policy: name at least one")
+    if config.noise not in (AS_TRAINED, "none"):
+        raise UserError(
+            f"noise={config.noise}: other agents see the game's own frames; leave it out", ["noise"]
+        )
+    whole = all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not seeds or not whole or len(set(seeds)) < len(seeds):
+        raise UserError("seeds must be different whole numbers, none below 0", ["seeds"])
+    for given, low, what in ((episodes, 1, "episodes"), (num_steps, 0, "num_steps")):
+        if given is not None and not (type(given) is int and given >= low):
+            raise UserError(f"{what}={given}: a whole number from {low} on is needed", [what])
+
+
+def _play(policy: Any, task: Task, seed: int, episodes: int, bar) -> Episodes:
+    """The games of a seed, one after the other."""
+    game, played = task.make(), []
+    reset, act = getattr(policy, "reset", None), getattr(policy, "act", policy)
+    for number in range(episodes):
+        episode = begin(game, task, "test", seed, number)
+        if reset is not None:
+            reset()
+        for _ in play(episode, lambda frame: _action_of(act(frame), game)):
+            pass
+        played.append(episode)
+    bar.update()
+    return collect(played)
+
+
+def _action_of(given: Any, game: Game) -> int:
+    try:
+        action = operator.index(given)
+    except TypeError:
+        action = -1
+    if 0 <= action < game.num_actions:
+        return action
+    raise UserError(
+        f"policy: {given!r} is no action: a whole number from 0 to {game.num_actions - 1} is "
+        f"needed, an index into {', '.join(game.action_names)}"
+    )

@@ -1,0 +1,202 @@
+"""Anyone's policy under the protocol of our tests, its file, and its row in the tables."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import train_keypoints, write_agent
+from test_report import evaluation, found
+
+from permakey_tf import AgentPlayer, evaluate_agent
+from permakey_tf.envs.atari import AtariGame
+from permakey_tf.errors import UserError
+from permakey_tf.scores import markdown, report, tables
+from permakey_tf.scores.evaluate import evaluate_policies
+from permakey_tf.scores.protocol import OtherAgent, read_evaluation, write_evaluation
+from permakey_tf.scores.repeats import GameRepeats
+from permakey_tf.system.seeds import Stream, episode_seed, stream
+
+ROOT = Path(__file__).parents[1]
+SHORT = {"seeds": [3, 1], "episodes": 2, "max_episode_steps": 120, "progress": False}
+
+
+class Shooter:
+    """Fires and walks in turn; remembers what it was asked."""
+
+    def __init__(self, every=2):
+        self.every, self.games, self.shapes = every, 0, set()
+
+    def reset(self):
+        self.games, self.step = self.games + 1, 0
+
+    def act(self, frame):
+        self.shapes.add((frame.shape, frame.dtype.name))
+        self.step += 1
+        return np.array(1 if self.step % self.every == 0 else 2)  # as SB3's predict
+
+
+def played(choose, seed, number, limit=120):
+    """(score, length) of a test game in the emulator; `choose` gives the action of a step."""
+    game, score = AtariGame("spaceinvaders"), 0.0
+    game.reset(episode_seed("test", seed, number))
+    for step in range(limit):
+        one = game.step(choose(step + 1))
+        score += one.reward
+        if one.terminal:
+            break
+    return score, step + 1
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory):
+    out = tmp_path_factory.mktemp("shooters")
+    shooters = [Shooter(2), Shooter(3)]
+    return evaluate_agent(
+        shooters, "SpaceInvaders", name="Shooter", num_steps=0, out=out, **SHORT
+    ), out, shooters  # fmt: skip
+
+
+def test_scores_are_those_of_the_emulator(tested):
+    result, _, shooters = tested
+    for p, every in enumerate((2, 3)):
+        for s, seed in enumerate((3, 1)):
+            for e in range(2):
+                expected = played(lambda step, every=every: 1 if step % every == 0 else 2, seed, e)
+                assert (result.scores[p, s, e], result.lengths[p, s, e]) == expected
+    assert result.scores.max() > 0
+    assert [shooter.games for shooter in shooters] == [4, 4]
+    assert shooters[0].shapes == {((210, 160, 3), "uint8")}
+
+
+def test_random_play_and_repeats_stand_beside(tested):
+    result, *_ = tested
+    for s, seed in enumerate((3, 1)):
+        for e in range(2):
+            rng = stream(seed, Stream.TEST_GAME, e)
+            expected, _ = played(lambda _, rng=rng: int(rng.integers(6)), seed, e)
+            assert result.random_scores[s, e] == expected
+    starts = [AtariGame("spaceinvaders").reset(episode_seed("test", s, e)).tobytes()
+              for s in (3, 1) for e in range(2)]  # fmt: skip
+    assert result.repeats.first_screens == len(set(starts))
+    assert result.repeats.in_training is None and len(result.repeats.different) == 2
+    assert "training" not in result.repeats.describe(4)
+
+
+def test_the_file_is_read_again_and_of_a_kind_that_earlier_versions_pass_over(tested):
+    result, out, _ = tested
+    path = out / "evaluation.json"
+    content = json.loads(path.read_text())
+    assert (content["format_version"], content["kind"]) == (1, "policy")
+    assert content["agent"] == {"name": "Shooter", "num_steps": 0}
+    read = read_evaluation(path)
+    assert (read.agent, read.repeats, read.rules) == (result.agent, result.repeats, result.rules)
+    np.testing.assert_array_equal(read.scores, result.scores)
+    assert read.aggregates == result.aggregates
+    content["agent"]["name"] = ""
+    path.with_name("damaged.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"damaged.*without a name"):
+        read_evaluation(path.with_name("damaged.json"))
+
+
+def test_an_agent_of_ours_scores_what_its_own_test_says(tmp_path):
+    """Of seeds with one episode: games side by side differ in rounding."""
+    run = write_agent(tmp_path / "run", train_keypoints(tmp_path), max_episode_steps=90).path
+    ours = evaluate_policies([run], [5, 6], 1, tmp_path / "evaluation.json", progress=False)
+    theirs = evaluate_agent(AgentPlayer.load(run), "mspacman", [5, 6], 1,
+                            max_episode_steps=90, progress=False)  # fmt: skip
+    np.testing.assert_array_equal(theirs.scores, ours.scores)
+    np.testing.assert_array_equal(theirs.random_scores, ours.random_scores)
+    assert theirs.repeats.different == ours.repeats.different
+    assert theirs.rules == ours.rules and theirs.agent == OtherAgent("AgentPlayer")
+
+
+def of_another(path, name="DQN", steps=100_000, **values):
+    ours = evaluation(**values)
+    changes = {"agent": OtherAgent(name, steps), "policies": ()}
+    return found(path)._replace(evaluation=type(ours)(**{**vars(ours), **changes}))
+
+
+def test_it_has_a_row_of_its_own_behind_those_of_its_game():
+    ours, other = found("ours"), of_another("other", score=400)
+    untold = of_another("untold", name="PPO", steps=None, shape=(1, 10, 10), score=300)
+    cells, left_out = tables.fill(tables.cells(1), [untold, other, ours])
+    assert left_out == []
+    game = [cell.place.agent for cell in cells if cell.game == "MsPacman"]
+    assert game == ["Transporter", "Transporter+GNN", "PKey+CNN", "PKey+GNN", "DQN", "PPO"]
+    rows = {row["agent"]: row for row in (tables.row(1, cell) for cell in cells if cell.found)}
+    assert (rows["DQN"]["score"], rows["DQN"]["falls_short"]) == (410, "")
+    assert (rows["DQN"]["published"], rows["DQN"]["num_keypoints"]) == (None, None)
+    assert (rows["DQN"]["agent_steps"], rows["PPO"]["agent_steps"]) == (100_000, None)
+    assert rows["PPO"]["falls_short"] == "agent steps not told; 1 of 3 policies"
+    text = markdown.page(1, cells)
+    assert "| MsPacman |  | DQN | none | 410.0 (10.0) | 410.0 [400.0, 420.0] |" in text
+    assert "| not told |" in text
+
+
+def test_what_is_not_of_clean_games_has_no_row():
+    sticky = of_another("sticky", sticky_actions=0.25)
+    cells, (line,) = tables.fill(tables.cells(1), [sticky])
+    assert not any(cell.found for cell in cells)
+    assert line == "sticky: no place in this table (mspacman, DQN, noise none, sticky actions 0.25)"
+    assert tables.fill(tables.cells(2), [of_another("clean")])[1] != []
+
+
+def test_the_report_reads_it_and_a_collection_leaves_it_out(tmp_path):
+    (tmp_path / "dqn").mkdir()
+    other = of_another("x").evaluation
+    write_evaluation(tmp_path / "dqn" / "evaluation.json", other)
+    assert "| DQN |" in report.report_table(1, [str(tmp_path)]).text
+    _, (note,) = report.collect([str(tmp_path)], tmp_path / "collection")
+    assert "not collected, DQN is no run of ours" in note
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"policy": lambda frame: 6}, "6 is no action: a whole number from 0 to 5"),
+        ({"policy": lambda frame: 0.5}, "0.5 is no action"),
+        ({"policy": lambda frame: np.array([1, 2])}, "is no action.*RIGHTFIRE"),
+        ({"policy": "DQN"}, "no act"),
+        ({"policy": []}, "at least one"),
+        ({"game": "spaceinvader"}, "unknown"),
+        ({"seeds": [1, 1]}, "seeds must be different"),
+        ({"seeds": [-1]}, "none below 0"),
+        ({"episodes": 0}, "episodes=0"),
+        ({"num_steps": -1}, "num_steps=-1"),
+        ({"noise": "both"}, "noise=both"),
+        ({"sticky": 0.25}, "no setting 'sticky'; did you mean sticky_actions"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(changes, words):
+    values = {"policy": Shooter(), "game": "spaceinvaders", **SHORT} | changes
+    with pytest.raises(UserError, match=words):
+        evaluate_agent(**values)
+
+
+def test_a_test_of_an_agent_of_ours_is_not_replaced(tmp_path):
+    write_evaluation(tmp_path / "evaluation.json", evaluation())
+    before = (tmp_path / "evaluation.json").read_bytes()
+    with pytest.raises(UserError, match="another kind of agent: choose another out"):
+        evaluate_agent(Shooter(), "spaceinvaders", out=tmp_path, **SHORT)
+    assert (tmp_path / "evaluation.json").read_bytes() == before
+
+
+def test_parts_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="runs of an agent that is no run"):
+        values = vars(evaluation()) | {"agent": OtherAgent("x", 5)}
+        type(evaluation())(**values)
+    with pytest.raises(ValueError, match="different numbers"):
+        GameRepeats(1, None, (1, 2), (1,), None)
+
+
+def test_tensorflow_is_not_needed():
+    code = (
+        "import sys; sys.modules['tensorflow'] = None; import permakey_tf as pk; "
+        "print(pk.evaluate_agent(lambda frame: 0, 'pong', [0], 1, max_episode_steps=2, "
+        "progress=False).lengths)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[[[2]]]", done.stderr
