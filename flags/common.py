@@ -190,11 +190,11 @@ def fail(message: str, code: int = 1) -> typing.NoReturn:
     sys.exit(code)
 
 
-def leave_if_interrupted(interruption, step: int) -> None:
-    """Leaves as a signal asks for, where a training was interrupted by one and has saved."""
+def leave_if_interrupted(interruption, saved: str) -> None:
+    """Leaves as a signal asks for, where it interrupted work; `saved`: what is kept, in words."""
     if interruption.signal:
         fail(
-            f"interrupted by {interruption.signal.name}; saved at step {step}; the same command "
+            f"interrupted by {interruption.signal.name}; {saved}; the same command "
             "continues from there",
             code=128 + interruption.signal,
         )

@@ -35,7 +35,7 @@ def main(command):
         try:
             trainer = train_to_the_end(folder, store, command.logging, progress=True)
         except Interrupted as stop:
-            common.leave_if_interrupted(stop, stop.step)
+            common.leave_if_interrupted(stop, stop.saved)
         evaluate_run(trainer, notes)
         tell_results(folder, notes)
 

@@ -18,6 +18,7 @@ from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.match import refuse_contradictions, resolve_agent
 from permakey_tf.runs.progress import read_agent_progress, read_agent_status, read_progress
 from permakey_tf.scores.protocol import read_evaluation
+from permakey_tf.system.interruption import Interrupted
 
 
 def open_keypoints(command: rl_flags.Training) -> RunFolder:
@@ -57,7 +58,7 @@ def train(command: rl_flags.Training):
         done = f"step {trainer.progress.step} of {agent.learning.num_steps}"
         print(f"run folder: {folder.path} (at {done})", flush=True)
         interruption = trainer.train()
-        common.leave_if_interrupted(interruption, trainer.progress.step)
+        common.leave_if_interrupted(interruption, f"saved at step {trainer.progress.step}")
         tell_results(folder)
 
 
@@ -87,7 +88,10 @@ def evaluate(command: rl_flags.Test):
     from permakey_tf.system.device import prepare_device
 
     print(f"device: {prepare_device()}")
-    result = evaluate_policies(command.runs, command.seeds, command.episodes, command.path)
+    try:
+        result = evaluate_policies(command.runs, command.seeds, command.episodes, command.path)
+    except Interrupted as stop:
+        common.leave_if_interrupted(stop, stop.saved)
     print(result.aggregates.median_seed)
     print(f"mean over all seeds: {result.aggregates.mean.value:.1f}")
     print(f"random play in the same games: {result.random_scores.mean():.1f}; {result.advantage}")

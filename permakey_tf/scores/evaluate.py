@@ -1,7 +1,8 @@
 """Tests trained agents on unseen seeds (ICLR app. A.2.3): the protocol's part that plays."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -15,6 +16,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.player import load_player
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.release import sha256
 from permakey_tf.scores.protocol import (
     AgentSpec,
     Evaluation,
@@ -24,11 +26,14 @@ from permakey_tf.scores.protocol import (
     write_evaluation,
 )
 from permakey_tf.scores.repeats import GameRepeats, Games
-from permakey_tf.system.files import make_folder
+from permakey_tf.scores.unfinished import Unfinished
+from permakey_tf.system import files
+from permakey_tf.system.interruption import Interrupted, Interruption, deferred
 from permakey_tf.training.acting import Player, play_episodes
 from permakey_tf.training.games import Episodes, first_screens, random_scores
 
 # What may differ between the policies of one evaluation: the training seeds, nothing else.
+_KEPT = tuple(name for name in Episodes._fields if name != "film")
 _FREE = ("seed", "the keypoints' seed")
 
 
@@ -36,6 +41,9 @@ def evaluate_policies(
     runs: list[str], seeds: list[int], episodes: int, path: Path, progress: bool = True
 ) -> Evaluation:
     """Plays the best checkpoint of every run on every test seed, and writes evaluation.json.
+
+    What is played is kept beside it, in evaluation.unfinished.json, until all is. Called again
+    after an interruption, the test goes on, and its result is that of a test without one.
 
     Args:
       runs: run folders of agents that differ in their training seed alone.
@@ -46,7 +54,9 @@ def evaluate_policies(
 
     Raises:
       UserError: runs that do not belong together or have no best checkpoint yet; a policy that is
-        named twice; a folder that cannot be written. All before the first game.
+        named twice; a folder that cannot be written; an unfinished test of others. All before the
+        first game.
+      Interrupted: on Ctrl-C or SIGTERM, a KeyboardInterrupt; what was played is kept.
     """
     folders = [AgentFolder.open(run) for run in runs]
     for i, folder in enumerate(folders):
@@ -56,12 +66,15 @@ def evaluate_policies(
     check_place(path, AgentSpec)
     config = folders[0].config
     task = make_task(config.environment, config.encoder.needs_objects)
+    unfinished = Unfinished(
+        path.with_suffix(".unfinished.json"),
+        runs=[str(folder.path) for folder in folders],
+        weights=[sha256(folder.require_best()) for folder in folders],
+        seeds=list(seeds),
+        episodes=episodes,
+    )
     tested = [load_policy(folder, task) for folder in folders]
-    at_random = [random_scores(task, "test", seed, episodes) for seed in seeds]
-    total = len(folders) * (len(seeds) + 1)
-    with tqdm(total=total, desc="test", unit="seed", disable=not progress) as bar:
-        played = [_play_test(policy, task, seeds, episodes, bar) for policy in tested]
-        validated = [_play_validation(policy, task, bar) for policy in tested]
+    at_random, played, validated = _play(unfinished, tested, task, seeds, episodes, progress)
     opened = [
         first_screens(task, "train", policy.spec.train_seed, policy.num_games) for policy in tested
     ]
@@ -70,8 +83,9 @@ def evaluate_policies(
     evaluation = _describe(
         folders[0], [policy.spec for policy in tested], seeds, played, at_random, repeats
     )
-    make_folder(path.parent)
+    files.make_folder(path.parent)
     write_evaluation(path, evaluation)
+    unfinished.remove()
     return evaluation
 
 
@@ -89,21 +103,79 @@ class Policy(NamedTuple):
     num_validation: int
 
 
-def _play_test(policy: Policy, task: Task, seeds, episodes, bar) -> list[Episodes]:
-    """The games of each seed."""
-    played = []
-    for seed in seeds:
-        played.append(play_episodes(policy.player, task, "test", seed, episodes))
-        bar.update()
-    return played
+class _Parts:
+    """Plays a test part by part: what is kept already is not played again.
+
+    Args:
+      unfinished: keeps the parts; `total`: of them.
+      interruption: a signal breaks off the part that is being played.
+      bar: counts parts.
+    """
+
+    def __init__(self, unfinished: Unfinished, total: int, interruption: Interruption, bar: tqdm):
+        self._unfinished, self._total = unfinished, total
+        self._interruption, self._bar = interruption, bar
+
+    def random_play(self, task: Task, seed: int, number: int) -> np.ndarray:
+        """float [E], scores."""
+
+        def play():
+            scores = random_scores(task, "test", seed, number, self._stop)
+            return None if scores is None else {"scores": scores}
+
+        return self._part(f"random play, seed {seed}", play)["scores"]
+
+    def games(self, place: int, player: Player, task: Task, *games: Any) -> Episodes:
+        """Of the policy at a place; `games`: role, seed and number."""
+
+        def play():
+            played = play_episodes(player, task, *games, stop=self._stop)
+            return played and {name: getattr(played, name) for name in _KEPT}
+
+        role, seed, _ = games
+        return Episodes(**self._part(f"policy {place}, {role}, seed {seed}", play))
+
+    def _stop(self) -> bool:
+        return bool(self._interruption.signal)
+
+    def _part(self, name: str, play: Callable[[], dict[str, np.ndarray] | None]):
+        kept = self._unfinished.played
+        if name not in kept:
+            games = None if self._stop() else play()
+            if games is None:
+                done = f"{len(kept)} of {self._total} parts of the test are kept"
+                raise Interrupted(self._interruption.signal, done)
+            self._unfinished.add(name, games)
+        self._bar.update()
+        return kept[name]
 
 
-def _play_validation(policy: Policy, task: Task, bar) -> Episodes:
-    """The games that the policy was chosen by: what is tested should be others."""
-    seed, number = policy.spec.train_seed, policy.num_validation
-    played = play_episodes(policy.player, task, "validation", seed, number)
-    bar.update()
-    return played
+def _play(
+    unfinished: Unfinished,
+    tested: list[Policy],
+    task: Task,
+    seeds: list[int],
+    episodes: int,
+    progress: bool,
+) -> tuple[list[np.ndarray], list[list[Episodes]], list[Episodes]]:
+    """Random play of each seed; of each policy the games of each seed; and its validation's.
+
+    The games that a policy was chosen by are played again: what is tested should be others.
+    """
+    total = len(seeds) + len(tested) * (len(seeds) + 1)
+    bar = tqdm(total=total, desc="test", unit="seed", disable=not progress)
+    with deferred() as interruption, bar:
+        parts = _Parts(unfinished, total, interruption, bar)
+        at_random = [parts.random_play(task, seed, episodes) for seed in seeds]
+        played = [
+            [parts.games(place, one.player, task, "test", seed, episodes) for seed in seeds]
+            for place, one in enumerate(tested)
+        ]
+        validated = []
+        for place, one in enumerate(tested):
+            games = "validation", one.spec.train_seed, one.num_validation
+            validated.append(parts.games(place, one.player, task, *games))
+    return at_random, played, validated
 
 
 def load_policy(folder: AgentFolder, task: Task) -> Policy:

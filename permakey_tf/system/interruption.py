@@ -13,16 +13,14 @@ class Interruption:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised once a training that a signal interrupted is saved.
+    """Raised once what a signal interrupted is saved.
 
-    signal: that arrived. step: that was saved.
+    signal: that arrived. saved: what was saved, in words, such as "saved at step 100".
     """
 
-    def __init__(self, number: signal.Signals, step: int):
-        super().__init__(
-            f"interrupted by {number.name}; saved at step {step}; the same call goes on from there"
-        )
-        self.signal, self.step = number, step
+    def __init__(self, number: signal.Signals, saved: str):
+        super().__init__(f"interrupted by {number.name}; {saved}; the same call goes on from there")
+        self.signal, self.saved = number, saved
 
 
 @contextlib.contextmanager

@@ -72,5 +72,5 @@ def train_to_the_end(
         print(f"run folder: {folder.path} (at {done})", flush=True)
     interruption = trainer.train(progress)
     if interruption.signal:
-        raise Interrupted(interruption.signal, trainer.progress.step)
+        raise Interrupted(interruption.signal, f"saved at step {trainer.progress.step}")
     return trainer

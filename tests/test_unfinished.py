@@ -1,0 +1,106 @@
+"""A test of agents that is interrupted and goes on."""
+
+import json
+import os
+import shutil
+import signal
+
+import pytest
+from support import call, refused, train_keypoints, write_agent
+
+from permakey_tf.runs.checkpoint import load, save
+from permakey_tf.scores import evaluate
+from permakey_tf.scores.evaluate import evaluate_policies
+from permakey_tf.system.interruption import Interrupted
+
+PARTS = [
+    *("random play, seed 3", "random play, seed 1", "policy 0, test, seed 3"),
+    *("policy 0, test, seed 1", "policy 1, test, seed 3", "policy 1, test, seed 1"),
+    *("policy 0, validation, seed 0", "policy 1, validation, seed 1"),
+]
+FLAGS = {"mode": "evaluate", "seeds": "3,1", "test_episodes": 2}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs")
+    keypoints = train_keypoints(path)
+    return [str(write_agent(path / f"seed{s}", keypoints, seed=s).path) for s in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def whole(runs, tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "evaluation.json"
+    evaluate_policies(runs, [3, 1], 2, path, progress=False)
+    assert [file.name for file in path.parent.iterdir()] == ["evaluation.json"]
+    return path.read_bytes()
+
+
+def signalled(monkeypatch, name, number, when):
+    """The call of number `when` of a function of evaluate.py gets a signal; returns its calls."""
+    calls, play = [], getattr(evaluate, name)
+
+    def wrapped(*arguments, **more):
+        calls.append(arguments)
+        if len(calls) == when:
+            os.kill(os.getpid(), number)
+        return play(*arguments, **more)
+
+    monkeypatch.setattr(evaluate, name, wrapped)
+    return calls
+
+
+def test_goes_on_and_ends_as_if_nothing_had_been(runs, whole, tmp_path, monkeypatch):
+    out = tmp_path / "evaluation.json"
+    calls = signalled(monkeypatch, "play_episodes", signal.SIGTERM, when=3)
+    result = call("rl", runs=",".join(runs), out=tmp_path, **FLAGS)
+    refused(result, "interrupted by SIGTERM; 4 of 8 parts of the test are kept; the same command")
+    assert result.returncode == 128 + signal.SIGTERM and len(calls) == 3
+    (kept,) = tmp_path.iterdir()
+    content = json.loads(kept.read_text())
+    assert kept.name == "evaluation.unfinished.json" and list(content["played"]) == PARTS[:4]
+    signalled(monkeypatch, "random_scores", signal.SIGTERM, when=1)  # not to be called any more
+    assert call("rl", runs=",".join(runs), out=tmp_path, **FLAGS).returncode == 0
+    assert len(calls) == 3 + 4
+    assert out.read_bytes() == whole and not kept.exists()
+
+
+def test_random_play_is_a_part_too(runs, tmp_path, monkeypatch):
+    signalled(monkeypatch, "random_scores", signal.SIGINT, when=2)
+    with pytest.raises(Interrupted, match="SIGINT; 1 of 8 parts") as stop:
+        evaluate_policies(runs, [3, 1], 2, tmp_path / "evaluation.json", progress=False)
+    assert stop.value.signal == signal.SIGINT
+    content = json.loads((tmp_path / "evaluation.unfinished.json").read_text())
+    assert list(content["played"]) == PARTS[:1]
+
+
+def test_what_belongs_to_another_test_is_refused(runs, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(runs[0], run)
+    signalled(monkeypatch, "random_scores", signal.SIGINT, when=1)
+    # Nothing is kept of a test that has no part yet.
+    refused(call("rl", runs=run, **FLAGS), "0 of 5 parts")
+    assert not (run / "evaluation.unfinished.json").exists()
+    signalled(monkeypatch, "play_episodes", signal.SIGINT, when=1)
+    refused(call("rl", runs=run, **FLAGS), "2 of 5 parts")
+    unfinished = run / "evaluation.unfinished.json"
+    before = unfinished.read_bytes()
+
+    def is_refused(*words, runs=run, **changes):
+        result = call("rl", runs=runs, out=run, **FLAGS | changes)
+        refused(result, str(unfinished), *words, "delete", "--out")
+
+    is_refused("of 2 episodes a seed", test_episodes=3)
+    is_refused("of the seeds 3,1", seeds="3")
+    is_refused(f"of other runs, {run}", runs=runs[1])
+    is_refused(f"of other runs, {run}", runs=f"{run},{runs[1]}")
+    best = run / "checkpoints" / "best.npz"
+    trained_on = load(best)
+    trained_on[min(trained_on)] += 1
+    save(best, trained_on)
+    is_refused(f"an earlier best checkpoint of {run}")
+    assert unfinished.read_bytes() == before
+    unfinished.write_text(before.decode().replace('"scores"', '"score"'))
+    is_refused("damaged", "scores")
+    unfinished.write_text("{")
+    refused(call("rl", runs=run, **FLAGS), str(unfinished), "damaged")
