@@ -13,6 +13,7 @@ from permakey_tf.errors import UserError
 
 _OF_TRAINING = ("keypoints", "logdir")
 _OF_TESTS = ("runs", "seeds", "test_episodes", "out")
+_OF_FILMS = ("episode", "fps")
 
 
 def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
@@ -36,8 +37,9 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     absl_flags.DEFINE_enum(
         "mode",
         "train",
-        ["train", "evaluate"],
-        "train an agent, or evaluate the best checkpoints of --runs on unseen seeds.",
+        ["train", "evaluate", "film"],
+        "train an agent, evaluate the best checkpoints of --runs on unseen seeds, or film a test "
+        "game of one run.",
         flag_values=values,
     )
     _define_test(values)
@@ -45,14 +47,34 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
 
 def _define_test(values: absl_flags.FlagValues) -> None:
     common.define_paths(
-        "runs", [], "--mode=evaluate: run folders of agents, comma-separated.", values
+        "runs",
+        [],
+        "--mode=evaluate: run folders of agents, comma-separated. --mode=film: one.",
+        values,
     )
     define_test_size("--mode=evaluate", values)
     common.define_path(
         "out",
         None,
-        "--mode=evaluate: folder for evaluation.json; unset: the first run's.",
+        "--mode=evaluate: folder for evaluation.json; unset: the first run's. --mode=film: file, "
+        ".mp4 for a video, .png for a strip of pictures.",
         values,
+    )
+    absl_flags.DEFINE_integer(
+        "episode",
+        0,
+        "--mode=film: game of the test seed that --seeds names (unset: 0), counted from 0. "
+        "Range: >= 0.",
+        lower_bound=0,
+        flag_values=values,
+    )
+    common.define_float(
+        "fps",
+        15.0,
+        "--mode=film: steps a second of a video; 15 is the game's own speed. Range: 1 to 60.",
+        1.0,
+        60.0,
+        flag_values=values,
     )
 
 
@@ -112,11 +134,25 @@ class Test:
     asked: dict[str, Any]
 
 
-def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Training | Test:
+@dataclasses.dataclass(frozen=True)
+class Film:
+    """What the flags ask for where --mode=film. `asked`: the agent's settings given."""
+
+    run: str
+    seed: int
+    episode: int
+    path: Path
+    fps: float
+    asked: dict[str, Any]
+
+
+def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Training | Test | Film:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     if values.mode == "evaluate":
         return _test(values)
-    _refuse_flags(values, _OF_TESTS)
+    if values.mode == "film":
+        return _film(values)
+    _refuse_flags(values, (*_OF_TESTS, *_OF_FILMS))
     return Training(
         common.build(AgentConfig, values),
         common.build(AgentLoggingConfig, values),
@@ -134,14 +170,31 @@ def _refuse_flags(values: absl_flags.FlagValues, names) -> None:
 
 
 def _test(values: absl_flags.FlagValues) -> Test:
-    _refuse_flags(values, _OF_TRAINING)
+    _refuse_flags(values, (*_OF_TRAINING, *_OF_FILMS))
     runs, seeds = values["runs"].value, parse_seeds(values)
     if not runs:
         raise UserError("--runs is needed where --mode=evaluate: run folders of trained agents")
-    settings = flatten(common.build(AgentConfig, values))
-    asked = {name: value for name, value in settings.items() if values[name].present}
     path = Path(values["out"].value or runs[0]) / "evaluation.json"
-    return Test(runs, seeds, values["test_episodes"].value, path, asked)
+    return Test(runs, seeds, values["test_episodes"].value, path, _asked(values))
+
+
+def _film(values: absl_flags.FlagValues) -> Film:
+    _refuse_flags(values, (*_OF_TRAINING, "test_episodes"))
+    runs, out = values["runs"].value, values["out"].value
+    seeds = parse_seeds(values) if values["seeds"].present else [0]
+    if len(runs) != 1 or len(seeds) != 1:
+        name = "runs" if len(runs) != 1 else "seeds"
+        raise UserError(f"--{name}: --mode=film shows one game of one run; give one")
+    if not out:
+        raise UserError("--out is needed where --mode=film: a file, such as game.mp4 or game.png")
+    episode, fps = values["episode"].value, values["fps"].value
+    return Film(runs[0], seeds[0], episode, Path(out), fps, _asked(values))
+
+
+def _asked(values: absl_flags.FlagValues) -> dict[str, Any]:
+    """The agent's settings that were given."""
+    settings = flatten(common.build(AgentConfig, values))
+    return {name: value for name, value in settings.items() if values[name].present}
 
 
 def parse_seeds(values: absl_flags.FlagValues) -> list[int]:

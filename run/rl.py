@@ -2,6 +2,7 @@
 
   python -m run.rl --keypoints=runs/mspacman_permakey_seed0 --encoder=gnn
   python -m run.rl --mode=evaluate --runs=RUN,RUN,RUN
+  python -m run.rl --mode=film --runs=RUN --out=game.mp4
 
 Without --keypoints, quick ones are trained first. The same command resumes; of a finished run it
 tells where the results are.
@@ -99,9 +100,24 @@ def evaluate(command: rl_flags.Test):
     print(f"evaluation: {command.path}")
 
 
+def film(command: rl_flags.Film):
+    refuse_contradictions(AgentFolder.open(command.run), command.asked)
+    from permakey_tf.scores.film import check_place, play_film, write_film
+    from permakey_tf.system.device import prepare_device
+
+    check_place(command.path)
+    print(f"device: {prepare_device()}")
+    played = play_film(command.run, command.seed, command.episode)
+    write_film(played, command.path, command.fps)
+    print(f"score {played.final_score:g} after {len(played.frames)} steps")
+    print(f"film: {command.path}")
+
+
 def main(command):
     if isinstance(command, rl_flags.Test):
         evaluate(command)
+    elif isinstance(command, rl_flags.Film):
+        film(command)
     else:
         train(command)
 

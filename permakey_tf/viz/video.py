@@ -21,10 +21,10 @@ from permakey_tf.viz import overlay
 
 FORMATS = ("mp4", "gif")
 _GIF_MAX_FPS = 50  # viewers take delays below 0.02 s for 0.1 s
-_SIDE = 420  # of an enlarged frame, about, in pixels, as all lengths here
+SIDE = 420  # of an enlarged frame, about, in pixels, as all lengths here
 _HEADER = 26
 _GAP = 6
-_TAIL = 12  # past positions that are shown, frames
+TAIL = 12  # past positions that are shown, frames
 _JUMP = 0.2  # frame sides between two frames: another object, to which no tail leads
 _SHIFT = 4  # OpenCV draws at 1 / 2**_SHIFT pixels
 
@@ -50,19 +50,19 @@ def render(film: Video) -> Iterator[np.ndarray]:
     No two are equal, for they are numbered: GIF writers join equal ones.
     """
     size = film.frames.shape[1]
-    magnify = max(round(_SIDE / size), 1)
-    paths = {label: _to_canvas(track, size, magnify) for label, track in film.tracks.items()}
+    magnify = max(round(SIDE / size), 1)
+    paths = {label: to_canvas(track, size, magnify) for label, track in film.tracks.items()}
     for t, frame in enumerate(film.frames):
         frame = np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame
         frame = frame.repeat(magnify, axis=0).repeat(magnify, axis=1)
         panels = []
         for label, path in paths.items():
-            canvas = _draw(frame, *(part[max(t - _TAIL, 0) : t + 1] for part in path))
-            header = _header(label, f"{t + 1}/{len(film.frames)}", canvas.shape[1])
+            canvas = draw_trails(frame, *(part[max(t - TAIL, 0) : t + 1] for part in path))
+            header = header_line(label, f"{t + 1}/{len(film.frames)}", canvas.shape[1])
             panels += [np.concatenate([header, canvas]), np.zeros([1, _GAP, 3], np.uint8)]
         height = panels[0].shape[0]
         panels = [np.broadcast_to(p, (height, *p.shape[1:])) for p in panels[:-1]]
-        yield _even(np.concatenate(panels, axis=1))
+        yield even(np.concatenate(panels, axis=1))
 
 
 def check_rate(format: str, fps: float) -> None:
@@ -85,7 +85,7 @@ def write(film: Video, path: Path, format: str) -> None:
       OSError: the file cannot be written.
     """
     check_rate(format, film.fps)
-    {"mp4": _write_mp4, "gif": _write_gif}[format](render(film), film.fps, path)
+    {"mp4": write_mp4, "gif": _write_gif}[format](render(film), film.fps, path)
 
 
 def _write_gif(pictures, fps, path):
@@ -98,7 +98,7 @@ def _write_gif(pictures, fps, path):
         first.save(file, "GIF", save_all=True, append_images=others, duration=delays, loop=0)
 
 
-def _write_mp4(pictures, fps, path):
+def write_mp4(pictures, fps, path):
     """By ffmpeg itself, for imageio's writer takes no notice when it fails."""
     first = next(pictures)
     height, width, _ = first.shape
@@ -119,7 +119,7 @@ def _write_mp4(pictures, fps, path):
             raise OSError(errno.EIO, f"ffmpeg: {said or f'exit code {ffmpeg.returncode}'}")
 
 
-def _to_canvas(track: Keypoints, size, magnify) -> tuple[np.ndarray, np.ndarray]:
+def to_canvas(track: Keypoints, size, magnify) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of the enlarged frame, float [T, K, 2], and opacities, float [T, K]."""
     points = overlay.to_pixels(track.centers_yx, size, size) * magnify + (magnify - 1) / 2
     return points, overlay.opacities(*track)
@@ -130,7 +130,7 @@ def _fixed_point(yx):
     return int(x), int(y)
 
 
-def _draw(frame, path, opacity):
+def draw_trails(frame, path, opacity):
     """Rings at the last positions of `path`, float [<= tail + 1, K, 2], lines behind them.
 
     A keypoint that jumps leaves its tail behind. `opacity`: float [<= tail + 1, K] in [0, 1], of
@@ -140,7 +140,7 @@ def _draw(frame, path, opacity):
     colors = [tuple(map(int, color)) for color in overlay.keypoint_colors(path.shape[1])]
     for position in range(1, len(path)):
         age = len(path) - position
-        with overlay.translucent(canvas, 1 - (age - 1) / _TAIL) as lines:
+        with overlay.translucent(canvas, 1 - (age - 1) / TAIL) as lines:
             _draw_lines(lines, path[position - 1], path[position], colors, opacity[position])
     radius = round(overlay.RING_RADIUS * len(frame) * 2**_SHIFT)
     for point, color, share in zip(path[-1], colors, opacity[-1], strict=True):
@@ -167,7 +167,7 @@ def _draw_lines(canvas, starts, ends, colors, opacity) -> None:
             cv2.line(layer, *place, color, thickness=2, lineType=cv2.LINE_AA, shift=_SHIFT)
 
 
-def _header(left, right, width):
+def header_line(left, right, width):
     """uint8 [header, width, 3]: light words on dark ground."""
     header = np.full([_HEADER, width, 3], 24, np.uint8)
     font, scale, light = cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235)
@@ -177,7 +177,7 @@ def _header(left, right, width):
     return header
 
 
-def _even(picture):
+def even(picture):
     """H.264 halves the resolution of the colours: an odd side gets one more row or column."""
     height, width, _ = picture.shape
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)))
