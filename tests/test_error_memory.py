@@ -6,9 +6,8 @@ import tensorflow as tf
 from support import tiny_config
 
 from permakey_tf.configs.keypoints import Stack
-from permakey_tf.models.error_memory import changed_pixels, receptive_field
+from permakey_tf.models.error_memory import _window, changed_pixels, receptive_field
 from permakey_tf.models.permakey import PermaKey
-from permakey_tf.ops import spatial
 from permakey_tf.ops.images import to_images
 
 SIZE = 20
@@ -128,16 +127,13 @@ def test_changed_pixels():
     assert np.argwhere(changed[0]).tolist() == [[3, 4]] and changed[1].all()
 
 
-def test_order_of_neighbouring_patches():
-    """A dense layer over the eight neighbours, patch by patch, equals the convolution."""
-    rng = np.random.default_rng(2)
-    features = rng.normal(size=[1, 6, 6, 3]).astype(np.float32)
-    weights = rng.normal(size=[8 * 4 * 3, 5]).astype(np.float32)
-    expected = spatial.neighbourhood_dense(tf.constant(features), tf.constant(weights), 2)
-    table = spatial.padded_patches(features, 2).numpy()
-    for row in range(3):
-        for column in range(3):
-            window = table[0, row : row + 3, column : column + 3].reshape(9, -1)
-            neighbours = np.delete(window, 4, axis=0).ravel()
-            outputs = neighbours @ weights[spatial.by_patch(2, 3)]
-            np.testing.assert_allclose(outputs, expected[0, row, column], rtol=1e-4, atol=1e-4)
+def test_places_of_a_patch_and_its_neighbours():
+    """By hand, of the second of two frames: 2 x 2 patches of 2 x 2, padded to 8 x 8."""
+    model = make_model(lsp_layers=(0,))
+    targets, neighbours = _window(2, 2)
+    assert targets.tolist() == [18, 19, 26, 27]
+    assert neighbours[:8].tolist() == [0, 1, 2, 3, 4, 5, 8, 9]
+    assert neighbours[12:20].tolist() == [16, 17, 20, 21, 24, 25, 28, 29]
+    errors = model._errors[0]  # 10 x 10 patches, padded to 24 x 24
+    corners = errors._corners(np.array([0, 99, 100, 123]))
+    assert corners.tolist() == [0, 18 * 24 + 18, 24 * 24, 24 * 24 + 4 * 24 + 6]

@@ -43,11 +43,13 @@ class Patches(NamedTuple):
     """The N patches of an error map that have to be predicted anew, N a multiple of 64.
 
     cells: int32 [N], their places in the flattened maps [B, h, w].
-    neighbours: int32 [N, 9], places of their eight neighbours, row by row, and of their own in the
-      flattened maps [B, h + 2, w + 2], which have a frame of zeros.
+    targets: int32 [N, p*p], places of their features in `spatial.pad_for_neighbours`, flattened.
+    neighbours: int32 [N, 8*p*p], those of the eight patches around them, in the order of
+      `spatial.neighbourhood_kernel`.
     """
 
     cells: Any
+    targets: Any
     neighbours: Any
 
 
@@ -92,6 +94,7 @@ class RememberedErrors:
         feature_side = image_size // stack.stride(layer)
         self.side = -(-feature_side // config.patch_size)  # of the map
         self._inside = spatial.patch_mask(feature_side, feature_side, config.patch_size)
+        self._targets, self._neighbours = _window(config.patch_size, self.side)
 
     def changed_patches(self, changed: np.ndarray) -> Patches:
         """The patches that depend on a changed pixel, found on the host.
@@ -103,7 +106,8 @@ class RememberedErrors:
         cells = np.flatnonzero(flags).astype(np.int32)
         lacking = max(-(-len(cells) // _ROWS), 1) * _ROWS - len(cells)
         cells = np.pad(cells, (0, lacking))  # the first patch of all fills them up
-        return Patches(cells, self._neighbours(cells))
+        corners = self._corners(cells)[:, None]
+        return Patches(cells, corners + self._targets, corners + self._neighbours)
 
     def _depends(self, changed):
         """bool [S, S] -> bool [h, w]: whether a pixel in a patch's receptive field has changed."""
@@ -114,13 +118,12 @@ class RememberedErrors:
         spread = cv2.dilate(padded, np.ones((size, size), np.uint8))
         return spread[np.ix_(rows + reach, rows + reach)] > 0
 
-    def _neighbours(self, cells):
+    def _corners(self, cells):
+        """int32 [N]: where the 3p x 3p windows around patches begin in the padded features."""
+        patch_size, width = self._config.patch_size, (self.side + 2) * self._config.patch_size
         frame, cell = np.divmod(cells, self.side**2)
         row, column = np.divmod(cell, self.side)
-        width = self.side + 2
-        middle = (frame * width + row + 1) * width + column + 1
-        around = [i * width + j for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
-        return (middle[:, None] + np.array([*around, 0])).astype(np.int32)
+        return (frame * width + row * patch_size) * width + column * patch_size
 
     def update(self, old, features, patches: Patches) -> tf.Tensor:
         """The error map of the next frames.
@@ -130,13 +133,11 @@ class RememberedErrors:
           features: [B, H, W, C] of the next frames.
           patches: that have changed.
         """
-        table = spatial.padded_patches(features, self._config.patch_size)
-        table = tf.reshape(table, [-1, table.shape[-1]])
-        neighbours = tf.gather(table, tf.reshape(patches.neighbours[:, :8], [-1]))
-        neighbours = tf.reshape(neighbours, [-1, 8 * table.shape[-1]])
+        padded = spatial.pad_for_neighbours(features, self._config.patch_size)
+        table = tf.reshape(padded, [-1, padded.shape[-1]])
         _, errors = losses.patch_errors(
-            tf.gather(table, patches.neighbours[:, 8]),
-            self._lspn.of_neighbours(neighbours),
+            _rows(table, patches.targets),
+            self._lspn.of_neighbours(_rows(table, patches.neighbours)),
             self._inside_of(patches.cells),
             self._config.lsp_error,
         )
@@ -147,6 +148,22 @@ class RememberedErrors:
         """float32 [pp] or [N, pp]: which positions of patches lie inside the map."""
         flat = self._inside.reshape(self.side**2, -1)
         return flat[0] if flat.all() else tf.gather(flat, cells % self.side**2)
+
+
+def _window(patch_size: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """int32 [p*p], [8*p*p]: places of a patch's features and of its neighbours', in the flattened
+    padded features of one frame, from the corner of their 3p x 3p window on."""
+    steps = np.arange(3 * patch_size, dtype=np.int32)
+    window = steps[:, None] * ((side + 2) * patch_size) + steps
+    middle = np.zeros(window.shape, bool)
+    middle[patch_size : 2 * patch_size, patch_size : 2 * patch_size] = True
+    return window[middle], window[~middle]
+
+
+def _rows(table, places):
+    """[M, C], int32 [N, k] -> [N, k * C]."""
+    rows = tf.gather(table, tf.reshape(places, [-1]))
+    return tf.reshape(rows, [-1, places.shape[1] * table.shape[1]])
 
 
 def changed_pixels(frames: np.ndarray, memory: ErrorMemory) -> np.ndarray:

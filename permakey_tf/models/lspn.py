@@ -31,11 +31,8 @@ class NeighbourhoodDense(Serializable, keras.layers.Layer):
         return spatial.neighbourhood_dense(features, self._weights(), self.patch_size)
 
     def of_neighbours(self, neighbours):
-        """The same of chosen patches, given their neighbours: [N, 8*p*p*C], in the order of
-        `spatial.by_patch` -> [N, units]."""
-        channels = neighbours.shape[-1] // (8 * self.patch_size**2)
-        order = spatial.by_patch(self.patch_size, channels)
-        return neighbours @ tf.gather(self._weights(), order)
+        """The same of chosen patches, given their neighbours [N, 8*p*p*C] -> [N, units]."""
+        return neighbours @ self._weights()
 
     def _weights(self):
         return tf.cast(tf.convert_to_tensor(self.kernel), self.compute_dtype)
@@ -81,7 +78,7 @@ class LSPN(Serializable, keras.layers.Layer):
         """Predictions of chosen patches from their eight neighbours, inference only.
 
         Args:
-          neighbours: [N, 8*p*p*C], in the order of `spatial.by_patch`.
+          neighbours: [N, 8*p*p*C], in the order of `spatial.neighbourhood_kernel`.
 
         Returns:
           [N, p*p*C].

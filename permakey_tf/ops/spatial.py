@@ -142,6 +142,12 @@ def _pad_to_multiple(features: tf.Tensor, patch_size: int, border: int) -> tf.Te
     return tf.pad(features, paddings)
 
 
+def pad_for_neighbours(features: tf.Tensor, patch_size: int) -> tf.Tensor:
+    """[B, H, W, C] -> [B, (ceil(H/p) + 2) p, (ceil(W/p) + 2) p, C]: whole patches, and a patch of
+    zeros on every side, the neighbours outside the map."""
+    return _pad_to_multiple(features, patch_size, patch_size)
+
+
 def to_patches(features: tf.Tensor, patch_size: int) -> tf.Tensor:
     """Cuts a map into p x p patches, each flattened row by row, channels last.
 
@@ -215,27 +221,8 @@ def neighbourhood_dense(features: tf.Tensor, weights: tf.Tensor, patch_size: int
       [B, ceil(H/p), ceil(W/p), units].
     """
     kernel = neighbourhood_kernel(weights, patch_size, features.shape[-1])
-    padded = _pad_to_multiple(features, patch_size, patch_size)
+    padded = pad_for_neighbours(features, patch_size)
     return tf.nn.conv2d(padded, kernel, strides=patch_size, padding="VALID")
-
-
-def padded_patches(features: tf.Tensor, patch_size: int) -> tf.Tensor:
-    """[B, H, W, C] -> [B, ceil(H/p) + 2, ceil(W/p) + 2, p*p*C]: `to_patches` in a frame of zeros,
-    which are the neighbours outside the map."""
-    padded = _pad_to_multiple(features, patch_size, patch_size)
-    return tf.nn.space_to_depth(padded, patch_size) if patch_size > 1 else padded
-
-
-def by_patch(patch_size: int, channels: int) -> np.ndarray:
-    """int32 [8*p*p*C]: inputs of eight neighbouring patches, patch by patch and row by row, each as
-    in `to_patches`: the place of each in the order of `neighbourhood_kernel`."""
-    p = patch_size
-    inside = np.ones((3 * p, 3 * p, channels), bool)
-    inside[p : 2 * p, p : 2 * p] = False
-    numbers = np.full(inside.shape, -1, np.int32)
-    numbers[inside] = np.arange(inside.sum())
-    patches = numbers.reshape(3, p, 3, p, channels).transpose(0, 2, 1, 3, 4).ravel()
-    return patches[patches >= 0]
 
 
 def upsample_nearest(maps: tf.Tensor, factor: int, size: int) -> tf.Tensor:

@@ -240,7 +240,7 @@ class Playing:
           (true return, length) of the game where the step ended it, else None.
         """
         acted = agent.act(self.current, number)
-        action = int(acted.actions[0])
+        action = int(acted.actions.numpy()[0])
         step = self.current.step(action)
         ended = step.terminal or (self._config.life_is_episode and step.life_lost)
         reward = float(np.sign(step.reward)) if self._config.clip_rewards else step.reward
@@ -260,7 +260,7 @@ class Playing:
         return finished
 
     def _remember(self, acted: Acted, action, reward, terminal):
-        stored = {name: values[0].numpy() for name, values in acted.stored.items()}
+        stored = {name: values.numpy()[0] for name, values in acted.stored.items()}
         self.replay.append(stored, action, reward, terminal, self._number_of_episode)
 
     def sample(self, update: int) -> SequenceBatch:
