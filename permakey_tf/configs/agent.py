@@ -460,6 +460,12 @@ class AgentConfig(Config):
         """Whether XLA compiles steps and updates: convolutions are slower with it on a CPU."""
         return self.learning.jit_compile and self.encoder.encoder == "gnn"
 
+    @property
+    def graphs_at_a_time(self) -> int:
+        """How many share the cores: an update with convolutions is longer than all steps beside it,
+        and is given all cores."""
+        return 2 if self.learning.overlap and self.encoder.encoder == "gnn" else 1
+
     def __post_init__(self):
         super().__post_init__()
         if self.encoder.needs_objects and self.environment.env_id:

@@ -8,8 +8,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def prepare_device() -> str:
+def prepare_device(at_a_time: int = 1) -> str:
     """Uses a GPU where TensorFlow sees one, with memory that grows as needed.
+
+    Args:
+      at_a_time: graphs that run at the same time. On a CPU each has its share of the cores: threads
+        of one pool would wait for each other.
 
     Returns:
       The device in words, for the user.
@@ -19,6 +23,11 @@ def prepare_device() -> str:
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
+        if at_a_time > 1:
+            tf.config.threading.set_intra_op_parallelism_threads(
+                max(available_cores() // at_a_time, 1)
+            )
+            tf.config.threading.set_inter_op_parallelism_threads(at_a_time)
         return f"CPU ({available_cores()} cores)"
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

@@ -16,7 +16,8 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.tracking import Tracker
 from permakey_tf.training.controls import Tell, tell_nothing
 from permakey_tf.training.games import Episodes, Film, begin, collect, game_stream
-from permakey_tf.types import Keypoints
+from permakey_tf.training.graphs import traced_once
+from permakey_tf.types import Column, Keypoints
 
 GREEDY = -1  # in the place of an action: the network's best one
 
@@ -48,6 +49,10 @@ class Acted(NamedTuple):
     q_values: tf.Tensor
 
 
+def _columns_of(number: int | None, columns: dict[str, Column]) -> dict[str, tf.TensorSpec]:
+    return {name: tf.TensorSpec([number, *c.shape], c.dtype) for name, c in columns.items()}
+
+
 class Actor:
     """From frames to actions in one call, on the network's moving statistics.
 
@@ -72,8 +77,7 @@ class Actor:
         self._functions = {single: self._make_functions(single) for single in (True, False)}
 
     def _make_functions(self, single: bool) -> tuple[Callable, Callable, Callable]:
-        """Traced on first use: whole step, vision alone, action alone; for one game, or for any
-        number."""
+        """Whole step, vision alone, action alone; for one game, or for any number."""
         number = 1 if single else None
         compiled = single and self._compiled
         look = tf.function(self.vision.look, jit_compile=compiled, autograph=False)
@@ -89,10 +93,11 @@ class Actor:
             return *look(frames, sensed, beside), maps
 
         signature = self._signature(number)
+        *seen, forced, lstm = signature
         return (
-            tf.function(step, signature, autograph=False),
-            tf.function(see, signature[:4], autograph=False),
-            act,
+            traced_once(step, signature),
+            traced_once(see, seen),
+            traced_once(act, [*self._ordered(number), forced, lstm]),
         )
 
     def _signature(self, number: int | None) -> list:
@@ -106,12 +111,17 @@ class Actor:
         news = tf.nest.map_structure(any_of, self.vision.news(blank, state.vision))
         maps = tf.nest.map_structure(lambda one: any_of(one, number), state.vision.maps)
         lstm = tf.nest.map_structure(lambda one: any_of(one, number), state.lstm)
-        beside = {
-            name: tf.TensorSpec([number, *one.shape], one.dtype)
-            for name, one in self.vision.beside.items()
-        }
+        beside = _columns_of(number, self.vision.beside)
         forced = tf.TensorSpec([number], tf.int32)
         return [any_of(blank, number), news, maps, beside, forced, lstm]
+
+    def _ordered(self, number: int | None) -> list:
+        """Of what is stored, keypoints and their order."""
+        stored = _columns_of(number, self.vision.columns)
+        positions = stored["positions"]
+        confidence = tf.TensorSpec(positions.shape[:2], tf.float32)
+        order = tf.TensorSpec(positions.shape[:2], tf.int64)
+        return [stored, Keypoints(positions, confidence), order]
 
     def initial_state(self, number: int) -> PlayState:
         """Of games that begin."""
@@ -145,7 +155,7 @@ class Actor:
             tracker.order(Keypoints(*of_game))
             for tracker, of_game in zip(trackers, found, strict=True)
         ]
-        acted = act(stored, keypoints, tf.constant(np.stack(orders)), forced, state.lstm)
+        acted = act(stored, keypoints, np.stack(orders), forced, state.lstm)
         return self._after(frames, acted, maps)
 
     def _after(self, frames, acted: Acted, maps) -> Acted:

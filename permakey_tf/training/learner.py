@@ -7,6 +7,7 @@ from permakey_tf.configs.agent import LearningConfig
 from permakey_tf.models.q_network import RecurrentQNetwork
 from permakey_tf.ops import returns
 from permakey_tf.runs import checkpoint
+from permakey_tf.training.graphs import traced_once
 from permakey_tf.types import SequenceBatch
 
 
@@ -24,6 +25,10 @@ class Learner:
       prepare: function of what the replay stores of N frames to what the encoder reads.
       config: settings.
       compiled: whether XLA compiles the update.
+
+    Attributes:
+      update: function of a SequenceBatch, always of the same shapes, that makes one step of gradient
+        descent and of Polyak averaging; scalar metrics, {name: float32 []}.
     """
 
     def __init__(
@@ -46,7 +51,7 @@ class Learner:
             config.learning_rate, epsilon=config.adam_epsilon, name="adam"
         )
         self.optimizer.build(self._trained)
-        self.update = tf.function(self._update, autograph=False, jit_compile=compiled)
+        self.update = traced_once(self._update, compiled=compiled)
 
     @property
     def variables(self) -> dict:
@@ -65,7 +70,6 @@ class Learner:
         return {f"adam/{name}": variable for name, variable in variables}
 
     def _update(self, batch: SequenceBatch) -> dict[str, tf.Tensor]:
-        """One step of gradient descent and of Polyak averaging; returns scalar metrics."""
         target_q = self._unroll(self.target, batch.inputs)[0]
         with tf.GradientTape() as tape:
             trained_q, q_values = self._online_values(batch, tape)

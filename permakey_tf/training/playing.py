@@ -87,9 +87,10 @@ class Agent:
 
     def learn(self, batch: SequenceBatch) -> list[dict[str, tf.Tensor]]:
         """Makes an update, or begins it; scalar metrics of each that is finished since."""
-        tensors = tf.nest.map_structure(tf.convert_to_tensor, batch)
         if not self._overlaps:
-            return [self.learner.update(tensors)]
+            return [self.learner.update(batch)]
+        # Here, not in the thread: Python that runs there would wait for Python here.
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, batch)
         finished = self.finish()
         self._catch_up()
         self._running = self._worker.submit(self.learner.update, tensors)
