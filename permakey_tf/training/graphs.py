@@ -8,8 +8,8 @@ import tensorflow as tf
 def traced_once(function: Callable, signature: list | None = None, compiled=False) -> Callable:
     """A graph of one signature, traced at the first call.
 
-    A call of a tf.function binds and compares its arguments each time. That takes as long as a third
-    of an agent's step, and while it lasts no other thread can run Python.
+    A call of a tf.function binds and compares its arguments each time. That takes a third of an
+    agent's step, and while it lasts no other thread can run Python.
 
     Args:
       function: of tensors, to tensors.

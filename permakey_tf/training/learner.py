@@ -27,8 +27,8 @@ class Learner:
       compiled: whether XLA compiles the update.
 
     Attributes:
-      update: function of a SequenceBatch, always of the same shapes, that makes one step of gradient
-        descent and of Polyak averaging; scalar metrics, {name: float32 []}.
+      update: function of a SequenceBatch, always of the same shapes: one step of gradient descent
+        and of Polyak averaging; scalar metrics, {name: float32 []}.
     """
 
     def __init__(
