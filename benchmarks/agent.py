@@ -4,19 +4,23 @@
     [--cnn_filters=32,32,32,32] [--rounds=5]
 
 Plays real steps of the keypoint run's game into a replay in a temporary folder, then times each
-part of a step and of an update in turn, over several rounds: best and median. A square matrix
-product is timed in the same rounds, so that figures of a shared machine can be compared. The hours
-of a run of 100,000 steps follow from the medians: every step, an update every 4 steps, and 10
-validations of 10 games of --game_steps steps side by side.
+part of a step and of an update in turn, over several rounds: best and median, and the operations of
+the graph agent's networks and of the vision's whole frame (of which a step computes what has
+changed). A square matrix product is timed in the same rounds, so that figures of a shared
+machine can be compared. The hours of a run of 100,000 steps follow from the medians: every step, an
+update every 4 steps, at the same time or one after the other, and 10 validations of 10 games of
+--game_steps steps side by side.
 """
 
+import itertools
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from absl import flags as absl_flags
 
-from benchmarks.timing import Stopwatch, matrix_product
+from benchmarks.flops import agent_flops, inference_flops, layer_costs
+from benchmarks.timing import MATRIX, Stopwatch, matrix_product
 from flags import common
 from permakey_tf.configs.agent import (
     AgentConfig,
@@ -41,6 +45,7 @@ _STEPS = absl_flags.DEFINE_integer("steps", 300, "Steps played before measuring.
 _GAME_STEPS = absl_flags.DEFINE_integer(
     "game_steps", 700, "Steps of a validation game.", lower_bound=1
 )
+_SHOTS = 50  # consecutive frames that are seen in turn
 _REPEATS = 10  # calls in one measurement of a short part
 
 
@@ -76,10 +81,9 @@ def parts_of(trainer) -> dict:
     player = trainer.agent.player
     game, start = make_game(trainer.config.environment), episode_seed("train", 0, 0)
     frame, prepare = game.reset(start), player.frame_format.with_bars
-    prepared = prepare(frame, np.random.default_rng(0))
-    forced = np.array([-1], np.int32)
-    ten = np.repeat(prepared[None], 10, axis=0)
-    state = player.actor.initial_state(10)
+    shots = itertools.cycle([played(game, prepare) for _ in range(_SHOTS)])
+    one = Games(player.actor, 1, shots)
+    ten = Games(player.actor, 10, shots)
 
     def emulator():
         if game.step(0).terminal:
@@ -88,16 +92,35 @@ def parts_of(trainer) -> dict:
     return {
         "emulator": repeated(emulator),
         "frame": repeated(lambda: prepare(frame, np.random.default_rng(0))),
-        "vision and network": repeated(
-            lambda: player.actor.step(prepared[None], forced, trainer.agent.state).actions.numpy()
-        ),
+        "vision and network": repeated(one.step),
         "whole step": repeated(trainer.play_step),
         "replay sample": repeated(lambda: trainer.playing.sample(0)),
-        "whole update": repeated(trainer.learn_step),
-        "ten games' step": repeated(
-            lambda: player.actor.step(ten, np.full(10, -1, np.int32), state).actions.numpy()
+        "whole update": repeated(lambda: (trainer.learn_step(), trainer.agent.finish())),
+        "4 steps, an update": repeated(
+            lambda: (trainer.learn_step(), [trainer.play_step() for _ in range(4)])
         ),
+        "ten games' step": repeated(ten.step),
     }
+
+
+def played(game, prepare) -> np.ndarray:
+    """The game's next frame under no action, as the agent sees it."""
+    return prepare(game.step(0).frame, np.random.default_rng(0))
+
+
+class Games:
+    """Steps of a number of games, each on the frames of one, some apart from each other."""
+
+    def __init__(self, actor, number: int, shots):
+        self._actor, self._shots = actor, shots
+        self._forced = np.full(number, -1, np.int32)
+        self._state = actor.initial_state(number)
+
+    def step(self):
+        frames = np.stack([next(self._shots) for _ in self._forced])
+        acted = self._actor.step(frames, self._forced, self._state)
+        acted.actions.numpy()
+        self._state = acted.state
 
 
 def report(encoder: str, folder: Path) -> None:
@@ -107,28 +130,46 @@ def report(encoder: str, folder: Path) -> None:
     watch.measure(_ROUNDS.value)
     method = trainer.folder.keypoints.config.method
     print(f"\n{method} + {encoder}, {_PRECISION.value}")
+    operations = flops_of(trainer)
     for name in watch.functions:
         calls = 1 if name == "matmul" else _REPEATS
         best, median = (1e3 * time_of(name) / calls for time_of in (watch.best, watch.median))
-        print(f"  {name:<20} best {best:8.2f} ms   median {median:8.2f} ms")
-    step, update, emulator, ten = (
-        watch.median(name) / _REPEATS
-        for name in ("whole step", "whole update", "emulator", "ten games' step")
+        rate = ""
+        if name in operations:
+            gigas = operations[name] / 1e9
+            rate = f"   {gigas:7.3f} GFLOP, {1e3 * gigas / median:.0f} GFLOP/s"
+        print(f"  {name:<20} best {best:8.2f} ms   median {median:8.2f} ms{rate}")
+    seconds_of = {name: watch.median(name) / _REPEATS for name in watch.functions}
+    step, update, both = (
+        seconds_of[name] for name in ("whole step", "whole update", "4 steps, an update")
     )
-    validation = 100 * _GAME_STEPS.value * (emulator + ten / 10)
+    game = seconds_of["emulator"] + seconds_of["ten games' step"] / 10
+    training = 1e5 / 4 * (both if trainer.config.learning.overlap else 4 * step + update)
     print(f"  {1 / step:.0f} agent steps/s, {1 / update:.1f} updates/s")
     for what, seconds in (
-        ("playing", 1e5 * step),
-        ("updates", 97_500 / 4 * update),
-        ("validations", validation),
+        ("steps and updates", training),
+        ("validations", 100 * _GAME_STEPS.value * game),
     ):
         print(f"  {seconds / 3600:.2f} h of {what} in a run of 100,000 steps")
+
+
+def flops_of(trainer) -> dict[str, int]:
+    """{part: floating-point operations}; those of an encoder with convolutions are not counted."""
+    operations = {"matmul": 2 * MATRIX**3}
+    if trainer.config.encoder.encoder != "gnn":
+        return operations
+    keypoints, player = trainer.folder.keypoints, trainer.agent.player
+    number, features = player.actor.vision.columns["features"].shape
+    step, update = agent_flops(trainer.config, number, features, player.num_actions)
+    frames = keypoints.frames
+    vision = inference_flops(layer_costs(keypoints.config, frames.image_size, frames.channels))
+    return operations | {"vision and network": vision + step, "whole update": update}
 
 
 def main():
     from permakey_tf.system.device import prepare_device
 
-    print(f"device: {prepare_device()}")
+    print(f"device: {prepare_device(1 if 'cnn' in _ENCODERS.value else 2)}")
     with tempfile.TemporaryDirectory() as folder:
         for encoder in _ENCODERS.value:
             report(encoder, Path(folder))

@@ -12,6 +12,7 @@ goes forward.
 
 from typing import NamedTuple
 
+from permakey_tf.configs.agent import AgentConfig, EncoderConfig
 from permakey_tf.configs.keypoints import KeypointConfig, Stack
 
 
@@ -127,3 +128,34 @@ def inference_flops(costs: list[LayerCost]) -> int:
 def training_flops(costs: list[LayerCost]) -> int:
     """Floating-point operations of a training step, per example."""
     return sum(2 * cost.macs * cost.products for cost in costs)
+
+
+def encoder_macs(config: EncoderConfig, num_keypoints: int, features: int) -> int:
+    """Multiplications of the graph encoder per frame, forward, as `GraphEncoder.decode` computes
+    it: the first layer of the edges' model works on nodes."""
+    nodes, pairs = num_keypoints, num_keypoints**2
+    positions, units, decoded = config.position_units, config.gnn_units, config.gnn_decode_units
+    outputs, steps = config.gnn_output_units, config.message_passing_steps
+    hidden = config.position_hidden_units or positions
+    embedding = 2 * hidden + hidden * positions
+    encode = (features + positions) * units + units**2
+    process = nodes * (2 * units**2 + 3 * units**2) + pairs * units**2
+    later = (steps - 1) * pairs * units**2  # edges that differ are multiplied too
+    decode = units * decoded + decoded**2
+    over_all = nodes * decoded * outputs + outputs**2
+    return nodes * (embedding + encode + decode) + steps * process + later + over_all
+
+
+def agent_flops(config: AgentConfig, num_keypoints: int, features: int, num_actions: int):
+    """Floating-point operations of the networks: (of a step, of an update), with a graph encoder.
+
+    An update takes both networks forward over window + n steps, and the online one back over the
+    window: two products more for each layer there.
+    """
+    learning = config.learning
+    units, codes = learning.lstm_units, config.encoder.gnn_output_units
+    recurrent = (codes + units) * 4 * units + units * num_actions
+    step = 2 * (encoder_macs(config.encoder, num_keypoints, features) + recurrent)
+    length = learning.window + learning.n_step
+    update = learning.batch_size * step * (2 * length + 2 * learning.window)
+    return step, update

@@ -7,8 +7,11 @@ import pytest
 
 from benchmarks import flops
 from benchmarks.keypoints import paper_config
+from permakey_tf.configs.agent import AgentConfig, EncoderConfig
 from permakey_tf.models.permakey import PermaKey
+from permakey_tf.models.q_network import build_q_network
 from permakey_tf.models.transporter import Transporter
+from permakey_tf.models.vision import Nodes
 
 
 @pytest.mark.parametrize(("depth", "expected"), [("3-layer", 1.8), ("4-layer", 5.5)])
@@ -53,3 +56,28 @@ def test_transporter_by_hand():
     assert not block.inference
     assert costs["keypointer/encoder/block_0"].products == 3
     assert costs["refine_net/block_2"].macs == 84**2 * 9 * 32 * 16
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_graph_agent_by_its_kernels(steps):
+    config = AgentConfig(encoder=EncoderConfig(message_passing_steps=steps))
+    network, keypoints = build_q_network(config, 5, num_actions=6), 5
+    nodes = Nodes(np.zeros([1, 5, 32], np.float32), np.zeros([1, 5, 2], np.float32))
+    network(nodes, network.initial_state(1))
+    sizes = {
+        name.removeprefix("q_network/").removeprefix("graph_encoder/"): int(np.prod(kernel.shape))
+        for name, kernel in network.named_weights.items()
+        if name.endswith("kernel")
+    }
+    first, second = (sizes.pop(f"process_edge/dense_{i}/kernel") for i in range(2))
+    macs = steps * (keypoints * first * 2 // 3 + keypoints**2 * second)
+    macs += (steps - 1) * keypoints**2 * first // 3  # all edges start equal: nearly free
+    for name, size in sizes.items():
+        if name.startswith("encode_edge"):
+            continue  # a single one
+        at_nodes = name.startswith(("position", "encode", "process", "decode"))
+        again = steps if name.startswith("process") else 1
+        macs += size * again * (keypoints if at_nodes else 1)
+    step, update = flops.agent_flops(config, keypoints, 32, 6)
+    assert step == 2 * macs
+    assert update == 16 * (11 + 11 + 2 * 8) * step

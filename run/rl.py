@@ -16,7 +16,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.launch.quick import quick_keypoints
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
-from permakey_tf.runs.match import refuse_contradictions, resolve_agent
+from permakey_tf.runs.match import follow_folder, refuse_contradictions, resolve_agent
 from permakey_tf.runs.progress import read_agent_progress, read_agent_status, read_progress
 from permakey_tf.scores.protocol import read_evaluation
 from permakey_tf.system.interruption import Interrupted
@@ -42,6 +42,7 @@ def train(command: rl_flags.Training):
     agent = resolve_agent(command.agent, keypoints, command.given)
     logdir = command.logdir(agent, keypoints.config.method)
     AgentFolder.check_place(logdir)
+    agent = follow_folder(agent, logdir, command.given)
     status = read_agent_status(logdir, agent, keypoints)
     if status.finished:
         print(f"run folder: {logdir} (finished at step {status.step})")

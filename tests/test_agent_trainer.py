@@ -449,6 +449,82 @@ class TestASignalDuringAValidation:
         assert len(played) == 2 * LIMIT + 3
 
 
+@pytest.fixture(scope="module")
+def pursued(tmp_path_factory):
+    """Keypoints whose error maps are kept from frame to frame."""
+    path = tmp_path_factory.mktemp("pursued")
+    return RunFolder.open(train_keypoints(path, extractor="pursuit", lsp_layers=(0, 1)))
+
+
+class TestPlayingDuringUpdates:
+    FLAGS: ClassVar = {
+        "encoder": "gnn", "num_steps": 40, "validate_every": 20, "validation_episodes": 1,
+        "learn_start": 4, "update_every": 4, "batch_size": 2, "window": 2, "learning_rate": 1e-2,
+        "max_episode_steps": 9,
+    }  # fmt: skip
+
+    def make(self, path, keypoints, **changes):
+        return make_trainer(path, keypoints, Noisy, Noisy, **self.FLAGS | changes)
+
+    def test_actions_come_from_the_weights_of_the_update_before(self, tmp_path, pursued):
+        def weights(network):
+            return np.concatenate([v.numpy().ravel() for v in network.named_weights.values()])
+
+        trainer = self.make(tmp_path, pursued)
+        agent, made = trainer.agent, []
+        acting, online = agent.player.actor.network, agent.learner.online
+        for _ in range(8):
+            trainer.play_step()
+        np.testing.assert_array_equal(weights(acting), weights(online))
+        for _ in range(3):
+            before = weights(online) if not made else made[-1]
+            trainer.learn_step()
+            np.testing.assert_array_equal(weights(acting), before)
+            assert agent.finish() and not agent.finish()
+            made.append(weights(online))
+            assert np.any(made[-1] != before)
+            np.testing.assert_array_equal(weights(acting), before)
+        agent.catch_up()
+        np.testing.assert_array_equal(weights(acting), made[-1])
+
+    def test_without_overlap_they_come_from_the_newest(self, tmp_path, pursued):
+        agent = self.make(tmp_path, pursued, overlap=False).agent
+        assert agent.player.actor.network is agent.learner.online
+
+    @pytest.mark.parametrize("compiled", [False, True])
+    def test_a_run_that_is_interrupted_anywhere_ends_the_same(self, tmp_path, pursued, compiled):
+        """With an update under way, and with error maps that were brought up to date."""
+        undisturbed = self.make(tmp_path / "undisturbed", pursued, jit_compile=compiled)
+        undisturbed.train()
+        stops = iter([9, 24, 31])  # the second right behind an update's beginning
+
+        def make():
+            trainer = self.make(tmp_path / "run", pursued, jit_compile=compiled)
+            stop, play_step = next(stops, None), trainer.play_step
+
+            def play_and_stop():
+                finished = play_step()
+                if trainer.progress.step == stop:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return finished
+
+            trainer.play_step = play_and_stop
+            return trainer
+
+        for _ in range(3 - 2 * compiled):
+            assert make().train().signal
+        if compiled:
+            list(stops)
+        trainer = make()
+        trainer.train()
+        ours, expected = (one.agent.get_state() for one in (trainer, undisturbed))
+        assert "acting/q_network/lstm/kernel" in expected and "vision/map_1" in expected
+        assert set(ours) == set(expected)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(ours[name], array, err_msg=name)
+        assert np.any(expected["vision/map_0"])
+
+
 class Dies(Exception):
     """Stands for kill -9: nothing is saved or closed."""
 

@@ -14,7 +14,7 @@ from flags import keypoints as keypoint_flags
 from permakey_tf.configs import agent as agent_configs
 from permakey_tf.configs import preset_files
 from permakey_tf.configs import quality as quality_config
-from permakey_tf.configs.base import flatten
+from permakey_tf.configs.base import added, flatten
 from permakey_tf.configs.frames import CollectionConfig, canonical_game
 from permakey_tf.configs.keypoints import (
     KeypointConfig,
@@ -517,3 +517,12 @@ def test_what_make_refuses_is_named(arguments, settings, words):
     with pytest.raises(UserError) as caught:
         KeypointConfig.make(*arguments, **settings)
     assert words in str(caught.value)
+
+
+def test_an_old_file_lacks_what_was_added_and_takes_what_was_done_then():
+    plain = agent_configs.AgentConfig().to_dict()
+    assert plain["learning"].pop("overlap") and plain["learning"].pop("jit_compile")
+    learning = agent_configs.AgentConfig.from_dict(plain).learning
+    assert not learning.overlap and not learning.jit_compile
+    before = added(agent_configs.AgentConfig)
+    assert before["learning.overlap"] is False and before["learning.adam_epsilon"] == 1e-7

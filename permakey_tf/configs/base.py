@@ -232,7 +232,7 @@ def conditions(config_class: type[Config]) -> dict[str, tuple[str, Any]]:
 
 
 def added(config_class: type[Config], prefix: str = "") -> dict[str, Any]:
-    """{dotted name: default} of the settings that run folders of earlier versions lack.
+    """{dotted name: what they did} of the settings that run folders of earlier versions lack.
 
     Args:
       prefix: in front of all names.
@@ -244,5 +244,6 @@ def added(config_class: type[Config], prefix: str = "") -> dict[str, Any]:
         if isinstance(kind, type) and issubclass(kind, Config):
             found |= added(kind, f"{name}.")
         elif field.metadata["added"]:
-            found[name] = field.default
+            before = field.metadata["before"]
+            found[name] = field.default if before is None else before
     return found

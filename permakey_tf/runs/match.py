@@ -36,6 +36,23 @@ def resolve_agent(agent: AgentConfig, keypoints: RunFolder, given: Container[str
     return agent
 
 
+def follow_folder(agent: AgentConfig, path, given: Container[str]) -> AgentConfig:
+    """The agent's settings for the run folder of `path`, which need not be there.
+
+    A run of an earlier version goes on as it began: where its default was another and the user
+    gives none, its own holds.
+    """
+    if not AgentFolder.has_begun(path):
+        return agent
+    learning, then = agent.learning, AgentFolder.open(path).config.learning
+    kept = {
+        field.name: getattr(then, field.name)
+        for field in dataclasses.fields(learning)
+        if field.metadata["before"] is not None and field.name not in given
+    }
+    return dataclasses.replace(agent, learning=dataclasses.replace(learning, **kept))
+
+
 def _agree(agent: AgentConfig, keypoints: RunFolder, given: Container[str]) -> AgentConfig:
     environment, game = agent.environment, keypoints.frames.game
     check_kernels(agent.encoder, "cnn", keypoints.frames.image_size)
