@@ -129,7 +129,7 @@ def run_benchmark(
 def _names(paths: list[Path]) -> dict[Path, str]:
     """What each run or file is called: its last name, or its path where a row has that name."""
     if not paths:
-        raise UserError("nothing to score: give --runs or --keypoints_npz")
+        raise UserError("nothing to score: give runs or keypoints_npz", ["runs", "keypoints_npz"])
     for path, other in itertools.combinations(paths, 2):
         if path.resolve() == other.resolve():
             raise UserError(f"{other} is given twice")

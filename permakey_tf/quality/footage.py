@@ -69,14 +69,14 @@ def open_footage(path: str | Path, game: str | None = None, visible_only: bool =
         return _open_store(path, game, visible_only)
     if path.suffix == ".npz":
         return _open_rollout(path, game, visible_only)
-    raise UserError(f"--data={path}: no frame store (folder) and no rollout file (.npz)")
+    raise UserError(f"data={path}: no frame store (folder) and no rollout file (.npz)", ["data"])
 
 
 def _open_store(path: Path, game: str | None, visible_only: bool) -> Footage:
     store = FrameStore.open(path)
     held = store.game
     if game and canonical_game(game) != held:
-        raise UserError(f"--game={game}: {path} holds frames of {held}")
+        raise UserError(f"game={game}: {path} holds frames of {held}", ["game"])
     objects = store.objects()
     make = f"python -m run.data --game={held} --objects --seed=1000 --out=OTHER_FOLDER"
     if objects is None:
@@ -84,7 +84,8 @@ def _open_store(path: Path, game: str | None, visible_only: bool) -> Footage:
     if visible_only and objects.visible is None:
         raise UserError(
             f"{path} does not say which objects are drawn; make it anew with {make}, or count all "
-            "with --novisible_only"
+            "with visible_only=false",
+            ["visible_only"],
         )
     if not visible_only:
         objects = objects.replace(visible=None)
@@ -115,12 +116,13 @@ def _open_rollout(path: Path, game: str | None, visible_only: bool) -> Footage:
         notes = (f"{path} has no 'episode_start': all its frames count as one episode",)
     name = canonical_game(game or path.stem)
     if game and name not in GAMES:
-        raise UserError(f"--game={game}: ground truth is known for {', '.join(GAMES)}")
+        raise UserError(f"game={game}: ground truth is known for {', '.join(GAMES)}", ["game"])
     if visible_only:
         if frames.shape[1:3] != FRAME_SHAPE:
             raise UserError(
                 f"{path}: which objects are drawn can only be told from frames of 210x160 pixels, "
-                f"not {frames.shape[1]}x{frames.shape[2]}; count all with --novisible_only"
+                f"not {frames.shape[1]}x{frames.shape[2]}; count all with visible_only=false",
+                ["visible_only"],
             )
         objects = objects.replace(visible=VisibilityTest(name)(frames, objects))
     half = rollout.length // 2

@@ -38,12 +38,14 @@ def _check_fit(folder, footage: Footage) -> None:
     if folder.frames.game != footage.game:
         raise UserError(
             f"{folder.path} was trained on {folder.frames.game}, {footage.path} has frames of "
-            f"{footage.game}: choose other --runs or --data (or say --game)"
+            f"{footage.game}: choose other runs or data (or say which game)",
+            ["runs", "data", "game"],
         )
     if folder.frames.keep_aspect:
         raise UserError(
-            f"{folder.path} was trained on padded frames (--keep_aspect), and boxes are scored "
-            "on squeezed ones: train another run without it"
+            f"{folder.path} was trained on padded frames (keep_aspect), and boxes are scored on "
+            "squeezed ones: train another run without it",
+            ["keep_aspect"],
         )
     if footage.frames.shape[3] < folder.frames.channels:
         raise UserError(f"{folder.path} needs colour, {footage.path} has grey frames")
@@ -51,7 +53,8 @@ def _check_fit(folder, footage: Footage) -> None:
     if side < folder.frames.image_size:
         raise UserError(
             f"{folder.path} sees {folder.frames.image_size} pixels a side, {footage.path} has "
-            f"{side}: make a store with --image_size={folder.frames.image_size} or more"
+            f"{side}: make a store with image_size={folder.frames.image_size} or more",
+            ["image_size"],
         )
 
 
