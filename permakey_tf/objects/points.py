@@ -41,11 +41,14 @@ def object_points(game: str, objects: Objects, number: int, keep_aspect: bool = 
 
 
 def _places(objects: Objects, kind: str) -> list[int]:
-    """Which boxes are of a kind, -1 for one that is not drawn; a single -1 where there is none."""
+    """Which boxes are of a kind, -1 for one that is known not to be drawn; a single -1 where there
+    is none."""
     if kind not in objects.categories:
         return [-1]
     boxes = np.flatnonzero(objects.category == objects.categories.index(kind))
-    return np.where(objects.visible[boxes], boxes, -1).tolist() or [-1]
+    if objects.visible is not None:
+        boxes = np.where(objects.visible[boxes], boxes, -1)
+    return boxes.tolist() or [-1]
 
 
 def _middles_yx(objects: Objects, keep_aspect: bool) -> np.ndarray:

@@ -18,6 +18,7 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 from permakey_tf.tracking import TrackerState
 from permakey_tf.training.acting import GREEDY, Acted, Player, PlayState
+from permakey_tf.training.graphs import traced_once
 from permakey_tf.training.learner import Learner
 from permakey_tf.types import SequenceBatch
 
@@ -48,6 +49,7 @@ class Agent:
         self._overlaps = player.actor.network is not learner.online
         self._worker = ThreadPoolExecutor(max_workers=1) if self._overlaps else None
         self._running: Future | None = None
+        self._catch_up = traced_once(self._copy_online)
         self.state = player.actor.initial_state(1)
         self.begin_game()
         if self._overlaps:
@@ -106,8 +108,7 @@ class Agent:
         if self._overlaps:
             self._catch_up()
 
-    @tf.function(autograph=False)
-    def _catch_up(self):
+    def _copy_online(self):
         acting, online = self.player.actor.network, self.learner.online
         pairs = zip(acting.named_weights.values(), online.named_weights.values(), strict=True)
         for copy, original in pairs:
