@@ -25,9 +25,15 @@ from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.play import Episode, play
 from permakey_tf.system.seeds import episode_seed
 
-_GAMES = absl_flags.DEFINE_list("games", list(PAPER_NUM_KEYPOINTS), "Atari games.")
-_NUM_GAMES = absl_flags.DEFINE_integer("num_games", 10, "Games of each policy.", lower_bound=2)
-_STEPS = absl_flags.DEFINE_integer("num_steps", 1000, "Agent steps of a game.", lower_bound=1)
+
+def define() -> None:
+    """The flags; not on import, since other benchmarks have flags of these names."""
+    absl_flags.DEFINE_list("games", list(PAPER_NUM_KEYPOINTS), "Atari games.")
+    absl_flags.DEFINE_integer("num_games", 10, "Games of each policy.", lower_bound=2)
+    absl_flags.DEFINE_integer("num_steps", 1000, "Agent steps of a game.", lower_bound=1)
+
+
+FLAGS = absl_flags.FLAGS
 _NOOP, _SECOND = 0, 2  # indices of actions; the authors' code presses both by these
 _WATCHED = 100  # steps in which a difference may show
 _SCRIPTS = 5
@@ -126,12 +132,15 @@ def _shown(game: AtariGame, states: list[ALEState], opening: list[int]) -> list[
 
 def _effects(name: str) -> str:
     """A row of the first table."""
-    game, (number, steps) = AtariGame(name, fire_at_start="none"), (_NUM_GAMES.value, _STEPS.value)
+    game, (number, steps) = (
+        AtariGame(name, fire_at_start="none"),
+        (FLAGS.num_games, FLAGS.num_steps),
+    )
     plain, names = without_fire(game.action_names), game.action_names
     played = [play_at_random(game, plain, n, steps) for n in range(number)]
     still = 100 * sum(one.still for one in played) / sum(one.steps for one in played)
     lives = [one.first_life for one in played if one.first_life]
-    moves = moves_after(game, _STEPS.value) or "never"
+    moves = moves_after(game, FLAGS.num_steps) or "never"
     cells = [f"{moves}", f"{still:.0f} %", f"{min(lives)}" if lives else "none lost"]
     starts = []
     for noops in range(number):
@@ -154,8 +163,8 @@ def _scores(name: str) -> Iterator[str]:
     for policy, actions in policies.items():
         cells = []
         for game in games:
-            numbers = range(_NUM_GAMES.value)
-            played = [play_at_random(game, actions, n, _STEPS.value) for n in numbers]
+            numbers = range(FLAGS.num_games)
+            played = [play_at_random(game, actions, n, FLAGS.num_steps) for n in numbers]
             scores = np.array([one.score for one in played])
             error = scores.std(ddof=1) / np.sqrt(len(scores))
             cells.append(f"{scores.mean():.0f} ± {error:.0f}")
@@ -167,14 +176,15 @@ def main():
     columns += ["the code's opening shows at a start", "deaf steps there"]
     columns += ["it shows after a lost life", "deaf steps there"]
     print(f"| {' | '.join(columns)} |\n" + "|---" * len(columns) + "|")
-    for name in _GAMES.value:
+    for name in FLAGS.games:
         print(f"| {_effects(name)} |", flush=True)
     columns = ["game", "play", *OPENINGS]
     print(f"\n| {' | '.join(columns)} |\n" + "|---" * len(columns) + "|")
-    for name in _GAMES.value:
+    for name in FLAGS.games:
         for row in _scores(name):
             print(f"| {row} |", flush=True)
 
 
 if __name__ == "__main__":
+    define()
     common.run(main)

@@ -1,5 +1,6 @@
 """The cores and the device that there are to compute on."""
 
+import contextlib
 import os
 
 
@@ -24,12 +25,20 @@ def prepare_device(at_a_time: int = 1) -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         if at_a_time > 1:
-            tf.config.threading.set_intra_op_parallelism_threads(
-                max(available_cores() // at_a_time, 1)
-            )
-            tf.config.threading.set_inter_op_parallelism_threads(at_a_time)
+            _share_cores(at_a_time)
         return f"CPU ({available_cores()} cores)"
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     details = tf.config.experimental.get_device_details(gpus[0])
     return f"GPU ({details.get('device_name', gpus[0].name)})"
+
+
+def _share_cores(at_a_time: int) -> None:
+    import tensorflow as tf
+
+    threading = tf.config.threading
+    # Refused where TensorFlow has computed before in this process, as it has where keypoints were
+    # trained first. Then the graphs share the threads that there are, and are slower.
+    with contextlib.suppress(RuntimeError):
+        threading.set_inter_op_parallelism_threads(at_a_time)
+        threading.set_intra_op_parallelism_threads(max(available_cores() // at_a_time, 1))
