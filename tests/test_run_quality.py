@@ -494,7 +494,7 @@ class TestRefusals:
     def test_frames_smaller_than_the_run_saw(self, folder):
         footage = open_footage(folder / "store")
         small = footage._replace(frames=np.asarray(footage.frames)[:, ::2, ::2])
-        with pytest.raises(UserError, match=r"sees 20 pixels a side, .* has 10.*--image_size=20"):
+        with pytest.raises(UserError, match=r"sees 20 pixels a side, .* has 10.*image_size=20"):
             run_benchmark(small, [folder / "tiny_seed0"], config=CONFIG)
 
     def test_frames_in_which_nothing_is_drawn(self, folder):
@@ -643,7 +643,7 @@ def test_broken_rollouts_are_refused(tmp_path, changes, message):
 
 def test_other_games_and_files_are_refused(tmp_path):
     path = write_rollout(tmp_path / "rollout.npz")
-    with pytest.raises(UserError, match="--game=tetris"):
+    with pytest.raises(UserError, match="game=tetris"):
         open_footage(path, game="tetris")
     with pytest.raises(UserError, match="no frame store"):
         open_footage(tmp_path / "movie.mp4")
