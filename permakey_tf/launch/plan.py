@@ -19,26 +19,27 @@ from permakey_tf.training.request import KeypointRequest, check_places, open_or_
 
 
 class Planned(Protocol):
-    """What a sweep is to bring to its end.
-
-    job: the command that does. name: the job's. folder: that it writes to. what: it is, in a word.
-    comes_first: what the sweep does before, in words; "" for nothing.
-    """
+    """What a sweep is to bring to its end."""
 
     @property
-    def job(self) -> Job: ...
+    def job(self) -> Job:
+        """The command that does it."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the job."""
 
     @property
-    def folder(self) -> str: ...
+    def folder(self) -> str:
+        """That the job writes to."""
 
     @property
-    def what(self) -> str: ...
+    def what(self) -> str:
+        """It is, in a word."""
 
     @property
-    def comes_first(self) -> str: ...
+    def comes_first(self) -> str:
+        """What the sweep does before, in words; "" for nothing."""
 
     def look(self) -> Status:
         """Where it stands on disk. Raises UserError where its command would refuse to start."""
