@@ -1,5 +1,6 @@
 """What the agent's trainer remembers of games that are written out here, and games side by side."""
 
+import dataclasses
 import math
 import os
 import signal
@@ -33,6 +34,7 @@ from permakey_tf.player import AgentPlayer
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.match import follow_folder
 from permakey_tf.system import files
 from permakey_tf.system.seeds import Stream, stream
 from permakey_tf.training.acting import Acted, Player, PlayState, play_episodes
@@ -688,6 +690,20 @@ def test_noise_is_named_once_the_keypoints_are_known(tmp_path, noisy, written):
     other = AgentConfig(environment=EnvironmentConfig(noise="both"))
     with pytest.raises(UserError, match="noise was vertical, now both"):
         AgentFolder.create_or_resume(tmp_path, other, noisy)
+
+
+def test_a_run_of_an_earlier_version_keeps_its_ways_where_the_command_names_none(tmp_path, clean):
+    old = LearningConfig(overlap=False, jit_compile=False)
+    folder = AgentFolder.create_or_resume(tmp_path, AgentConfig(learning=old), clean)
+    now = AgentConfig()
+    assert follow_folder(now, tmp_path, ()) == now  # nothing is trained yet
+    checkpoint.save(folder.latest_checkpoint, {})
+    assert follow_folder(now, tmp_path, ()).learning == old
+    assert follow_folder(now, tmp_path, ("overlap",)).learning == dataclasses.replace(
+        old, overlap=True
+    )
+    with pytest.raises(UserError, match="overlap was False, now True"):
+        AgentFolder.create_or_resume(tmp_path, follow_folder(now, tmp_path, ("overlap",)), clean)
 
 
 class TestNoise:
