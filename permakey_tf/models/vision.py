@@ -89,10 +89,6 @@ class Vision:
         """
         raise NotImplementedError
 
-    def observe(self, frames) -> dict[str, tf.Tensor]:
-        """What is stored of frames, {name: [B, ...]}; see `see`."""
-        return self.see(frames)[0]
-
     def see(self, frames, beside=None) -> tuple[dict[str, tf.Tensor], Keypoints]:
         """`look` at frames of which nothing is known.
 
@@ -138,7 +134,14 @@ class NodeVision(Vision):
         return Nodes(stored["features"], stored["positions"])
 
 
-class ObjectVision(NodeVision):
+class ControlVision(NodeVision):
+    """For a control, which looks for no keypoints in a frame: none of its error maps is needed."""
+
+    def news(self, frames, memory: ErrorMemory) -> tuple[Patches, ...]:
+        return ()
+
+
+class ObjectVision(ControlVision):
     """A control that knows where the objects are: they are the nodes, in the keypoints' place.
 
     Features are read under the same windows as a keypoint's. Unused nodes have none: zeros.
@@ -150,9 +153,6 @@ class ObjectVision(NodeVision):
         present = Column(positions.shape[:1], np.dtype(np.float32))
         self.beside = {"positions": positions, "present": present}
 
-    def news(self, frames, memory: ErrorMemory) -> tuple[Patches, ...]:
-        return ()
-
     def sense(self, frames, news, maps) -> tuple[Sensed, tuple]:
         return Sensed((), self._model.features(to_images(frames))), maps
 
@@ -163,7 +163,7 @@ class ObjectVision(NodeVision):
         return stored | {"features": stored["features"] * points.confidence[..., None]}, points
 
 
-class BankVision(NodeVision):
+class BankVision(ControlVision):
     """A control that does not see: its keypoints and their features are those of other frames.
 
     Args:
@@ -177,9 +177,6 @@ class BankVision(NodeVision):
         seeing = NodeVision(model, config)
         seen = [seeing.see(frames[i : i + _BANK_BATCH]) for i in range(0, len(frames), _BANK_BATCH)]
         self._bank = tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *seen)
-
-    def news(self, frames, memory: ErrorMemory) -> tuple[Patches, ...]:
-        return ()
 
     def sense(self, frames, news, maps) -> tuple[Sensed, tuple]:
         return Sensed((), ()), maps
