@@ -4,7 +4,11 @@ import sonnet as snt
 import tensorflow as tf
 
 # Checkpoints name variables as Keras does.
-_NAMES = {"w": "kernel", "b": "bias", "scale": "gamma", "offset": "beta"} | {
+_NAMES = {
+    "w": "kernel",
+    "b": "bias",
+    "scale": "gamma",
+    "offset": "beta",
     "w_i": "kernel",
     "w_h": "recurrent_kernel",
 }
