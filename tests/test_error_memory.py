@@ -6,7 +6,7 @@ import tensorflow as tf
 from support import tiny_config
 
 from permakey_tf.configs.keypoints import Stack
-from permakey_tf.models.error_memory import _window, changed_pixels, receptive_field
+from permakey_tf.models.error_memory import changed_pixels, receptive_field
 from permakey_tf.models.permakey import PermaKey
 from permakey_tf.ops.images import to_images
 
@@ -125,15 +125,3 @@ def test_changed_pixels():
     frames[0, 3, 4, 2] = 1
     changed = changed_pixels(frames, memory)
     assert np.argwhere(changed[0]).tolist() == [[3, 4]] and changed[1].all()
-
-
-def test_places_of_a_patch_and_its_neighbours():
-    """By hand, of the second of two frames: 2 x 2 patches of 2 x 2, padded to 8 x 8."""
-    model = make_model(lsp_layers=(0,))
-    targets, neighbours = _window(2, 2)
-    assert targets.tolist() == [18, 19, 26, 27]
-    assert neighbours[:8].tolist() == [0, 1, 2, 3, 4, 5, 8, 9]
-    assert neighbours[12:20].tolist() == [16, 17, 20, 21, 24, 25, 28, 29]
-    errors = model._errors[0]  # 10 x 10 patches, padded to 24 x 24
-    corners = errors._corners(np.array([0, 99, 100, 123]))
-    assert corners.tolist() == [0, 18 * 24 + 18, 24 * 24, 24 * 24 + 4 * 24 + 6]

@@ -15,6 +15,13 @@ import tensorflow as tf
 from permakey_tf.configs.keypoints import LSPNConfig, Stack
 from permakey_tf.models.lspn import LSPN
 from permakey_tf.ops import losses, spatial
+from permakey_tf.ops.patches import (
+    feature_table,
+    gather_rows,
+    inside_of,
+    window_corners,
+    window_places,
+)
 
 # Numbers of patches are rounded up to a multiple of this: each new shape costs the matrix library
 # more than a few rows.
@@ -94,7 +101,7 @@ class RememberedErrors:
         feature_side = image_size // stack.stride(layer)
         self.side = -(-feature_side // config.patch_size)  # of the map
         self._inside = spatial.patch_mask(feature_side, feature_side, config.patch_size)
-        self._targets, self._neighbours = _window(config.patch_size, self.side)
+        self._targets, self._neighbours = window_places(config.patch_size, self.side)
 
     def changed_patches(self, changed: np.ndarray) -> Patches:
         """The patches that depend on a changed pixel, found on the host.
@@ -106,7 +113,7 @@ class RememberedErrors:
         cells = np.flatnonzero(flags).astype(np.int32)
         lacking = max(-(-len(cells) // _ROWS), 1) * _ROWS - len(cells)
         cells = np.pad(cells, (0, lacking))  # the first patch of all fills them up
-        corners = self._corners(cells)[:, None]
+        corners = window_corners(cells, self._config.patch_size, self.side)[:, None]
         return Patches(cells, corners + self._targets, corners + self._neighbours)
 
     def _depends(self, changed):
@@ -118,13 +125,6 @@ class RememberedErrors:
         spread = cv2.dilate(padded, np.ones((size, size), np.uint8))
         return spread[np.ix_(rows + reach, rows + reach)] > 0
 
-    def _corners(self, cells):
-        """int32 [N]: where the 3p x 3p windows around patches begin in the padded features."""
-        patch_size, width = self._config.patch_size, (self.side + 2) * self._config.patch_size
-        frame, cell = np.divmod(cells, self.side**2)
-        row, column = np.divmod(cell, self.side)
-        return (frame * width + row * patch_size) * width + column * patch_size
-
     def update(self, old, features, patches: Patches) -> tf.Tensor:
         """The error map of the next frames.
 
@@ -133,37 +133,15 @@ class RememberedErrors:
           features: [B, H, W, C] of the next frames.
           patches: that have changed.
         """
-        padded = spatial.pad_for_neighbours(features, self._config.patch_size)
-        table = tf.reshape(padded, [-1, padded.shape[-1]])
+        table = feature_table(features, self._config.patch_size)
         _, errors = losses.patch_errors(
-            _rows(table, patches.targets),
-            self._lspn.of_neighbours(_rows(table, patches.neighbours)),
-            self._inside_of(patches.cells),
+            gather_rows(table, patches.targets),
+            self._lspn.of_neighbours(gather_rows(table, patches.neighbours)),
+            inside_of(patches.cells, self._inside),
             self._config.lsp_error,
         )
         flat = tf.tensor_scatter_nd_update(tf.reshape(old, [-1]), patches.cells[:, None], errors)
         return tf.reshape(flat, tf.shape(old))
-
-    def _inside_of(self, cells):
-        """float32 [pp] or [N, pp]: which positions of patches lie inside the map."""
-        flat = self._inside.reshape(self.side**2, -1)
-        return flat[0] if flat.all() else tf.gather(flat, cells % self.side**2)
-
-
-def _window(patch_size: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """int32 [p*p], [8*p*p]: places of a patch's features and of its neighbours', in the flattened
-    padded features of one frame, from the corner of their 3p x 3p window on."""
-    steps = np.arange(3 * patch_size, dtype=np.int32)
-    window = steps[:, None] * ((side + 2) * patch_size) + steps
-    middle = np.zeros(window.shape, bool)
-    middle[patch_size : 2 * patch_size, patch_size : 2 * patch_size] = True
-    return window[middle], window[~middle]
-
-
-def _rows(table, places):
-    """[M, C], int32 [N, k] -> [N, k * C]."""
-    rows = tf.gather(table, tf.reshape(places, [-1]))
-    return tf.reshape(rows, [-1, places.shape[1] * table.shape[1]])
 
 
 def changed_pixels(frames: np.ndarray, memory: ErrorMemory) -> np.ndarray:
