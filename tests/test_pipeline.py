@@ -8,6 +8,7 @@ from permakey_tf.data import pipeline
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
+from permakey_tf.system.seeds import Stream, stream
 from permakey_tf.types import Step
 
 
@@ -64,6 +65,22 @@ def test_held_out_batches_are_the_split_in_order_with_the_same_noise_each_time(s
     assert np.any(load("both") != load("none"))
 
 
+def test_batches_are_read_without_the_memory_map(store):
+    """Its pages would count as memory of the process: an epoch's would be the whole store."""
+
+    class Shape:
+        shape = store.frames.shape
+
+    config = tiny_config()
+    sampler = pipeline.make_sampler(store, config, 1)
+    rows = sampler.training(0)
+    unmapped = store._replace(frames=Shape())
+    (batch,) = pipeline.training_batches(unmapped, sampler, config, 0, 1)
+    np.testing.assert_array_equal(batch, store.frames[rows])
+    assert len(list(pipeline.held_out_batches(unmapped, sampler, config, "test"))) == 2
+    assert pipeline.held_out_examples(unmapped, sampler, config, "train", 5).shape[0] == 5
+
+
 def test_too_few_frames_for_a_batch_is_refused(store):
     with pytest.raises(UserError, match=r"48 training frames.*batch_size=49"):
         pipeline.SingleFrames(store, tiny_config(batch_size=49))
@@ -107,6 +124,19 @@ class TestPairs:
         inside = pairs[(pairs[:, 0] >= 41) & (pairs[:, 0] < 48)]
         assert set(inside[:, 0]) == {41, 42, 43}
         assert set(inside[:, 1]) == {44, 45, 46, 47}
+
+    def test_pairs_are_drawn_of_the_list_of_all_windows(self, store):
+        windows = [(start, 10) for start in range(31)]
+        windows += [(41, 7)]
+        windows += [(48 + start, 10) for start in range(16)]
+        for step in range(20):
+            rng = stream(0, Stream.PAIRS, step)
+            starts, lengths = np.array(windows)[rng.integers(len(windows), size=4)].T
+            first = starts + rng.integers(lengths // 2)
+            second = starts + lengths // 2 + rng.integers(lengths - lengths // 2)
+            config = tiny_config(method="transporter")
+            drawn = pipeline.make_sampler(store, config, 2).training(step)
+            np.testing.assert_array_equal(drawn, np.stack([first, second], axis=1))
 
     def test_all_windows_are_equally_likely(self, store):
         # Windows of 10: 31 in the first episode, 1 in the third, 16 in the fourth.

@@ -1,4 +1,4 @@
-"""Batches of examples for training and evaluation, gathered from the memory map.
+"""Batches of examples for training and evaluation, read from the disk as they are needed.
 
 An example is one frame, or a pair of frames of one episode. Every batch is a pure function of
 (seed, step): a resumed run draws the examples, their order and their noise exactly as an
@@ -6,6 +6,7 @@ uninterrupted one, with no iterator state to save.
 """
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +17,7 @@ from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.system.seeds import Stream, stream
 
-_PREFETCH = 4  # batches
+_PREFETCH = 16  # batches: enough to draw the order of a million frames meanwhile
 
 
 class SingleFrames:
@@ -60,6 +61,18 @@ class SingleFrames:
         return np.array(self._store.split_range(split))
 
 
+class _Windows(NamedTuple):
+    """The windows of a split, by the E episodes that have any, in order.
+
+    starts: int [E], first row of the episode. lengths: int [E], frames in each of its windows.
+    ends: int [E], number of windows up to its last one, included; they begin one row apart.
+    """
+
+    starts: np.ndarray
+    lengths: np.ndarray
+    ends: np.ndarray
+
+
 class FramePairs:
     """Examples of two frames: the first and the second half of a random window of an episode.
 
@@ -83,27 +96,24 @@ class FramePairs:
         self.steps_per_epoch = max(pairs // config.training.batch_size, 1)
         self._train_windows = self._windows("train")
 
-    def _windows(self, split) -> np.ndarray:
-        """int [W, 2], first row and length of every window of a split."""
+    def _windows(self, split) -> "_Windows":
         rows = self._store.split_range(split)
         episodes = self._store.episodes[rows.start : rows.stop]
         starts = np.flatnonzero(np.r_[True, np.diff(episodes) != 0])
         lengths = np.diff(np.r_[starts, len(episodes)])
-        windows = [
-            (rows.start + start + offset, min(self._window, length))
-            for start, length in zip(starts, lengths, strict=True)
-            if length > 1
-            for offset in range(max(length - self._window, 0) + 1)
-        ]
-        if not windows:
+        starts, lengths = rows.start + starts[lengths > 1], lengths[lengths > 1]
+        if not len(starts):
             raise UserError(f"{self._store.path}: no episode of the {split} split has two frames")
-        return np.array(windows)
+        numbers = np.maximum(lengths - self._window, 0) + 1
+        return _Windows(starts, np.minimum(lengths, self._window), np.cumsum(numbers))
 
     def _draw(self, windows, number, rng):
-        starts, lengths = windows[rng.integers(len(windows), size=number)].T
-        halves = lengths // 2
+        drawn = rng.integers(windows.ends[-1], size=number)
+        episode = np.searchsorted(windows.ends, drawn, side="right")
+        starts = windows.starts[episode] + drawn - np.r_[0, windows.ends][episode]
+        halves = windows.lengths[episode] // 2
         first = starts + rng.integers(halves)
-        second = starts + halves + rng.integers(lengths - halves)
+        second = starts + halves + rng.integers(windows.lengths[episode] - halves)
         return np.stack([first, second], axis=1)
 
     def training(self, step: int) -> np.ndarray:
@@ -174,7 +184,7 @@ def held_out_examples(
 
 def _gather(store, rows, noise, rng):
     """Frames of `rows`, of any shape, every frame with bars of its own."""
-    frames = store.frames[rows]
+    frames = store.read(rows)
     flat = frames.reshape(-1, *frames.shape[-3:])
     return draw_bars(flat, noise, rng).reshape(frames.shape)
 

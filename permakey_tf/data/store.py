@@ -32,6 +32,7 @@ from permakey_tf.data.format import (
     SPLITS,
     content_hash,
 )
+from permakey_tf.data.reading import FrameFile, Read
 from permakey_tf.data.recordings import read_arrays
 from permakey_tf.errors import UserError
 from permakey_tf.objects.boxes import Objects
@@ -49,6 +50,8 @@ class FrameStore(NamedTuple):
       episodes: int32 [N].
       actions: int16 [N], or None where the source has none.
       rewards: float32 [N], or None where the source has none.
+      read: reads chosen frames without mapping them: int [...], rows -> uint8 [..., S, S, C], see
+        `reading.FrameFile`.
     """
 
     path: Path
@@ -57,6 +60,7 @@ class FrameStore(NamedTuple):
     episodes: np.ndarray
     actions: np.ndarray | None
     rewards: np.ndarray | None
+    read: Read
 
     @property
     def game(self) -> str:
@@ -139,6 +143,7 @@ class FrameStore(NamedTuple):
             columns["episodes"],
             columns.get("actions"),
             columns.get("rewards"),
+            FrameFile(frames),
         )
         _check_episodes(store)
         if verify_hash and _hash_frames(frames) != manifest["sha256"]["frames"]:
