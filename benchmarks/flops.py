@@ -7,7 +7,8 @@ convolution (1/8 of its multiplications), and anything computed twice. With extr
 the VAE and the LSPN are counted. A training step needs each layer forward, once for the gradient of
 its weights, and once for the gradient of its inputs; the last is not needed where the input carries
 no gradient: the frames, the LSPN's features and PointNet's maps. Transporter's first frame only
-goes forward.
+goes forward. With lsp_sample below 1 the LSPN's products are that share, and where PointNet needs
+the error maps, one forward product of all patches more.
 """
 
 from typing import NamedTuple
@@ -23,7 +24,7 @@ class LayerCost(NamedTuple):
     name: str
     formula: str
     macs: int
-    products: int
+    products: float
     inference: bool
 
 
@@ -41,7 +42,7 @@ def _permakey(config, image_size, channels):
         cost._replace(inference=layer <= deepest) for layer, cost in enumerate(encoder)
     ] + _autoencoder_rest(config, sides[-1], channels)
     for layer in lspn.lsp_layers:
-        costs += _lspn(lspn, layer, sides[layer], vae.vae_filters[layer])
+        costs += _lspn(config, layer, sides[layer])
     if config.extractor == "pointnet":
         costs += _keypointer(config, "pointnet", config.pointnet.stack, image_size, maps)
     return costs
@@ -107,16 +108,19 @@ def _autoencoder_rest(config, side, channels):
     ]
 
 
-def _lspn(config, layer, side, channels):
-    patch = config.patch_size**2 * channels
-    positions = -(-side // config.patch_size)
-    hidden = list(config.lsp_hidden_sizes)
-    if config.lsp_depth == "4-layer":
+def _lspn(config, layer, side):
+    lspn, channels = config.lspn, config.vae.vae_filters[layer]
+    patch = lspn.patch_size**2 * channels
+    positions = -(-side // lspn.patch_size)
+    hidden = list(lspn.lsp_hidden_sizes)
+    if lspn.lsp_depth == "4-layer":
         hidden.insert(0, 8 * patch)
     sizes = [8 * patch, *hidden, patch]
+    share, maps = lspn.lsp_sample, lspn.lsp_sample < 1 and config.extractor == "pointnet"
+    products = [share * (3 if i else 2) + maps for i in range(len(sizes) - 1)]
     return [
-        _conv(f"lspn/layer_{layer}/dense_{i}", positions, 1, sizes[i], sizes[i + 1], 3 if i else 2)
-        for i in range(len(sizes) - 1)
+        _conv(f"lspn/layer_{layer}/dense_{i}", positions, 1, sizes[i], sizes[i + 1], count)
+        for i, count in enumerate(products)
     ]
 
 
@@ -125,7 +129,7 @@ def inference_flops(costs: list[LayerCost]) -> int:
     return sum(2 * cost.macs for cost in costs if cost.inference)
 
 
-def training_flops(costs: list[LayerCost]) -> int:
+def training_flops(costs: list[LayerCost]) -> float:
     """Floating-point operations of a training step, per example."""
     return sum(2 * cost.macs * cost.products for cost in costs)
 

@@ -1,14 +1,15 @@
 """Speed of keypoint training and inference, against the machine's own matrix multiplication.
 
-  python -m benchmarks.keypoints [--rounds=5] [--batch_size=32] [--flops]
+  python -m benchmarks.keypoints [--models=pursuit,transporter] [--rounds=5] [--batch_size=32]
+  python -m benchmarks.keypoints --flops
 
 Machines differ and are often shared, so every figure is a ratio: useful floating-point operations
 a second of the model, over those of square matrix products measured in the same rounds. Each
 quantity is measured once a round, in turn; best and median times are printed, and the ratio of the
-bests and of the medians.
+bests and of the medians. Last come training steps with a fifth and a tenth of the LSPN's patches,
+in turn with those of all.
 """
 
-import dataclasses
 import itertools
 import tempfile
 import time
@@ -21,7 +22,8 @@ from benchmarks import flops
 from benchmarks.timing import MATRIX, Stopwatch, matrix_product
 from flags import common
 from permakey_tf.configs.frames import CollectionConfig
-from permakey_tf.configs.keypoints import KeypointConfig, resolve
+from permakey_tf.configs.keypoints import KeypointConfig
+from permakey_tf.errors import UserError
 
 _ROUNDS = absl_flags.DEFINE_integer("rounds", 5, "Measurements of each quantity.", lower_bound=1)
 _BATCH = absl_flags.DEFINE_integer("batch_size", 32, "Frames or pairs per step.", lower_bound=2)
@@ -31,24 +33,23 @@ _FLOPS = absl_flags.DEFINE_boolean(
 _SIZE, _CHANNELS = 84, 3
 
 
-# Everything that is measured: name, method, depth of the LSPN.
-_MODELS = (
-    ("permakey, 3-layer LSPN", "permakey", "3-layer"),
-    ("permakey, 4-layer LSPN", "permakey", "4-layer"),
-    ("transporter", "transporter", "3-layer"),
+# Everything that is measured: settings by name.
+_MODELS = {
+    "permakey": {},
+    "4-layer": {"lsp_depth": "4-layer"},
+    "pursuit": {"extractor": "pursuit"},
+    "pursuit-fifth": {"extractor": "pursuit", "lsp_sample": 0.2},
+    "transporter": {"method": "transporter"},
+}
+_SHARES = (1.0, 0.2, 0.1)  # of the patches
+_CHOSEN = absl_flags.DEFINE_list(
+    "models", [*_MODELS, "shares"], "What to measure; shares: steps by the share of the patches."
 )
 
 
-def paper_config(depth="3-layer", precision="float32", method="permakey") -> KeypointConfig:
-    """The paper's settings for MsPacman."""
-    config, replace = KeypointConfig(), dataclasses.replace
-    config = replace(
-        config,
-        method=method,
-        lspn=replace(config.lspn, lsp_depth=depth),
-        training=replace(config.training, precision=precision),
-    )
-    return resolve(config, "mspacman")
+def paper_config(**settings) -> KeypointConfig:
+    """The paper's settings for MsPacman; `settings` differ."""
+    return KeypointConfig.make(None, "mspacman", **settings)
 
 
 def model_functions(config, folder, batch_size):
@@ -104,17 +105,33 @@ def report_model(name, config, folder, rounds, batch_size):
     return watch.best("training")
 
 
+def report_shares(folder, rounds, batch_size):
+    """Prints how fast training steps are by the share of the LSPN's patches, all in turn."""
+    for extractor in ("pursuit", "pointnet"):
+        steps = {}
+        for share in _SHARES:
+            config = paper_config(extractor=extractor, lsp_sample=share)
+            steps[share] = model_functions(config, folder, batch_size)["training"]
+        watch = Stopwatch(steps)
+        watch.measure(rounds)
+        print(f"\n{extractor}, float32, batch {batch_size}: training steps in turn")
+        for share in _SHARES:
+            best, median = watch.best(share), watch.median(share)
+            print(
+                f"  lsp_sample={share:<4} best {best:.3f} s, {watch.best(1.0) / best:.2f} times as"
+                f" fast   median {median:.3f} s, {watch.median(1.0) / median:.2f} times"
+            )
+
+
 def report_pipeline(folder, batch_size, num_batches=2000):
     """Prints images/s of the input pipeline, clean and noisy."""
     from permakey_tf.data import pipeline
     from permakey_tf.data.store import FrameStore
 
-    store, replace = FrameStore.open(folder), dataclasses.replace
+    store = FrameStore.open(folder)
     print(f"\ninput pipeline, batch {batch_size}")
     for frames, noise in itertools.product((1, 2), ("none", "both")):
-        config = paper_config()
-        training = replace(config.training, noise=noise, batch_size=batch_size)
-        config = replace(config, training=training)
+        config = paper_config(noise=noise, batch_size=batch_size)
         sampler = pipeline.make_sampler(store, config, frames)
         batches = pipeline.training_batches(store, sampler, config, 0, num_batches // frames)
         start = time.perf_counter()
@@ -126,15 +143,24 @@ def report_pipeline(folder, batch_size, num_batches=2000):
 
 def print_flops():
     """Prints the count of operations, layer by layer."""
-    for model, method, depth in _MODELS:
-        costs = flops.layer_costs(paper_config(depth, method=method), _SIZE, _CHANNELS)
+    for model in _chosen():
+        costs = flops.layer_costs(paper_config(**_MODELS[model]), _SIZE, _CHANNELS)
         print(f"\n{model}: MAC per frame; matrix products per training step")
         for cost in costs:
             used = "inference" if cost.inference else ""
-            count = f"{cost.macs / 1e6:9.2f} M  x{cost.products}"
+            count = f"{cost.macs / 1e6:9.2f} M  x{cost.products:g}"
             print(f"  {cost.name:<26}{cost.formula:<28}{count}  {used}".rstrip())
         print(f"  inference: {flops.inference_flops(costs) / 1e9:.3f} GFLOP a frame")
         print(f"  training:  {flops.training_flops(costs) / 1e9:.3f} GFLOP a frame or pair")
+
+
+def _chosen():
+    """The models among what is to be measured."""
+    for name in _CHOSEN.value:
+        if name not in (*_MODELS, "shares"):
+            known = ", ".join([*_MODELS, "shares"])
+            raise UserError(f"models={name}: must be of {known}", ["models"])
+    return [name for name in _MODELS if name in _CHOSEN.value]
 
 
 def main():
@@ -149,13 +175,15 @@ def main():
         folder = Path(parent) / "store"
         build_store(CollectionConfig(num_frames=2000, split=(8, 1, 1)), folder)
         report_pipeline(folder, _BATCH.value)
-        for name, method, depth in _MODELS:
+        for name in _chosen():
             best = {}
             for precision in ("float32", "bfloat16"):
-                config = paper_config(depth, precision, method)
+                config = paper_config(precision=precision, **_MODELS[name])
                 best[precision] = report_model(name, config, folder, _ROUNDS.value, _BATCH.value)
             ratio = best["float32"] / best["bfloat16"]
             print(f"  a training step in bfloat16 is {ratio:.2f} times as fast as in float32")
+        if "shares" in _CHOSEN.value:
+            report_shares(folder, _ROUNDS.value, _BATCH.value)
 
 
 if __name__ == "__main__":

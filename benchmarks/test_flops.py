@@ -16,7 +16,7 @@ from permakey_tf.models.vision import Nodes
 
 @pytest.mark.parametrize(("depth", "expected"), [("3-layer", 1.8), ("4-layer", 5.5)])
 def test_lspn_macs_are_the_known_ones(depth, expected):
-    costs = flops.layer_costs(paper_config(depth), 84, 3)
+    costs = flops.layer_costs(paper_config(lsp_depth=depth), 84, 3)
     lspn = sum(cost.macs for cost in costs if cost.name.startswith("lspn"))
     assert lspn / 1e9 == pytest.approx(expected, abs=0.05)
 
@@ -46,6 +46,24 @@ def test_every_kernel_is_counted_once_per_position(model, changes):
         assert cost.macs % side**2 == 0
         counted.append(cost.macs // side**2)
     assert sorted(counted) == sizes
+
+
+def test_part_of_the_patches_by_hand():
+    """A fifth of all products; with PointNet a whole forward product more, for its maps."""
+    all_costs, part, mapped = (
+        {c.name: c for c in flops.layer_costs(paper_config(**settings), 84, 3)}
+        for settings in (
+            {"extractor": "pursuit"},
+            {"extractor": "pursuit", "lsp_sample": 0.2},
+            {"lsp_sample": 0.2},
+        )
+    )
+    for name, cost in all_costs.items():
+        products = cost.products * (0.2 if name.startswith("lspn") else 1)
+        assert part[name] == cost._replace(products=pytest.approx(products))
+    assert mapped["lspn/layer_0/dense_0"].products == pytest.approx(2 * 0.2 + 1)
+    assert mapped["lspn/layer_1/dense_2"].products == pytest.approx(3 * 0.2 + 1)
+    assert mapped["pointnet/regressor"].products == 3
 
 
 def test_transporter_by_hand():

@@ -144,6 +144,16 @@ class LSPNConfig(Config):
         origin="code",
         choices=("relative", "none"),
     )
+    lsp_sample: float = setting(
+        1.0,
+        "Share of the patches of each frame, drawn at random, that the LSPN is trained on in a "
+        "step; validation and keypoints see all. Eq. 2 is a mean over patches, of which a part is "
+        "an unbiased estimate, and the LSPN is most of a step's cost.",
+        origin="ours",
+        above=0,
+        high=1,
+        added=True,
+    )
     lsp_learning_rate: float | None = setting(
         None, "Adam's learning rate for the LSPN; unset: --learning_rate.", origin="ours", above=0
     )
@@ -448,7 +458,8 @@ class TrainingConfig(Config):
     precision: str = setting(
         "float32",
         "bfloat16 computes convolutions and dense layers in bfloat16 and keeps weights, losses and "
-        "coordinates in float32.",
+        "coordinates in float32. It is faster only on a GPU or a processor with AMX_BF16 or "
+        "AVX512_BF16; a run says so at its start.",
         origin="ours",
         choices=("float32", "bfloat16"),
     )

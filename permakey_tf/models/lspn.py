@@ -7,6 +7,14 @@ from permakey_tf.configs.keypoints import LSPNConfig
 from permakey_tf.models.conv import BatchNorm
 from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import losses, spatial
+from permakey_tf.ops.patches import (
+    RandomPatches,
+    feature_table,
+    gather_rows,
+    inside_of,
+    window_corners,
+    window_places,
+)
 
 
 class NeighbourhoodDense(Serializable, keras.layers.Layer):
@@ -74,17 +82,24 @@ class LSPN(Serializable, keras.layers.Layer):
         whole = spatial.whole_patches(*features.shape[1:3], self.first.patch_size)
         return self._after_first(self.first(features), training=training, extent=whole)
 
-    def of_neighbours(self, neighbours):
-        """Predictions of chosen patches from their eight neighbours, inference only.
+    def of_neighbours(self, neighbours, num_frames=1, num_whole=None, training=False):
+        """Predictions of chosen patches from their eight neighbours.
 
         Args:
           neighbours: [N, 8*p*p*C], in the order of `spatial.neighbourhood_kernel`.
+          num_frames: B, where patches are those of B frames, N / B of each.
+          num_whole: the first so many patches of each frame lie wholly inside the map, and the
+            normalisation's statistics in training are theirs. None: all do.
+          training: normalises by these patches' statistics.
 
         Returns:
           [N, p*p*C].
         """
         first = self.first.of_neighbours(tf.cast(neighbours, self.compute_dtype))
-        return self._after_first(first[None, None])[0, 0]
+        maps = tf.reshape(first, [num_frames, 1, -1, first.shape[-1]])
+        extent = num_whole and (1, num_whole)
+        outputs = self._after_first(maps, training=training, extent=extent)
+        return tf.reshape(outputs, [-1, outputs.shape[-1]])
 
     def _after_first(self, outputs, **normalisation):
         for norm, dense in zip(self.norms, [*self.hidden, self.last], strict=True):
@@ -122,3 +137,43 @@ class LSPNs(Serializable, keras.Model):
             )
             for inputs, network in zip(chosen, self.networks, strict=True)
         ]
+
+    def sampled_losses(self, features, seed) -> list[tf.Tensor]:
+        """The losses in training, estimated from `lsp_sample` of the patches of every frame.
+
+        Estimates of the same predictions are unbiased; the normalisation's statistics are those of
+        the drawn patches.
+
+        Args:
+          features: of every encoder layer, [B, H, H, C].
+          seed: int [2], draws the patches.
+
+        Returns:
+          float32 [] for each chosen layer.
+        """
+        return [
+            self._sampled_loss(
+                tf.stop_gradient(features[layer]),
+                network,
+                tf.random.experimental.stateless_fold_in(seed, layer),
+            )
+            for layer, network in zip(self.config.lsp_layers, self.networks, strict=True)
+        ]
+
+    def _sampled_loss(self, features, network, seed):
+        patch_size, (height, width) = self.config.patch_size, features.shape[1:3]
+        inside = spatial.patch_mask(height, width, patch_size)
+        side, num_frames = len(inside), tf.shape(features)[0]
+        chosen = RandomPatches(inside, self.config.lsp_sample)
+        cells = chosen.draw(num_frames, seed) + tf.range(num_frames)[:, None] * side**2
+        cells = tf.reshape(cells, [-1])  # [B * n]
+        corners = window_corners(cells, patch_size, side)[:, None]
+        table = feature_table(features, patch_size)
+        targets, neighbours = (
+            gather_rows(table, corners + places) for places in window_places(patch_size, side)
+        )
+        predicted = network.of_neighbours(neighbours, num_frames, chosen.num_whole, training=True)
+        sums, _ = losses.patch_errors(targets, predicted, inside_of(cells, inside), "none")
+        sums = tf.reshape(sums, [num_frames, -1]) * chosen.weights
+        num_values = inside.sum() * features.shape[-1]
+        return tf.reduce_mean(tf.reduce_sum(sums, axis=1)) / num_values

@@ -19,6 +19,8 @@ from permakey_tf.ops import losses, pursuit, spatial
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Keypoints, Losses, View
 
+_PATCHES = 1  # folded into a step's seed, whose latents are drawn from it as it is
+
 
 class PermaKey(KeypointModel):
     """Keypoints from the error maps of local spatial prediction.
@@ -168,20 +170,32 @@ class PermaKey(KeypointModel):
         elbo = losses.negative_elbo(
             examples, outputs.reconstructions, outputs.posterior, vae.likelihood_variance, vae.elbo
         )
-        predictions = self.lspn(outputs.features, training=training)
-        lspn_loss = tf.add_n([prediction.loss for prediction in predictions])
-        error_maps = [prediction.error_map for prediction in predictions]
+        by_layer, error_maps = self._predictions(outputs.features, seed, training)
+        lspn_loss = tf.add_n(by_layer)
         extraction = self._extraction_losses(self._join_maps(error_maps), training)
         metrics = {
             "vae_negative_log_likelihood": elbo.negative_log_likelihood,
             "vae_kl": elbo.kl,
             **extraction.metrics,
         }
-        for layer, prediction in zip(self.config.lspn.lsp_layers, predictions, strict=True):
-            metrics[f"lspn_error_layer_{layer}"] = prediction.loss
+        for layer, loss in zip(self.config.lspn.lsp_layers, by_layer, strict=True):
+            metrics[f"lspn_error_layer_{layer}"] = loss
         by_module = {"vae": elbo.loss, "lspn": lspn_loss, **extraction.by_module}
         # Early stopping compares what makes keypoints; a better VAE alone does not count.
         return Losses(by_module, lspn_loss + extraction.selection, metrics)
+
+    def _predictions(self, features, seed, training):
+        """Losses and error maps of every chosen layer.
+
+        Where losses come from some of the patches, in training, the maps that PointNet needs are
+        those of inference: nothing is trained through them. What nobody uses, TensorFlow does not
+        compute.
+        """
+        if training and seed is not None and self.config.lspn.lsp_sample < 1:
+            own = tf.random.experimental.stateless_fold_in(seed, _PATCHES)
+            return self.lspn.sampled_losses(features, own), self._predict(features)
+        predictions = self.lspn(features, training=training)
+        return [one.loss for one in predictions], [one.error_map for one in predictions]
 
     def _extraction_losses(self, maps, training: bool) -> Losses:
         """Eq. 3: what the keypoints' windows leave of the error maps [B, S, S, M]."""
