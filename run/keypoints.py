@@ -31,7 +31,7 @@ def main(command):
 
     frames, typed = FrameSpec.of(store), common.command_line("run.keypoints")
     with RunFolder.held(command.logdir, command.keypoints, frames, typed) as folder:
-        print(f"device: {prepare_device()}")
+        print(f"device: {prepare_device(precision=command.keypoints.training.precision)}")
         try:
             trainer = train_to_the_end(folder, store, command.logging, progress=True)
         except Interrupted as stop:

@@ -2,6 +2,11 @@
 
 import contextlib
 import os
+from pathlib import Path
+
+# As Linux names them: x86's, and Arm's.
+_BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
+_BFLOAT16_GPU = (8, 0)  # the first compute capability that has them
 
 
 def available_cores() -> int:
@@ -9,15 +14,36 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def prepare_device(at_a_time: int = 1) -> str:
+def bfloat16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str] | None:
+    """The processor's instructions for bfloat16, by name; None where it does not say."""
+    if not cpuinfo.exists():
+        return None
+    words = set(cpuinfo.read_text().lower().split())
+    return [name for name in _BFLOAT16_INSTRUCTIONS if name in words]
+
+
+def _tell_precision(device: str, precision: str, instructions: list[str] | None) -> str:
+    """A device in words, and whether bfloat16 is faster there, where it is asked for."""
+    if precision != "bfloat16" or instructions is None:
+        return device
+    if instructions:
+        return f"{device}, made for bfloat16 ({', '.join(instructions)})"
+    return (
+        f"{device}, where bfloat16 is no faster than float32, and may be slower: it has no "
+        "instructions for it (such as AMX_BF16, AVX512_BF16)"
+    )
+
+
+def prepare_device(at_a_time: int = 1, precision: str = "float32") -> str:
     """Uses a GPU where TensorFlow sees one, with memory that grows as needed.
 
     Args:
       at_a_time: graphs that run at the same time. On a CPU each has its share of the cores: threads
         of one pool would wait for each other.
+      precision: that networks are computed in.
 
     Returns:
-      The device in words, for the user.
+      The device in words, for the user; of bfloat16, whether it is made for it.
     """
     # Imported here: who only counts cores should not wait for it.
     import tensorflow as tf
@@ -26,11 +52,15 @@ def prepare_device(at_a_time: int = 1) -> str:
     if not gpus:
         if at_a_time > 1:
             _share_cores(at_a_time)
-        return f"CPU ({available_cores()} cores)"
+        cpu = f"CPU ({available_cores()} cores)"
+        return _tell_precision(cpu, precision, bfloat16_instructions())
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     details = tf.config.experimental.get_device_details(gpus[0])
-    return f"GPU ({details.get('device_name', gpus[0].name)})"
+    gpu = f"GPU ({details.get('device_name', gpus[0].name)})"
+    capability = details.get("compute_capability")
+    made_for_it = capability and (["tensor cores"] if capability >= _BFLOAT16_GPU else [])
+    return _tell_precision(gpu, precision, made_for_it)
 
 
 def _share_cores(at_a_time: int) -> None:

@@ -1,0 +1,36 @@
+"""What a run says of the device that it computes on."""
+
+import pytest
+
+from permakey_tf.system import device
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("flags\t: fpu avx512f avx512_bf16 amx_bf16", ["amx_bf16", "avx512_bf16"]),
+        ("flags\t: fpu avx2 avx512f avx512_vnni", []),
+        ("Features\t: fp asimd bf16", ["bf16"]),
+    ],
+)
+def test_instructions_for_bfloat16(tmp_path, flags, expected):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nmodel name\t: some bf16x processor\n{flags}\n")
+    assert device.bfloat16_instructions(path) == expected
+    assert device.bfloat16_instructions(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "instructions", "words"),
+    [
+        ("bfloat16", [], "where bfloat16 is no faster than float32"),
+        ("bfloat16", ["amx_bf16"], "made for bfloat16 (amx_bf16)"),
+        ("bfloat16", None, None),  # a processor that does not say
+        ("float32", [], None),
+    ],
+)
+def test_a_run_in_bfloat16_says_whether_that_is_faster(precision, instructions, words, monkeypatch):
+    monkeypatch.setattr(device, "bfloat16_instructions", lambda: instructions)
+    told = device.prepare_device(precision=precision)
+    assert told.startswith("CPU (") and "\n" not in told
+    assert told.endswith(" cores)") if words is None else words in told
