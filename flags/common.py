@@ -159,7 +159,7 @@ def build(
         value = values[name].value
         if kind is tuple:
             element = typing.get_args(hints[field.name])[0]
-            value = _parse_tuple(name, value, element)
+            value = parse_tuple(name, value, element)
         arguments[field.name] = value
     with settings_as_flags(rename):
         return config_class(**arguments)
@@ -170,7 +170,8 @@ def settings_as_flags(rename: dict[str, str] | None = None):
     return settings_spelled(lambda name: f"--{(rename or {}).get(name, name)}")
 
 
-def _parse_tuple(name, words, element):
+def parse_tuple(name: str, words: list[str], element: type) -> tuple:
+    """The values of a comma-separated flag. Raises UserError that names it."""
     try:
         return tuple(element(word) for word in words)
     except ValueError as error:

@@ -13,10 +13,18 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
     for config_class in (KeypointConfig, LoggingConfig, CollectionConfig):
         common.define(config_class, flag_values=values)
-    common.define_path(
+    common.define_paths(
         "data_dir",
-        "data/{game}",
-        "Frame store to train on (see run.data); {game} is filled in.",
+        ["data/{game}"],
+        "Frame store to train on (see run.data); {game} is filled in. Several, comma-separated, "
+        "are trained on as one; of different games, --game=mspacman+seaquest names them.",
+        flag_values=values,
+    )
+    absl_flags.DEFINE_list(
+        "data_weights",
+        [],
+        "How often a frame is drawn from each store of --data_dir, in relation: 2,1,1. Unset: "
+        "every frame of all stores once an epoch.",
         flag_values=values,
     )
     common.define_path(
@@ -43,11 +51,16 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> KeypointRequ
         keypoints = resolve(keypoints, collection.game)
         check_fit(keypoints, collection.image_size)
     names = {"method": keypoints.method, "seed": str(keypoints.training.seed)}
-    data_dir, logdir = (
-        common.fill_in(name, values[name].value, collection.game, **names)
-        for name in ("data_dir", "logdir")
-    )
+
+    def filled(name, template):
+        return common.fill_in(name, template, collection.game, **names)
+
+    logdir = filled("logdir", values["logdir"].value)
+    data_dir = ",".join(filled("data_dir", path) for path in values["data_dir"].value)
+    weights = common.parse_tuple("data_weights", values["data_weights"].value, int)
     logging = common.build(LoggingConfig, values)
     collect = values["collect"].value
     given = frozenset(name for name in values if values[name].present)
-    return KeypointRequest(keypoints, logging, collection, data_dir, logdir, collect, given)
+    return KeypointRequest(
+        keypoints, logging, collection, data_dir, logdir, collect, given, weights
+    )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from permakey_tf.configs.frames import CollectionConfig as CollectionConfig
     from permakey_tf.configs.keypoints import KeypointConfig as KeypointConfig
+    from permakey_tf.data.joining import join_stores as join_stores
     from permakey_tf.data.store import FrameStore as FrameStore
     from permakey_tf.detector import KeypointDetector as KeypointDetector
     from permakey_tf.errors import UserError as UserError
@@ -43,6 +44,7 @@ _HOMES = {
     "UserError": "permakey_tf.errors",
     "evaluate_agent": "permakey_tf.scores.other",
     "evaluate_keypoints": "permakey_tf.quality.scoring",
+    "join_stores": "permakey_tf.data.joining",
     "open_footage": "permakey_tf.quality.footage",
     "train": "permakey_tf.training.train",
 }

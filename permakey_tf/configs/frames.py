@@ -52,8 +52,11 @@ def canonical_game(name: str) -> str:
     """One spelling per game: "MsPacman", "ms_pacman" and "Ms-Pacman" all give "mspacman".
 
     A Gym id of an Atari game is that game ("ALE/MsPacman-v5", "MsPacmanNoFrameskip-v4"). Other
-    names keep their version: "CartPole-v1" gives "cartpolev1".
+    names keep their version: "CartPole-v1" gives "cartpolev1". Several games are joined by "+",
+    each in its spelling: "MsPacman+Seaquest" gives "mspacman+seaquest".
     """
+    if "+" in name:
+        return "+".join(map(canonical_game, name.split("+")))
     plain = plain_name(name)
     found = _GYM_ID.fullmatch(plain)
     if found and found["game"] != plain and found["game"] in atari_games():

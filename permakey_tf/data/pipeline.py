@@ -24,6 +24,9 @@ class SingleFrames:
     """Examples of one frame: each epoch visits every training frame once, in a new order; a last
     incomplete batch is left out.
 
+    Of weighted stores an epoch has as many frames, of every store its share. A store's frames are
+    visited in passes of their own, which go on from epoch to epoch.
+
     Args:
       store: the frames.
       config: batch size and seed.
@@ -44,11 +47,34 @@ class SingleFrames:
                 f"batch_size={config.training.batch_size}",
                 ["batch_size"],
             )
-        self._order = functools.lru_cache(maxsize=2)(self._permutation)
+        self._order = functools.lru_cache(maxsize=2)(self._epoch)
 
-    def _permutation(self, epoch):
-        rng = stream(self._training.seed, Stream.ORDER, epoch)
-        return self._rows.start + rng.permutation(len(self._rows))
+    def _epoch(self, epoch) -> np.ndarray:
+        """int [N], the rows of an epoch in their order."""
+        if self._store.weights:
+            return self._mixture(epoch)
+        return self._shuffled(self._rows, Stream.ORDER, epoch)
+
+    def _shuffled(self, rows: range, purpose: Stream, *numbers: int) -> np.ndarray:
+        rng = stream(self._training.seed, purpose, *numbers)
+        return rows.start + rng.permutation(len(rows))
+
+    def _mixture(self, epoch) -> np.ndarray:
+        weights, total = np.array(self._store.weights), len(self._rows)
+        shares = np.diff(np.cumsum(weights) * total // weights.sum(), prepend=0)
+        rng = stream(self._training.seed, Stream.MIXTURE, epoch)
+        part = rng.permutation(np.repeat(np.arange(len(shares)), shares))
+        order = np.empty(total, int)
+        for number, rows in enumerate(self._store.split_parts("train")):
+            first, last = epoch * shares[number], (epoch + 1) * shares[number]
+            begun = first // len(rows)
+            passes = [
+                self._shuffled(rows, Stream.STORE_ORDER, number, pass_)
+                for pass_ in range(begun, -(-last // len(rows)))
+            ]
+            drawn = np.concatenate([np.array([], int), *passes])
+            order[part == number] = drawn[first - begun * len(rows) :][: shares[number]]
+        return order
 
     def training(self, step: int) -> np.ndarray:
         """int [batch_size], rows of the store for training step `step`, counted from 0."""
@@ -77,7 +103,7 @@ class FramePairs:
     """Examples of two frames: the first and the second half of a random window of an episode.
 
     Windows have `pair_window` frames and lie inside an episode; an episode shorter than that is
-    one window. All windows of a split are equally likely.
+    one window. All windows of a split are equally likely; of weighted stores, those of a store.
 
     Args:
       store: the frames.
@@ -95,6 +121,7 @@ class FramePairs:
         pairs = config.transporter.pairs_per_epoch
         self.steps_per_epoch = max(pairs // config.training.batch_size, 1)
         self._train_windows = self._windows("train")
+        self._part_ends = self._ends_of_parts()
 
     def _windows(self, split) -> "_Windows":
         rows = self._store.split_range(split)
@@ -107,8 +134,19 @@ class FramePairs:
         numbers = np.maximum(lengths - self._window, 0) + 1
         return _Windows(starts, np.minimum(lengths, self._window), np.cumsum(numbers))
 
-    def _draw(self, windows, number, rng):
-        drawn = rng.integers(windows.ends[-1], size=number)
+    def _ends_of_parts(self) -> np.ndarray:
+        """int [P + 1], number of training windows before each store, and in all."""
+        windows, parts = self._train_windows, self._store.split_parts("train")
+        episodes = np.searchsorted(windows.starts, [rows.stop for rows in parts])
+        ends = np.r_[0, np.r_[0, windows.ends][episodes]]
+        empty = np.flatnonzero(np.diff(ends) == 0)
+        if self._store.weights and len(empty):
+            path = self._store.parts[empty[0]].path
+            raise UserError(f"{path}: no episode of the train split has two frames")
+        return ends
+
+    def _pairs(self, windows, drawn, rng):
+        """int [D, 2], a pair in each of the windows `drawn`."""
         episode = np.searchsorted(windows.ends, drawn, side="right")
         starts = windows.starts[episode] + drawn - np.r_[0, windows.ends][episode]
         halves = windows.lengths[episode] // 2
@@ -116,15 +154,25 @@ class FramePairs:
         second = starts + halves + rng.integers(windows.lengths[episode] - halves)
         return np.stack([first, second], axis=1)
 
+    def _weighted(self, number, rng):
+        """int [number], training windows: those of a store are equally likely."""
+        weights = np.array(self._store.weights)
+        part = rng.choice(len(weights), size=number, p=weights / weights.sum())
+        return rng.integers(self._part_ends[part], self._part_ends[part + 1])
+
     def training(self, step: int) -> np.ndarray:
         """int [batch_size, 2], rows of the pairs of training step `step`, counted from 0."""
         rng = stream(self._training.seed, Stream.PAIRS, step)
-        return self._draw(self._train_windows, self._training.batch_size, rng)
+        windows, number = self._train_windows, self._training.batch_size
+        if self._store.weights:
+            return self._pairs(windows, self._weighted(number, rng), rng)
+        return self._pairs(windows, rng.integers(windows.ends[-1], size=number), rng)
 
     def held_out(self, split: str) -> np.ndarray:
         """int [N, 2], as many pairs as the split has frames, the same at every call."""
         rng = stream(self._training.seed, Stream.HELD_OUT_PAIRS)
-        return self._draw(self._windows(split), len(self._store.split_range(split)), rng)
+        windows, number = self._windows(split), len(self._store.split_range(split))
+        return self._pairs(windows, rng.integers(windows.ends[-1], size=number), rng)
 
 
 def make_sampler(store: FrameStore, config: KeypointConfig, frames_per_example: int):

@@ -7,7 +7,7 @@ A read takes what it asks for, and its memory ends with the batch. Nothing here 
 
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -60,3 +60,38 @@ class FrameFile:
                 raise UserError(f"{self._path}: was cut short while it was read")
             data += part
         return np.frombuffer(data, np.uint8).reshape(number, *self._shape[1:])
+
+
+class JoinedFrames:
+    """Frames of several files as one array, which stays on disk and is indexed by rows.
+
+    Args:
+      pieces: what reads a file, and which consecutive rows of it; in the order of the whole.
+      frame_shape: (S, S, C).
+
+    Attributes:
+      shape: (N, S, S, C).
+    """
+
+    def __init__(self, pieces: Sequence[tuple[Read, range]], frame_shape: tuple[int, ...]):
+        self._pieces = pieces
+        self._ends = np.cumsum([len(rows) for _, rows in pieces])
+        self.shape = (int(self._ends[-1]), *frame_shape)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index) -> np.ndarray:
+        """uint8 [..., S, S, C]; `index` is what an array's first axis takes."""
+        return self.read(np.arange(len(self))[index])
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """uint8 [*rows.shape, S, S, C]; every file is read as by `FrameFile`."""
+        wanted = np.ravel(rows)
+        frames = np.empty([len(wanted), *self.shape[1:]], np.uint8)
+        piece = np.searchsorted(self._ends, wanted, side="right")
+        for number in np.unique(piece):
+            read, there = self._pieces[number]
+            shift = there.stop - self._ends[number]
+            frames[piece == number] = read(wanted[piece == number] + shift)
+        return frames.reshape(*np.shape(rows), *self.shape[1:])

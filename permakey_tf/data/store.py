@@ -52,6 +52,9 @@ class FrameStore(NamedTuple):
       rewards: float32 [N], or None where the source has none.
       read: reads chosen frames without mapping them: int [...], rows -> uint8 [..., S, S, C], see
         `reading.FrameFile`.
+      parts: the stores that this one joins, see `joining.join_stores`; () for one on disk.
+      weights: how often training frames are drawn from each part, in relation; () for as many as it
+        has.
     """
 
     path: Path
@@ -61,6 +64,8 @@ class FrameStore(NamedTuple):
     actions: np.ndarray | None
     rewards: np.ndarray | None
     read: Read
+    parts: tuple["FrameStore", ...] = ()
+    weights: tuple[int, ...] = ()
 
     @property
     def game(self) -> str:
@@ -93,6 +98,12 @@ class FrameStore(NamedTuple):
         position = SPLITS.index(split)
         start = sum(counts[:position])
         return range(start, start + counts[position])
+
+    def split_parts(self, split: str) -> list[range]:
+        """Rows of a split by the store that they are from: one range, or one for each part."""
+        lengths = [len(part.split_range(split)) for part in self.parts or (self,)]
+        ends = self.split_range(split).start + np.cumsum(lengths)
+        return [range(int(end) - n, int(end)) for end, n in zip(ends, lengths, strict=True)]
 
     def objects(self) -> Objects | None:
         """The ground-truth boxes; None where they were not stored. Raises UserError if damaged."""

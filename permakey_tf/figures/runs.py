@@ -184,7 +184,7 @@ def open_runs(run_folders: list[str], store_folders: list[str]) -> list[ShownRun
         if any(run.folder.path.resolve() == Path(path).resolve() for run in shown):
             raise UserError(f"runs names {Path(path)} twice", ["runs"])
         folder = RunFolder.open(path)
-        store = stores.get(folder.frames.game)
+        store = next((stores[game] for game in folder.frames.games if game in stores), None)
         if store:
             _check_fits(folder, store)
         shown.append(ShownRun(folder, store))

@@ -65,8 +65,7 @@ class PlannedRun(NamedTuple):
     @property
     def comes_first(self) -> str:
         """Frames that are missing are collected."""
-        missing = not Path(self.wanted.data_dir).exists()
-        return f"{self.wanted.data_dir} is collected first" if missing else ""
+        return f"{self.wanted.data_dir} is collected first" if self.wanted.is_missing else ""
 
     def look(self) -> Status:
         """Looks into the run's folder and frame store."""
@@ -188,6 +187,6 @@ def collect_missing_stores(runs: Sequence[Planned]) -> None:
     """
     by_store = {run.wanted.data_dir: run for run in runs if isinstance(run, PlannedRun)}
     for path, run in by_store.items():
-        if not Path(path).exists():
+        if run.wanted.is_missing:
             print(f"collecting {path}", flush=True)
         open_or_collect(run.wanted)

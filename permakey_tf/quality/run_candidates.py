@@ -35,7 +35,7 @@ def open_runs(paths: Iterable[Path], footage: Footage) -> list:
 
 
 def _check_fit(folder, footage: Footage) -> None:
-    if folder.frames.game != footage.game:
+    if footage.game not in folder.frames.games:
         raise UserError(
             f"{folder.path} was trained on {folder.frames.game}, {footage.path} has frames of "
             f"{footage.game}: choose other runs or data (or say which game)",

@@ -23,6 +23,7 @@ class FrameSpec:
     environment: which one was played. None where frames were not played, and in runs of earlier
       versions.
     keep_aspect: whether frames were padded to a square, see `prepare_frame`.
+    weights: of several stores that were joined with weights, see `join_stores`.
     """
 
     game: str
@@ -31,6 +32,7 @@ class FrameSpec:
     content_hash: str
     environment: EnvironmentRecord | None = None
     keep_aspect: bool = False
+    weights: tuple[int, ...] = ()
 
     def __post_init__(self):
         if self.environment is not None:
@@ -51,7 +53,13 @@ class FrameSpec:
             store.content_hash,
             store.manifest.get("environment"),
             store.keep_aspect,
+            store.weights,
         )
+
+    @property
+    def games(self) -> tuple[str, ...]:
+        """The games that the frames are from: one, or several where stores were joined."""
+        return tuple(self.game.split("+"))
 
 
 @contextlib.contextmanager

@@ -54,13 +54,20 @@ def follow_folder(agent: AgentConfig, path, given: Container[str]) -> AgentConfi
 
 
 def _agree(agent: AgentConfig, keypoints: RunFolder, given: Container[str]) -> AgentConfig:
-    environment, game = agent.environment, keypoints.frames.game
+    environment, games = agent.environment, keypoints.frames.games
     check_kernels(agent.encoder, "cnn", keypoints.frames.image_size)
-    if "game" in given and canonical_game(environment.game) != canonical_game(game):
+    game = canonical_game(environment.game) if "game" in given else games[0]
+    if game not in games:
         raise UserError(
-            f"game={environment.game}: {keypoints.path} has keypoints of {game}; train others "
-            f"with `python -m run.keypoints --game={environment.game}`",
+            f"game={environment.game}: {keypoints.path} has keypoints of {' and '.join(games)}; "
+            f"train others with `python -m run.keypoints --game={environment.game}`",
             ["game"],
+        )
+    if len(games) > 1 and "game" not in given:
+        raise UserError(
+            f"{keypoints.path} has keypoints of several games: say which one is played, "
+            f"{' or '.join(f'game={name}' for name in games)}",
+            ["game"] * len(games),
         )
     noise = keypoints.config.training.noise
     if environment.resolved(noise).noise != noise:
@@ -106,7 +113,8 @@ def refuse_another_environment(environment: EnvironmentConfig, game: Game, keypo
     if not then["id"]:
         was = f"the Atari game {keypoints.frames.game}"
         name = now["id"].rpartition(":")[2]
-        same = now["package"] == then["package"] and canonical_game(name) == keypoints.frames.game
+        played = canonical_game(name) in keypoints.frames.games
+        same = now["package"] == then["package"] and played
     else:
         was = f"env_id={then['id']}" + _shown_arguments(then)
         same = all(

@@ -34,7 +34,7 @@ class ArrayInfo(NamedTuple):
     fortran: bool
 
 
-def map_npy(path: Path) -> np.ndarray:
+def map_npy(path: Path) -> np.memmap:
     """Memory-maps a .npy file read-only.
 
     Raises:

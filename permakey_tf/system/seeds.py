@@ -23,6 +23,8 @@ class Stream(enum.Enum):
     PAIRS = "keypoint run", 3
     HELD_OUT_PAIRS = "keypoint run", 4
     EXAMPLE_BARS = "keypoint run", 5
+    STORE_ORDER = "keypoint run", 6  # of one of several weighted stores
+    MIXTURE = "keypoint run", 7
     EXPLORATION = "agent", 10
     REPLAY = "agent", 11
     GAME_BARS = "agent", 12

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from permakey_tf.configs.frames import CollectionConfig, canonical_game
 from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig
+from permakey_tf.data.joining import join_stores
 from permakey_tf.data.sources import build_store, played_counts
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import MadeMeanwhileError
@@ -25,10 +26,11 @@ class KeypointRequest:
     Attributes:
       keypoints, logging: settings of the training.
       collection: where its frames come from, if they are still to be collected.
-      data_dir: frame store.
+      data_dir: frame store, or several, comma-separated, that are joined.
       logdir: run folder.
       collect: whether a missing store is made.
       given: names of the settings that the user gave.
+      data_weights: of several stores, see `join_stores`.
     """
 
     keypoints: KeypointConfig
@@ -38,6 +40,18 @@ class KeypointRequest:
     logdir: str
     collect: bool
     given: frozenset[str]
+    data_weights: tuple[int, ...] = ()
+
+    @property
+    def stores(self) -> list[Path]:
+        """The folders that `data_dir` names; one may have a comma in its name."""
+        whole = Path(self.data_dir)
+        return [whole] if whole.exists() else [Path(name) for name in self.data_dir.split(",")]
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether a store is still to be made."""
+        return not all(path.exists() for path in self.stores)
 
 
 def check_places(request: KeypointRequest) -> Status:
@@ -113,16 +127,25 @@ def open_store(request: KeypointRequest) -> FrameStore | None:
     Raises:
       UserError: as `open_or_collect`.
     """
-    path, wanted = Path(request.data_dir), request.collection
-    if not path.exists():
-        if not request.collect:
-            raise UserError(
-                f"data_dir={path} does not exist; make it with `python -m run.data "
-                f"--game={wanted.game} --out={path}`, or pass collect",
-                ["data_dir", "collect"],
-            )
+    wanted, paths = request.collection, request.stores
+    if request.data_weights and len(paths) == 1:
+        raise UserError(
+            f"data_weights has no effect on one store, {paths[0]}: leave it out, or name several "
+            "in data_dir",
+            ["data_weights", "data_dir"],
+        )
+    missing = [path for path in paths if not path.exists()]
+    if missing and (len(paths) > 1 or not request.collect):
+        instead = "" if len(paths) > 1 else ", or pass collect"
+        raise UserError(
+            f"data_dir={missing[0]} does not exist; make it with `python -m run.data "
+            f"--game={wanted.game} --out={missing[0]}`{instead}",
+            ["data_dir", "collect"],
+        )
+    if missing:
         return None
-    store = FrameStore.open(path)
+    stores = [FrameStore.open(path) for path in paths]
+    store = join_stores(stores, request.data_weights) if len(stores) > 1 else stores[0]
     held = {
         "game": store.game,
         "image_size": store.image_size,
@@ -132,7 +155,9 @@ def open_store(request: KeypointRequest) -> FrameStore | None:
     asked = dataclasses.asdict(wanted) | {"game": canonical_game(wanted.game)}
     for name, value in held.items():
         if value != asked[name]:
-            raise UserError(f"{path} holds frames of another kind: pass {name}={value}", [name])
+            raise UserError(
+                f"{store.path} holds frames of another kind: pass {name}={value}", [name]
+            )
     return store
 
 
@@ -141,6 +166,13 @@ def unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
 
     Those that were given; and the default number of frames, where the store has fewer.
     """
+    notes = []
+    for part in store.parts or (store,):
+        notes += _unused_flags(part, request)
+    return notes
+
+
+def _unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
     made_with, notes = store.manifest.get("config", {}), []
     wanted = request.collection.to_dict()
     for name, value in wanted.items():
@@ -160,5 +192,5 @@ def all_notes(request: KeypointRequest) -> list[str]:
     """Of a finished run: what evaluation.json notes, and the flags that have no effect now."""
     evaluation = schema.read_object(RunFolder.open(request.logdir).results["test losses"])
     notes = schema.parse(list[str], evaluation.get("notes", []), "notes")
-    store = open_store(request) if Path(request.data_dir).exists() else None
+    store = None if request.is_missing else open_store(request)
     return list(dict.fromkeys(notes + (unused_flags(store, request) if store else [])))
