@@ -1,6 +1,7 @@
 """What the agent's trainer remembers of games that are written out here, and games side by side."""
 
 import dataclasses
+import itertools
 import math
 import os
 import signal
@@ -493,6 +494,17 @@ class TestPlayingDuringUpdates:
         agent = self.make(tmp_path, pursued, overlap=False).agent
         assert agent.player.actor.network is agent.learner.online
 
+    def test_compiling_the_update_in_advance_changes_nothing(self, tmp_path, pursued):
+        trainer = self.make(tmp_path, pursued, jit_compile=True)
+        agent = trainer.agent
+        before = agent.get_state()
+        agent.prepare(trainer.playing.blank_batch())
+        assert agent.finish() == []  # no update
+        after = agent.get_state()
+        assert set(after) == set(before) and before["optimizer/adam/iteration"] == 0
+        for name, array in before.items():
+            np.testing.assert_array_equal(after[name], array, err_msg=name)
+
     def test_a_run_that_is_interrupted_in_an_update_ends_the_same(self, tmp_path, pursued):
         """As XLA compiles it, and with error maps that were brought up to date."""
         undisturbed = self.make(tmp_path / "undisturbed", pursued, jit_compile=True)
@@ -765,6 +777,31 @@ def test_games_side_by_side_end_as_they_do_alone():
     rng = np.random.default_rng(3)
     assert actions == [int(n) % 3 for n in np.cumsum([rng.integers(2) for _ in range(9)])]
     assert len(set(actions)) == 3
+
+
+class TestBreakingOff:
+    """Two groups of games, of which one is told to stop, or fails, while the other plays on."""
+
+    def play(self, game, stop=lambda: False):
+        return play_episodes(COUNTING, Task(game, 10**6), "test", 0, 4, stop=stop)
+
+    class Endless(Seeded):
+        def step(self, action):
+            return GameStep(self._frame(), 0.0, False, False)
+
+    def test_ends_all_games(self):
+        calls = itertools.count()
+        assert self.play(self.Endless, lambda: next(calls) == 5) is None
+
+    def test_a_fault_ends_all_games(self):
+        class Failing(self.Endless):
+            def reset(self, seed):
+                if self.number(seed) == 3:
+                    raise UserError("game 3 does not start")
+                return super().reset(seed)
+
+        with pytest.raises(UserError, match="game 3 does not start"):
+            self.play(Failing)
 
 
 class Swapping(Counting):

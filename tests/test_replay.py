@@ -105,6 +105,15 @@ def test_windows_equal_the_oracle(tmp_path, capacity):
     assert_windows_equal_the_oracle(sampled(replay, 400), rows, capacity)
 
 
+def test_a_blank_batch_is_made_as_a_sampled_one(tmp_path):
+    replay = filled(tmp_path, play(0, 30))
+    both = sampled(replay, 5), replay.blank(5, LENGTH, N)
+    sample, blank = ([*batch.inputs.values(), *batch[1:]] for batch in both)
+    for real, zeros in zip(sample, blank, strict=True):
+        assert (real.shape, real.dtype) == (zeros.shape, zeros.dtype)
+        assert not zeros.any()
+
+
 def test_every_acted_step_starts_windows_equally_often(tmp_path):
     rows = play(2, 60)
     replay = filled(tmp_path, rows)

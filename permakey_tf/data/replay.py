@@ -195,6 +195,22 @@ class SequenceReplay:
             mask=mask[:, :length].astype(np.float32),
         )
 
+    def blank(self, batch_size: int, length: int, n: int) -> SequenceBatch:
+        """Zeros, of the shapes and types of what `sample` gives."""
+
+        def zeros(steps, column):
+            return np.zeros([batch_size, steps, *column.shape], column.dtype)
+
+        whole, scalar = length + n, Column((), np.dtype(np.float32))
+        return SequenceBatch(
+            inputs={name: zeros(whole, self._columns[name]) for name in self._inputs},
+            actions=zeros(whole, Column((), np.dtype(np.int32))),
+            rewards=zeros(whole, scalar),
+            discounts=zeros(whole, scalar),
+            final=zeros(whole, Column((), np.dtype(bool))),
+            mask=zeros(length, scalar),
+        )
+
     def _draw_starts(self, rng, number):
         """Rows at which an action was taken, uniformly: final observations are drawn again."""
         oldest = max(self.num_rows - self._capacity, 0)

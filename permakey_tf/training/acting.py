@@ -1,7 +1,9 @@
 """Playing with a trained or half-trained network: one tf.function from frames to actions."""
 
 import itertools
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +17,11 @@ from permakey_tf.models.vision import Vision
 from permakey_tf.runs import checkpoint
 from permakey_tf.tracking import Tracker
 from permakey_tf.training.controls import Tell, tell_nothing
-from permakey_tf.training.games import Episodes, Film, begin, collect, game_stream
+from permakey_tf.training.games import Episodes, Film, begin, collect, game_stream, joined
 from permakey_tf.training.graphs import traced_once
 from permakey_tf.types import Column, Keypoints
 
+_GROUPS = 2  # not the number of cores: what is computed together decides on the last digits
 GREEDY = -1  # in the place of an action: the network's best one
 
 
@@ -252,7 +255,9 @@ def play_episodes(
 ) -> Episodes | None:
     """Plays whole games side by side, greedily, to their end or the time limit.
 
-    Every game depends on (role, seed, its number) alone, and so does its noise.
+    Every game depends on (role, seed, its number) alone, and so does its noise. They are played in
+    two groups, each in a thread: one group's emulators, which hold Python's lock, run while the
+    network looks at the other's frames.
 
     Args:
       player: who plays.
@@ -261,17 +266,39 @@ def play_episodes(
       seed: of the games.
       number: E.
       film: whether to keep the first game's frames.
-      stop: asked before every step; where it answers True, the games are broken off.
+      stop: asked before every step of a group, in its thread; where it answers True, the games are
+        broken off.
 
     Returns:
       What was played; None where it was broken off.
     """
-    games = [task.make() for _ in range(number)]
-    episodes = [begin(game, task, role, seed, e) for e, game in enumerate(games)]
-    noise = [game_stream(role, seed, e) for e in range(number)]
-    playing, shots = np.arange(number), []
-    trackers = player.trackers(number)
-    state = player.actor.initial_state(number)
+    groups = [games.tolist() for games in np.array_split(np.arange(number), min(number, _GROUPS))]
+    broken_off = threading.Event()
+
+    def play(games: list[int]) -> Episodes | None:
+        played = None
+        try:
+            played = _play_group(
+                *(player, task, role, seed, games), film, lambda: broken_off.is_set() or stop()
+            )
+        finally:
+            if played is None:
+                broken_off.set()
+        return played
+
+    with ThreadPoolExecutor(len(groups)) as pool:
+        parts = list(pool.map(play, groups))
+    return None if broken_off.is_set() else joined(parts)
+
+
+def _play_group(player, task, role, seed, numbers, film, stop) -> Episodes | None:
+    """The games of the given numbers, a step of all after the other; arguments as above."""
+    episodes = [begin(task.make(), task, role, seed, number) for number in numbers]
+    noise = [game_stream(role, seed, number) for number in numbers]
+    playing, shots = np.arange(len(numbers)), []
+    trackers = player.trackers(len(numbers))
+    state = player.actor.initial_state(len(numbers))
+    filmed = film and numbers[0] == 0
     while len(playing):
         if stop():
             return None
@@ -280,7 +307,7 @@ def play_episodes(
         frames, beside = player.see([one.frame for one in now], [one.game for one in now], rngs)
         forced = np.full(len(playing), GREEDY, np.int32)
         acted = player.step(frames, forced, state, trackers, beside)
-        if film and playing[0] == 0:
+        if filmed and playing[0] == 0:
             # A copy: the view would keep the frames of all games in memory.
             keypoints = Keypoints(*(part[0].numpy() for part in acted.keypoints))
             shots.append(Film(frames[0].copy(), keypoints))
@@ -291,5 +318,5 @@ def play_episodes(
         state = acted.state
         if not going_on.all():
             state = state.of(going_on)
-    shown = tf.nest.map_structure(lambda *parts: np.stack(parts), *shots) if film else None
+    shown = tf.nest.map_structure(lambda *parts: np.stack(parts), *shots) if filmed else None
     return collect(episodes, shown)

@@ -191,6 +191,7 @@ class AgentTrainer:
             return Interruption()
         log = MetricsLog(self.folder.path, list(_COLUMNS), self.progress.step, group="agent/")
         log.settings(self._about(), self.folder.keypoints.settings | flatten(self.config))
+        self.agent.prepare(self.playing.blank_batch())
         with deferred() as interruption:
             self._train_until(interruption, log)
         log.close()

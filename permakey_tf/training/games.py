@@ -87,6 +87,12 @@ def collect(episodes: list[WatchedEpisode], film: Film | None = None) -> Episode
     )
 
 
+def joined(parts: list[Episodes]) -> Episodes:
+    """Episodes that were played in several parts, in their order; the first part's film."""
+    arrays = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:-1])
+    return Episodes(*arrays, parts[0].film)
+
+
 def first_screens(task: Task, role: str, seed: int, number: int) -> np.ndarray:
     """int64 [number]: hashes of the first screens of games 0, 1, ..., as `Episodes.openings`."""
     game = task.make()

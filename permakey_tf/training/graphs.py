@@ -1,8 +1,12 @@
 """Graphs that are called many thousand times."""
 
+import threading
 from collections.abc import Callable
 
 import tensorflow as tf
+
+# Hundreds of small operations take longer to be handed to a pool of threads than to be computed.
+_EXECUTOR = "SINGLE_THREADED_EXECUTOR"
 
 
 def traced_once(function: Callable, signature: list | None = None, compiled=False) -> Callable:
@@ -18,13 +22,15 @@ def traced_once(function: Callable, signature: list | None = None, compiled=Fals
     """
     traced = tf.function(function, signature, autograph=False, jit_compile=compiled)
 
-    graph = None
+    graph, tracing = None, threading.Lock()
 
     def call(*arguments):
         nonlocal graph
         tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
         if graph is None:
-            graph = traced.get_concrete_function(*([] if signature else tensors))
-        return graph(*tensors)
+            with tracing:
+                graph = graph or traced.get_concrete_function(*([] if signature else tensors))
+        with tf.experimental.function_executor_type(_EXECUTOR):
+            return graph(*tensors)
 
     return call

@@ -40,6 +40,7 @@ class Learner:
         compiled: bool = False,
     ):
         self.online, self.target, self.config = online, target, config
+        self.compiled = compiled
         self._prepare = prepare
         self._trained = list(online.trainable_weights.values())
         self._pairs = list(
@@ -68,6 +69,17 @@ class Learner:
             names += [f"{name}_momentum", f"{name}_velocity"]
         variables = zip(names, self.optimizer.variables, strict=True)
         return {f"adam/{name}": variable for name, variable in variables}
+
+    def prepare(self, batch: SequenceBatch) -> None:
+        """Makes an update and takes it back: the first one is when XLA compiles it.
+
+        Args:
+          batch: of the shapes of all that follow, whatever is in it.
+        """
+        kept = checkpoint.to_arrays(self.variables)
+        self.update(batch)
+        for name, variable in self.variables.items():
+            variable.assign(kept[name])
 
     def _update(self, batch: SequenceBatch) -> dict[str, tf.Tensor]:
         target_q = self._unroll(self.target, batch.inputs)[0]

@@ -49,6 +49,7 @@ class Agent:
         self._overlaps = player.actor.network is not learner.online
         self._worker = ThreadPoolExecutor(max_workers=1) if self._overlaps else None
         self._running: Future | None = None
+        self._preparing: Future | None = None
         self._catch_up = traced_once(self._copy_online)
         self.state = player.actor.initial_state(1)
         self.begin_game()
@@ -87,6 +88,22 @@ class Agent:
         self.state = acted.state
         return acted
 
+    def prepare(self, batch: SequenceBatch) -> None:
+        """Begins to compile the update, while the first steps are played, from which nothing is
+        learned yet. Nothing else changes.
+
+        Args:
+          batch: of the shapes of all that follow, whatever is in it.
+        """
+        if self._overlaps and self.learner.compiled:
+            self._preparing = self._worker.submit(self.learner.prepare, batch)
+
+    def _prepared(self):
+        """Waits until the learner's variables are what they were."""
+        if self._preparing:
+            self._preparing.result()
+            self._preparing = None
+
     def learn(self, batch: SequenceBatch) -> list[dict[str, tf.Tensor]]:
         """Makes an update, or begins it; scalar metrics of each that is finished since."""
         if not self._overlaps:
@@ -94,7 +111,7 @@ class Agent:
         # Here, not in the thread: Python that runs there would wait for Python here.
         tensors = tf.nest.map_structure(tf.convert_to_tensor, batch)
         finished = self.finish()
-        self._catch_up()
+        self.catch_up()
         self._running = self._worker.submit(self.learner.update, tensors)
         return finished
 
@@ -105,6 +122,7 @@ class Agent:
 
     def catch_up(self) -> None:
         """From here on the newest weights act. No update may be under way."""
+        self._prepared()
         if self._overlaps:
             self._catch_up()
 
@@ -127,6 +145,7 @@ class Agent:
 
     def get_state(self) -> dict[str, np.ndarray]:
         """The entries of a checkpoint: all that acting and learning depend on."""
+        self._prepared()
         memory = {f"state/{i}": part.numpy() for i, part in enumerate(self.state.lstm)}
         seen = self.state.vision
         memory |= {f"{_VISION}known": seen.known, f"{_VISION}frames": seen.frames}
@@ -272,6 +291,11 @@ class Playing:
         return self.replay.sample(
             rng, config.batch_size, config.window, config.n_step, config.gamma
         )
+
+    def blank_batch(self) -> SequenceBatch:
+        """Of the shapes of all that `sample` gives; zeros."""
+        config = self._config
+        return self.replay.blank(config.batch_size, config.window, config.n_step)
 
     def get_state(self) -> dict[str, np.ndarray]:
         """The entries of a checkpoint; the rows of the replay are on the disk then."""
