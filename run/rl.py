@@ -88,8 +88,9 @@ def evaluate(command: rl_flags.Test):
         refuse_contradictions(AgentFolder.open(run), command.asked)
     from permakey_tf.scores.evaluate import evaluate_policies
     from permakey_tf.system.device import prepare_device
+    from permakey_tf.training.games import GROUPS
 
-    print(f"device: {prepare_device()}")
+    print(f"device: {prepare_device(at_a_time=GROUPS)}")
     try:
         result = evaluate_policies(command.runs, command.seeds, command.episodes, command.path)
     except Interrupted as stop:

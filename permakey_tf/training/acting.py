@@ -17,11 +17,10 @@ from permakey_tf.models.vision import Vision
 from permakey_tf.runs import checkpoint
 from permakey_tf.tracking import Tracker
 from permakey_tf.training.controls import Tell, tell_nothing
-from permakey_tf.training.games import Episodes, Film, begin, collect, game_stream, joined
+from permakey_tf.training.games import GROUPS, Episodes, Film, begin, collect, game_stream, joined
 from permakey_tf.training.graphs import traced_once
 from permakey_tf.types import Column, Keypoints
 
-_GROUPS = 2  # not the number of cores: what is computed together decides on the last digits
 GREEDY = -1  # in the place of an action: the network's best one
 
 
@@ -272,7 +271,7 @@ def play_episodes(
     Returns:
       What was played; None where it was broken off.
     """
-    groups = [games.tolist() for games in np.array_split(np.arange(number), min(number, _GROUPS))]
+    groups = [games.tolist() for games in np.array_split(np.arange(number), min(number, GROUPS))]
     broken_off = threading.Event()
 
     def play(games: list[int]) -> Episodes | None:

@@ -14,6 +14,9 @@ from permakey_tf.envs.play import Episode, Game, GameStep, Task, play
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 from permakey_tf.types import Keypoints
 
+# Of games that are played at the same time. Not the number of cores: what is computed together
+# decides on the last digits.
+GROUPS = 2
 # What is drawn in a played game beside its start.
 _STREAMS = {"validation": Stream.VALIDATION_GAME, "test": Stream.TEST_GAME}
 

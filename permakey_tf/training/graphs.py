@@ -5,8 +5,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-# Hundreds of small operations take longer to be handed to a pool of threads than to be computed.
-_EXECUTOR = "SINGLE_THREADED_EXECUTOR"
+
+def _executor() -> str:
+    """On a CPU, hundreds of small operations take longer to be handed to a pool of threads than to
+    be computed: one thread computes all. On a GPU it would wait for each."""
+    return "" if tf.config.list_physical_devices("GPU") else "SINGLE_THREADED_EXECUTOR"
 
 
 def traced_once(function: Callable, signature: list | None = None, compiled=False) -> Callable:
@@ -22,7 +25,7 @@ def traced_once(function: Callable, signature: list | None = None, compiled=Fals
     """
     traced = tf.function(function, signature, autograph=False, jit_compile=compiled)
 
-    graph, tracing = None, threading.Lock()
+    graph, tracing, executor = None, threading.Lock(), _executor()
 
     def call(*arguments):
         nonlocal graph
@@ -30,7 +33,7 @@ def traced_once(function: Callable, signature: list | None = None, compiled=Fals
         if graph is None:
             with tracing:
                 graph = graph or traced.get_concrete_function(*([] if signature else tensors))
-        with tf.experimental.function_executor_type(_EXECUTOR):
+        with tf.experimental.function_executor_type(executor):
             return graph(*tensors)
 
     return call
