@@ -9,12 +9,14 @@ the graph agent's networks and of the vision's whole frame (of which a step comp
 changed). A square matrix product is timed in the same rounds, so that figures of a shared
 machine can be compared. The hours of a run of 100,000 steps follow from the medians: every step, an
 update every 4 steps, at the same time or one after the other, and 10 validations of 10 games of
---game_steps steps side by side.
+--game_steps steps.
 """
 
 import itertools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags as absl_flags
@@ -29,7 +31,7 @@ from permakey_tf.configs.agent import (
     EnvironmentConfig,
     LearningConfig,
 )
-from permakey_tf.envs.games import make_game
+from permakey_tf.envs.games import make_game, make_task
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.system.seeds import episode_seed
@@ -49,14 +51,18 @@ _SHOTS = 50  # consecutive frames that are seen in turn
 _REPEATS = 10  # calls in one measurement of a short part
 
 
-def repeated(function):
-    """A function that calls another several times, for parts too short to be timed alone."""
+_CUT = 100  # steps of the games of a measured validation
 
-    def calls():
-        for _ in range(_REPEATS):
-            function()
 
-    return calls
+class Part(NamedTuple):
+    """What is timed: `function`, called `calls` times in a measurement."""
+
+    function: Callable[[], Any]
+    calls: int = _REPEATS
+
+    def __call__(self):
+        for _ in range(self.calls):
+            self.function()
 
 
 def make_trainer(encoder: str, folder: Path):
@@ -76,31 +82,39 @@ def make_trainer(encoder: str, folder: Path):
     return trainer
 
 
-def parts_of(trainer) -> dict:
-    """{part: function}: the parts of a step and of an update."""
+def parts_of(trainer) -> dict[str, Part]:
+    """The parts of a step and of an update, and validations."""
     player = trainer.agent.player
     game, start = make_game(trainer.config.environment), episode_seed("train", 0, 0)
     frame, prepare = game.reset(start), player.frame_format.with_bars
     shots = itertools.cycle([played(game, prepare) for _ in range(_SHOTS)])
-    one = Games(player.actor, 1, shots)
-    ten = Games(player.actor, 10, shots)
+    one = OneGame(player.actor, shots)
 
     def emulator():
         if game.step(0).terminal:
             game.reset(start)
 
     return {
-        "emulator": repeated(emulator),
-        "frame": repeated(lambda: prepare(frame, np.random.default_rng(0))),
-        "vision and network": repeated(one.step),
-        "whole step": repeated(trainer.play_step),
-        "replay sample": repeated(lambda: trainer.playing.sample(0)),
-        "whole update": repeated(lambda: (trainer.learn_step(), trainer.agent.finish())),
-        "4 steps, an update": repeated(
+        "emulator": Part(emulator),
+        "frame": Part(lambda: prepare(frame, np.random.default_rng(0))),
+        "vision and network": Part(one.step),
+        "whole step": Part(trainer.play_step),
+        "replay sample": Part(lambda: trainer.playing.sample(0)),
+        "whole update": Part(lambda: (trainer.learn_step(), trainer.agent.finish())),
+        "4 steps, an update": Part(
             lambda: (trainer.learn_step(), [trainer.play_step() for _ in range(4)])
         ),
-        "ten games' step": repeated(ten.step),
+        "10 games, 1 step": Part(validation(trainer, 1), 1),
+        f"10 games, {_CUT} steps": Part(validation(trainer, _CUT), 1),
     }
+
+
+def validation(trainer, steps: int) -> Callable[[], Any]:
+    """Plays ten games of a validation, cut after some steps."""
+    from permakey_tf.training.acting import play_episodes
+
+    task = make_task(trainer.config.environment)._replace(max_steps=steps)
+    return lambda: play_episodes(trainer.agent.player, task, "validation", 0, 10)
 
 
 def played(game, prepare) -> np.ndarray:
@@ -108,17 +122,16 @@ def played(game, prepare) -> np.ndarray:
     return prepare(game.step(0).frame, np.random.default_rng(0))
 
 
-class Games:
-    """Steps of a number of games, each on the frames of one, some apart from each other."""
+class OneGame:
+    """Steps of one game on given frames."""
 
-    def __init__(self, actor, number: int, shots):
+    def __init__(self, actor, shots):
         self._actor, self._shots = actor, shots
-        self._forced = np.full(number, -1, np.int32)
-        self._state = actor.initial_state(number)
+        self._forced = np.full(1, -1, np.int32)
+        self._state = actor.initial_state(1)
 
     def step(self):
-        frames = np.stack([next(self._shots) for _ in self._forced])
-        acted = self._actor.step(frames, self._forced, self._state)
+        acted = self._actor.step(next(self._shots)[None], self._forced, self._state)
         acted.actions.numpy()
         self._state = acted.state
 
@@ -126,29 +139,33 @@ class Games:
 def report(encoder: str, folder: Path) -> None:
     """Prints one encoder's times and the hours of a whole run."""
     trainer = make_trainer(encoder, folder)
-    watch = Stopwatch({"matmul": matrix_product("float32"), **parts_of(trainer)})
+    parts = {"matmul": Part(matrix_product("float32"), 1), **parts_of(trainer)}
+    watch = Stopwatch(parts)
     watch.measure(_ROUNDS.value)
     method = trainer.folder.keypoints.config.method
     print(f"\n{method} + {encoder}, {_PRECISION.value}")
     operations = flops_of(trainer)
-    for name in watch.functions:
-        calls = 1 if name == "matmul" else _REPEATS
-        best, median = (1e3 * time_of(name) / calls for time_of in (watch.best, watch.median))
+    for name, part in parts.items():
+        best, median = (1e3 * time_of(name) / part.calls for time_of in (watch.best, watch.median))
         rate = ""
         if name in operations:
             gigas = operations[name] / 1e9
             rate = f"   {gigas:7.3f} GFLOP, {1e3 * gigas / median:.0f} GFLOP/s"
         print(f"  {name:<20} best {best:8.2f} ms   median {median:8.2f} ms{rate}")
-    seconds_of = {name: watch.median(name) / _REPEATS for name in watch.functions}
-    step, update, both = (
-        seconds_of[name] for name in ("whole step", "whole update", "4 steps, an update")
+    seconds_of = {name: watch.median(name) / part.calls for name, part in parts.items()}
+    step, update, both, begun, cut = (
+        seconds_of[name]
+        for name in (
+            *("whole step", "whole update", "4 steps, an update"),
+            *("10 games, 1 step", f"10 games, {_CUT} steps"),
+        )
     )
-    game = seconds_of["emulator"] + seconds_of["ten games' step"] / 10
+    games = begun + (cut - begun) * (_GAME_STEPS.value - 1) / (_CUT - 1)
     training = 1e5 / 4 * (both if trainer.config.learning.overlap else 4 * step + update)
     print(f"  {1 / step:.0f} agent steps/s, {1 / update:.1f} updates/s")
     for what, seconds in (
         ("steps and updates", training),
-        ("validations", 100 * _GAME_STEPS.value * game),
+        ("validations", 10 * games),
     ):
         print(f"  {seconds / 3600:.2f} h of {what} in a run of 100,000 steps")
 

@@ -642,6 +642,12 @@ class Recorder:
     def finish(self):
         return []
 
+    def blank_batch(self):
+        return "blank batch"
+
+    def prepare(self, batch):
+        self.words.append(f"prepare {batch}")
+
     def catch_up(self):
         pass
 
@@ -669,7 +675,7 @@ def test_the_trainer_plays_learns_validates_and_saves_in_turn(tmp_path, clean, c
     trainer.train()
     saved = ["save"] * 2  # of the agent, and of its games
     assert words == [
-        *("start", "play 0", "play 1", "play 2", *saved),
+        *("start", "prepare blank batch", "play 0", "play 1", "play 2", *saved),
         *("play 3", "learn batch 0", "validate", *saved, "play 4"),
         *("play 5", "learn batch 1", *saved, "play 6", "validate", *saved),
     ]

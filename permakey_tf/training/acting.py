@@ -254,9 +254,9 @@ def play_episodes(
 ) -> Episodes | None:
     """Plays whole games side by side, greedily, to their end or the time limit.
 
-    Every game depends on (role, seed, its number) alone, and so does its noise. They are played in
-    two groups, each in a thread: one group's emulators, which hold Python's lock, run while the
-    network looks at the other's frames.
+    Every game depends on (role, seed, its number) alone, and so does its noise. There are two
+    groups, one of them played in a thread: the emulators of one, which hold Python's lock, run
+    while the network looks at the frames of the other.
 
     Args:
       player: who plays.
@@ -271,33 +271,35 @@ def play_episodes(
     Returns:
       What was played; None where it was broken off.
     """
-    groups = [games.tolist() for games in np.array_split(np.arange(number), min(number, GROUPS))]
+    games = [task.make() for _ in range(number)]
+    groups = [group.tolist() for group in np.array_split(np.arange(number), min(number, GROUPS))]
     broken_off = threading.Event()
 
-    def play(games: list[int]) -> Episodes | None:
+    def play(group: list[int]) -> Episodes | None:
         played = None
         try:
+            episodes = [begin(games[e], task, role, seed, e) for e in group]
+            noise = [game_stream(role, seed, e) for e in group]
+            filmed = film and group[0] == 0
             played = _play_group(
-                *(player, task, role, seed, games), film, lambda: broken_off.is_set() or stop()
+                player, episodes, noise, filmed, lambda: broken_off.is_set() or stop()
             )
         finally:
             if played is None:
                 broken_off.set()
         return played
 
-    with ThreadPoolExecutor(len(groups)) as pool:
-        parts = list(pool.map(play, groups))
+    with ThreadPoolExecutor(GROUPS) as pool:
+        others = [pool.submit(play, group) for group in groups[1:]]
+        parts = [play(groups[0]), *(one.result() for one in others)]
     return None if broken_off.is_set() else joined(parts)
 
 
-def _play_group(player, task, role, seed, numbers, film, stop) -> Episodes | None:
-    """The games of the given numbers, a step of all after the other; arguments as above."""
-    episodes = [begin(task.make(), task, role, seed, number) for number in numbers]
-    noise = [game_stream(role, seed, number) for number in numbers]
-    playing, shots = np.arange(len(numbers)), []
-    trackers = player.trackers(len(numbers))
-    state = player.actor.initial_state(len(numbers))
-    filmed = film and numbers[0] == 0
+def _play_group(player, episodes, noise, film, stop) -> Episodes | None:
+    """Plays episodes, begun, in steps of all at once; noise: random numbers of each."""
+    playing, shots = np.arange(len(episodes)), []
+    trackers = player.trackers(len(episodes))
+    state = player.actor.initial_state(len(episodes))
     while len(playing):
         if stop():
             return None
@@ -306,7 +308,7 @@ def _play_group(player, task, role, seed, numbers, film, stop) -> Episodes | Non
         frames, beside = player.see([one.frame for one in now], [one.game for one in now], rngs)
         forced = np.full(len(playing), GREEDY, np.int32)
         acted = player.step(frames, forced, state, trackers, beside)
-        if filmed and playing[0] == 0:
+        if film and playing[0] == 0:
             # A copy: the view would keep the frames of all games in memory.
             keypoints = Keypoints(*(part[0].numpy() for part in acted.keypoints))
             shots.append(Film(frames[0].copy(), keypoints))
@@ -317,5 +319,5 @@ def _play_group(player, task, role, seed, numbers, film, stop) -> Episodes | Non
         state = acted.state
         if not going_on.all():
             state = state.of(going_on)
-    shown = tf.nest.map_structure(lambda *parts: np.stack(parts), *shots) if filmed else None
+    shown = tf.nest.map_structure(lambda *parts: np.stack(parts), *shots) if film else None
     return collect(episodes, shown)

@@ -6,6 +6,7 @@ emulator is brought back by replaying the current game's actions from its seeded
 """
 
 import functools
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -155,13 +156,16 @@ class AgentTrainer:
         objects = folder.config.encoder.needs_objects
         task = make_task(environment, objects)
         agent = build_agent(folder, task.make().num_actions)
+        number = folder.config.validation.validation_episodes
+        # Made once: an emulator takes a tenth of a second to start.
+        games = itertools.cycle(task.make() for _ in range(number))
         play_validation = functools.partial(
             play_episodes,
             agent.player,
-            task,
+            task._replace(make=games.__next__),
             "validation",
             folder.config.learning.seed,
-            folder.config.validation.validation_episodes,
+            number,
             film=True,
         )
         game = make_game(environment, training=True, objects=objects)
