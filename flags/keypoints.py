@@ -5,13 +5,19 @@ from absl import flags as absl_flags
 from flags import collection as collection_flags
 from flags import common
 from permakey_tf.configs.frames import CollectionConfig
-from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, check_fit, resolve
+from permakey_tf.configs.keypoints import (
+    DistributionConfig,
+    KeypointConfig,
+    LoggingConfig,
+    check_fit,
+    resolve,
+)
 from permakey_tf.training.request import KeypointRequest
 
 
 def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines all flags; call once, before they are parsed."""
-    for config_class in (KeypointConfig, LoggingConfig, CollectionConfig):
+    for config_class in (KeypointConfig, LoggingConfig, DistributionConfig, CollectionConfig):
         common.define(config_class, flag_values=values)
     common.define_paths(
         "data_dir",
@@ -61,6 +67,15 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> KeypointRequ
     logging = common.build(LoggingConfig, values)
     collect = values["collect"].value
     given = frozenset(name for name in values if values[name].present)
+    distribute = common.build(DistributionConfig, values).distribute
     return KeypointRequest(
-        keypoints, logging, collection, data_dir, logdir, collect, given, weights
+        keypoints,
+        logging,
+        collection,
+        data_dir,
+        logdir,
+        collect,
+        given,
+        weights,
+        distribute,
     )

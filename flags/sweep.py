@@ -94,9 +94,28 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
         lower_bound=5,
         **kept,
     )
-    absl_flags.DEFINE_integer("slurm_cpus", 4, "CPU cores of a job.", lower_bound=1, **kept)
-    absl_flags.DEFINE_integer("slurm_gpus", 0, "GPUs of a job.", lower_bound=0, **kept)
-    common.define_float("slurm_memory", 8.0, "Memory of a job. Unit: GB.", 1.0, 1e6, **kept)
+    absl_flags.DEFINE_integer(
+        "slurm_nodes",
+        1,
+        "Nodes of a job, on which a training of keypoints shares each batch: more than one sets "
+        "--distribute=multiworker. CPUs, GPUs and memory are of each.",
+        lower_bound=1,
+        **kept,
+    )
+    absl_flags.DEFINE_integer(
+        "slurm_cpus", 4, "CPU cores of a job, on each of its nodes.", lower_bound=1, **kept
+    )
+    absl_flags.DEFINE_integer(
+        "slurm_gpus",
+        0,
+        "GPUs of a job, on each of its nodes. More than one sets --distribute=mirrored for a "
+        "training of keypoints on one node.",
+        lower_bound=0,
+        **kept,
+    )
+    common.define_float(
+        "slurm_memory", 8.0, "Memory of a job, on each of its nodes. Unit: GB.", 1.0, 1e6, **kept
+    )
 
 
 class Sweep(NamedTuple):
@@ -122,6 +141,7 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Sweep:
         *(values[f"slurm_{x}"].value for x in ("partition", "minutes", "cpus", "gpus", "memory")),
         account=values["slurm_account"].value,
         qos=values["slurm_qos"].value,
+        nodes=values["slurm_nodes"].value,
     )
     runs = _runs(values, Path(out))
     return Sweep(runs, Path(out), launcher, values["jobs"].value, slurm, values["dry_run"].value)
@@ -135,9 +155,12 @@ def _runs(values: absl_flags.FlagValues, out: Path) -> Sequence[Planned]:
     free = axes_in(template or "")
     points = plan.grid_points(parse_grid(values["grid"].value, program, free))
     files = values["run_flagfile"].value
-    calls = [_Call.make(program, point, files, out, template) for point in points]
+    distribute = _distribution(values)
+    calls = [_Call.make(program, point, files, out, template, distribute) for point in points]
     if program == "keypoints":
         runs = [PlannedRun(call.job, call.parsed(keypoint_flags)) for call in calls]
+        for run in runs:
+            _check_distribution(run, values)
         plan.refuse_equal_names(runs)
         plan.refuse_other_frames_in_a_shared_store(runs)
         return runs
@@ -146,6 +169,31 @@ def _runs(values: absl_flags.FlagValues, out: Path) -> Sequence[Planned]:
     cells = [cell_name(point) for point in points]
     seeds, episodes = tuple(rl_flags.parse_seeds(values)), values["test_episodes"].value
     return list(_with_tests(agents, cells, out, seeds, episodes))
+
+
+def _distribution(values: absl_flags.FlagValues) -> str:
+    """Of what a Slurm job computes on; "" where a run has one device, or says it itself."""
+    nodes, gpus = values["slurm_nodes"].value, values["slurm_gpus"].value
+    if values["program"].value == "keypoints":
+        return "multiworker" if nodes > 1 else "mirrored" if gpus > 1 else ""
+    if nodes > 1:
+        raise UserError(f"--slurm_nodes={nodes} has no meaning with --program=rl: give 1")
+    return ""
+
+
+def _check_distribution(run: PlannedRun, values: absl_flags.FlagValues) -> None:
+    joined = run.wanted.distribute == "multiworker"
+    if joined and values["launcher"].value != "slurm":
+        raise UserError(
+            f"run {run.name}: --distribute=multiworker needs --launcher=slurm, or the command of "
+            "the run itself on every machine"
+        )
+    nodes = values["slurm_nodes"].value
+    if nodes > 1 and not joined:
+        raise UserError(
+            f"run {run.name}: --distribute={run.wanted.distribute} has no use for "
+            f"--slurm_nodes={nodes}: leave --distribute out"
+        )
 
 
 # ---------------------------------------------------------------------------------------- the grid
@@ -204,14 +252,15 @@ class _Call(NamedTuple):
     values: absl_flags.FlagValues
 
     @classmethod
-    def make(cls, program, point, flag_files, out: Path, keypoints=None) -> "_Call":
+    def make(cls, program, point, flag_files, out: Path, keypoints=None, distribute="") -> "_Call":
         """Raises UserError where the program would not know the flags."""
         name = run_name(point)
         if len(name) > _MAX_NAME:
             raise UserError(f"{name}: too long for a folder; put settings into a --run_flagfile")
         files = [*flag_files, *([point["flagfile"]] if "flagfile" in point else [])]
         # The last flag wins: files give what the grid does not.
-        arguments = [f"--flagfile={file}" for file in files]
+        arguments = [f"--distribute={distribute}"] if distribute else []
+        arguments += [f"--flagfile={file}" for file in files]
         if keypoints:
             arguments.append(f"--keypoints={fill_in_axes(keypoints, point)}")
         values = absl_flags.FlagValues()

@@ -12,32 +12,45 @@ from collections.abc import Iterable
 from flags import common
 from flags import keypoints as keypoint_flags
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.progress import Status
+from permakey_tf.system.cluster import of_training
 from permakey_tf.system.interruption import Interrupted
 from permakey_tf.training import request as requests
 
 
 def main(command):
-    status = requests.refuse_early(command)
+    try:
+        with of_training(command.distribute, command.keypoints.to_dict()) as line:
+            train(command, line)
+    except Interrupted as stop:
+        common.leave_if_interrupted(stop, stop.saved)
+
+
+def train(command, line):
+    status = Status(*line.from_chief(lambda: requests.refuse_early(command)))
     if status.finished:
         print(f"run folder: {command.logdir} (finished at step {status.step})")
         tell_results(RunFolder.open(command.logdir), requests.all_notes(command))
         return
-    store = requests.open_or_collect(command)
+    store = requests.store_for_all(command, line)
     notes = requests.unused_flags(store, command)
     # TensorFlow takes seconds to load; wrong flags and missing frames are refused before.
     from permakey_tf.system.device import prepare_device
+    from permakey_tf.training.replicas import make_replicas
     from permakey_tf.training.results import evaluate_run
-    from permakey_tf.training.train import train_to_the_end
+    from permakey_tf.training.train import held_by_chief, train_to_the_end
 
     frames, typed = FrameSpec.of(store), common.command_line("run.keypoints")
-    with RunFolder.held(command.logdir, command.keypoints, frames, typed) as folder:
+    with held_by_chief(line, command.logdir, command.keypoints, frames, typed) as folder:
         print(f"device: {prepare_device(precision=command.keypoints.training.precision)}")
-        try:
-            trainer = train_to_the_end(folder, store, command.logging, progress=True)
-        except Interrupted as stop:
-            common.leave_if_interrupted(stop, stop.saved)
-        evaluate_run(trainer, notes)
-        tell_results(folder, notes)
+        replicas = make_replicas(command.distribute, line)
+        if replicas.number > 1:
+            print(f"each batch is shared by {replicas.number} devices")
+        trainer = train_to_the_end(folder, store, command.logging, True, replicas)
+        line.release()
+        if line.is_chief:
+            evaluate_run(trainer, notes)
+            tell_results(folder, notes)
 
 
 def tell_results(folder: RunFolder, notes: Iterable[str]) -> None:

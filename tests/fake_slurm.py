@@ -3,11 +3,12 @@
 `install(folder)` puts the programs into `folder`/bin; job N has the files `folder`/N.*: script,
 state, requeue (a mark), pid (of srun's process group). As on a cluster, all processes of a job get
 its signals; the script of a requeued job is run again; a cancelled job gets SIGTERM, and SIGKILL
-some time later.
+some time later. All nodes of a job are this machine, with a task each.
 """
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,7 +75,9 @@ def sbatch(script):
 
 
 def run_job(job):
-    environment = os.environ | {"SLURM_JOB_ID": job, "SLURM_NTASKS": "1"}
+    nodes = re.search(r"--nodes=(\d+)", _file(job, "script").read_text())
+    tasks = nodes[1] if nodes else "1"
+    environment = os.environ | {"SLURM_JOB_ID": job, "SLURM_NTASKS": tasks}
     while True:
         _file(job, "state").write_text("RUNNING")
         code = subprocess.run(["bash", str(_file(job, "script"))], env=environment).returncode
@@ -86,16 +89,35 @@ def run_job(job):
 
 
 def srun(*arguments):
-    job, arguments = os.environ["SLURM_JOB_ID"], list(arguments)
+    job, arguments, places = os.environ["SLURM_JOB_ID"], list(arguments), {}
     while arguments[0].startswith("--"):
         option = arguments.pop(0)
         if option in ("--output", "--error"):
-            path = arguments.pop(0).replace("%j", job).replace("%t", "0")
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(file, 1 if option == "--output" else 2)
+            places[option] = arguments.pop(0).replace("%j", job)
     os.setpgid(0, 0)
     _file(job, "pid").write_text(str(os.getpid()))
-    os.execvp(arguments[0], arguments)
+    number = int(os.environ["SLURM_NTASKS"])
+    for passed in (signal.SIGTERM, signal.SIGUSR2):  # every task has them itself
+        signal.signal(passed, lambda *_: None)
+    tasks = [_start_task(task, number, arguments, places) for task in range(number)]
+    sys.exit(max(abs(task.wait()) for task in tasks))
+
+
+def _start_task(task, number, arguments, places):
+    step = {
+        "SLURM_PROCID": str(task),
+        "SLURM_LOCALID": str(task),
+        "SLURM_STEP_NUM_TASKS": str(number),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_STEP_TASKS_PER_NODE": str(number),
+        "SLURMD_NODENAME": "localhost",
+    }
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    out, err = (
+        os.open(places[option].replace("%t", str(task)), flags)
+        for option in ("--output", "--error")
+    )
+    return subprocess.Popen(arguments, stdout=out, stderr=err, env=os.environ | step)
 
 
 def sacct(*arguments):

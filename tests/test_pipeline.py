@@ -176,3 +176,18 @@ class TestPairs:
         store = FrameStore.open(tmp_path / "singles")
         with pytest.raises(UserError, match="no episode of the train split has two frames"):
             pipeline.make_sampler(store, tiny_config(method="transporter"), 2)
+
+
+@pytest.mark.parametrize("frames_per_example", [1, 2])
+def test_parts_of_a_batch_are_what_the_whole_has_there(store, frames_per_example):
+    """Each worker reads its own, with the bars that its frames have in the whole."""
+    config = tiny_config(noise="both", batch_size=8)
+    sampler = pipeline.make_sampler(store, config, frames_per_example)
+
+    def load(*part):
+        (batch,) = pipeline.training_batches(store, sampler, config, 3, 4, *part)
+        return batch.numpy()
+
+    parts = [load(slice(start, start + 2)) for start in range(0, 8, 2)]
+    assert {len(part) for part in parts} == {2}
+    np.testing.assert_array_equal(np.concatenate(parts), load())

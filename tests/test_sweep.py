@@ -114,6 +114,23 @@ class TestGrid:
             "num_frames-100_flagfile-many",
         ]
 
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            ([], "none"),
+            (["--launcher=slurm", "--slurm_gpus=1"], "none"),
+            (["--launcher=slurm", "--slurm_gpus=4"], "mirrored"),
+            (["--launcher=slurm", "--slurm_gpus=4", "--grid=distribute=none"], "none"),
+            (["--launcher=slurm", "--slurm_nodes=2", "--slurm_gpus=4"], "multiworker"),
+        ],
+    )
+    def test_a_job_of_several_gpus_or_nodes_shares_its_batches(self, arguments, expected):
+        (run,) = parsed("--grid=seed=0", *arguments).runs
+        assert run.wanted.distribute == expected
+        typed = [word for word in run.job.command if word.startswith("--distribute=")]
+        assert typed[-1:] == [f"--distribute={expected}"] * bool(typed)
+        assert typed or expected == "none"
+
     @pytest.mark.parametrize("path", SWEEP_FILES, ids=lambda path: path.name)
     def test_the_sweeps_of_the_repository_are_valid(self, path, monkeypatch):
         monkeypatch.chdir(ROOT)
@@ -143,6 +160,11 @@ class TestGrid:
         (["--grid=seed=0", "--out={game}"], ["--out={game}"]),
         (["--grid=seed=0", "--slurm_cpus=2"], ["--slurm_cpus", "--launcher=local"]),
         (["--grid=seed=0", "--jobs=2", "--launcher=slurm"], ["--jobs", "--launcher=slurm"]),
+        (["--grid=distribute=multiworker"], ["--distribute=multiworker", "--launcher=slurm"]),
+        (["--grid=distribute=none", "--launcher=slurm", "--slurm_nodes=2"],
+         ["--distribute=none", "--slurm_nodes=2"]),
+        (["--grid=seed=0", "--program=rl", "--launcher=slurm", "--slurm_nodes=2"],
+         ["--slurm_nodes=2", "--program=rl"]),
         ([f"--grid=data_dir={'x' * 250}"], ["too long"]),
     ],
 )  # fmt: skip
@@ -576,6 +598,18 @@ class TestSlurm:
         assert not outcome.failed
         script = (cluster / "1.script").read_text().splitlines()
         for words in ("account=vision", "qos=long", "partition=cpu", "cpus-per-task=4", "time=240"):
+            assert f"#SBATCH --{words}" in script
+
+    def test_every_node_runs_the_command_and_has_a_log(self, cluster, tmp_path):
+        given = ["--slurm_nodes=2", "--slurm_gpus=8"]
+        command = parsed("--grid=seed=0", f"--out={tmp_path}", "--launcher=slurm", *given)
+        job = python(tmp_path, "job", "import os; print('task', os.environ['SLURM_PROCID'])")
+        outcome = run_all([job], make_launcher(command))
+        assert outcome.finished == ["job"]
+        assert last_lines(job.log, 1) == ["task 0"]
+        assert last_lines(job.log.with_suffix(".1.log"), 1) == ["task 1"]
+        script = (cluster / "1.script").read_text().splitlines()
+        for words in ("nodes=2", "ntasks-per-node=1", "gpus-per-node=8", "cpus-per-task=4"):
             assert f"#SBATCH --{words}" in script
 
     def test_a_submission_that_is_refused(self, cluster, tmp_path):

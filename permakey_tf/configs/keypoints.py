@@ -487,6 +487,20 @@ class LoggingConfig(Config):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class DistributionConfig(Config):
+    """What computes a run. Changes no more in the weights than the order of sums does, so a run may
+    be resumed with another value, and on another number of devices."""
+
+    distribute: str = setting(
+        "none",
+        "Devices that share each batch: none, one; mirrored, all of this machine; multiworker, all "
+        "of several machines, by TF_CONFIG or a Slurm step: start the same command on each.",
+        origin="ours",
+        choices=("none", "mirrored", "multiworker"),
+    )
+
+
 # What the paper sets differently for the two methods (ICLR app. A.2.1, A.2.2).
 METHOD_TRAINING = types.MappingProxyType(
     {

@@ -12,12 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig
-from permakey_tf.data.noise import draw_bars
+from permakey_tf.data.noise import Bars, bar_positions, draw_bars_at
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.system.seeds import Stream, stream
 
 _PREFETCH = 16  # batches: enough to draw the order of a million frames meanwhile
+_ALL = slice(None)
 
 
 class SingleFrames:
@@ -181,9 +182,17 @@ def make_sampler(store: FrameStore, config: KeypointConfig, frames_per_example: 
 
 
 def training_batches(
-    store: FrameStore, sampler, config: KeypointConfig, first_step: int, last_step: int
+    store: FrameStore,
+    sampler,
+    config: KeypointConfig,
+    first_step: int,
+    last_step: int,
+    part: slice = _ALL,
 ) -> tf.data.Dataset:
     """Batches of steps `first_step` (inclusive) to `last_step` (exclusive), counted from 0.
+
+    Args:
+      part: of each batch; no more than its frames are read, and they are as in the whole batch.
 
     Returns:
       Dataset of uint8 [batch_size, S, S, C], or [batch_size, 2, S, S, C] of pairs.
@@ -192,12 +201,11 @@ def training_batches(
 
     def load(step):
         rng = stream(training.seed, Stream.BARS, step)
-        return _gather(store, sampler.training(int(step)), training.noise, rng)
+        return _gather(store, sampler.training(int(step)), training.noise, rng, part)
 
     positions = tf.data.Dataset.range(first_step, last_step)
-    return _load_all(
-        positions, load, [training.batch_size, *sampler.shape, *store.frames.shape[1:]]
-    )
+    size = len(range(training.batch_size)[part])
+    return _load_all(positions, load, [size, *sampler.shape, *store.frames.shape[1:]])
 
 
 def held_out_batches(
@@ -230,11 +238,14 @@ def held_out_examples(
     return _gather(store, rows[chosen], config.training.noise, rng)
 
 
-def _gather(store, rows, noise, rng):
-    """Frames of `rows`, of any shape, every frame with bars of its own."""
-    frames = store.read(rows)
+def _gather(store, rows, noise, rng, part=_ALL):
+    """Frames of `rows[part]`, rows of any shape, every frame with bars of its own: those that it
+    has where all are gathered."""
+    frames = store.read(rows[part])
     flat = frames.reshape(-1, *frames.shape[-3:])
-    return draw_bars(flat, noise, rng).reshape(frames.shape)
+    bars = bar_positions(rows.size, *flat.shape[1:3], noise, rng)
+    kept = (at if at is None else at.reshape(rows.shape)[part].ravel() for at in bars)
+    return draw_bars_at(flat, Bars(*kept)).reshape(frames.shape)
 
 
 def _load_all(positions: tf.data.Dataset, load, shape) -> tf.data.Dataset:

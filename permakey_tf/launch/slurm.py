@@ -28,7 +28,8 @@ _GRACE_SECONDS = 60.0  # between SIGTERM and SIGUSR2
 class SlurmRequest(NamedTuple):
     """What each job asks for.
 
-    partition, account, qos: "" for the cluster's default. minutes: time limit.
+    partition, account, qos: "" for the cluster's default. minutes: time limit. nodes: each runs the
+    command once, with all that is asked for: CPUs, GPUs and memory are of a node.
     """
 
     partition: str
@@ -38,6 +39,7 @@ class SlurmRequest(NamedTuple):
     gigabytes: float
     account: str = ""
     qos: str = ""
+    nodes: int = 1
 
 
 class SlurmLauncher(Launcher):
@@ -85,6 +87,8 @@ class SlurmLauncher(Launcher):
         for name in ("partition", "account", "qos"):
             if value := getattr(request, name):
                 self._executor.update_parameters(**{f"slurm_{name}": value})
+        if request.nodes > 1:
+            self._executor.update_parameters(nodes=request.nodes, tasks_per_node=1)
         if request.gpus:
             self._executor.update_parameters(gpus_per_node=request.gpus)
 
@@ -104,7 +108,9 @@ class SlurmLauncher(Launcher):
         self._executor.update_parameters(slurm_job_name=job.name)
         errors = self._submitit.core.utils
         try:
-            submitted = self._executor.submit(SlurmTask(job))
+            # Of several nodes the first stands for all: where one fails, all do. What the others
+            # came to may be of a time before the job was requeued.
+            submitted = self._executor.submit(SlurmTask(job)).task(0)
         # sbatch refused, or its answer has no job's number in it
         except (errors.UncompletedJobError, errors.FailedSubmissionError) as error:
             raise UserError("sbatch: " + " ".join(str(error).split())) from error
@@ -150,7 +156,8 @@ class SlurmProcess(Process):
 
 
 class SlurmTask:
-    """What a job does: runs the command as a child. Pickled by submitit, made anew at a requeue."""
+    """What a job does on each of its nodes: runs the command as a child. Pickled by submitit, made
+    anew at a requeue."""
 
     def __init__(self, job: Job):
         self.job = job
@@ -161,7 +168,7 @@ class SlurmTask:
         """The child's exit code."""
         signal.signal(signal.SIGTERM, self._note_termination)
         # Slurm signals all processes of a job. SIGUSR2 is for this one, and would kill the child.
-        self._child = start_process(self.job, preexec_fn=_ignore_user_signals)
+        self._child = start_process(_on_this_node(self.job), preexec_fn=_ignore_user_signals)
         code = self._child.wait()
         if code and self._terminated:
             # Preempted or cancelled: SIGUSR2 or the end follow. To return would end the job.
@@ -182,6 +189,12 @@ class SlurmTask:
             with contextlib.suppress(ChildProcessError):
                 os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(SlurmTask(self.job))
+
+
+def _on_this_node(job: Job) -> Job:
+    """With a log of its own on every node but the first."""
+    node = int(os.environ.get("SLURM_PROCID", 0))
+    return job._replace(log=job.log.with_suffix(f".{node}.log")) if node else job
 
 
 def _ignore_user_signals():

@@ -9,7 +9,7 @@ import tensorflow as tf
 from permakey_tf.configs.keypoints import KeypointConfig, check_fit
 from permakey_tf.models.error_memory import ErrorMemory, Patches
 from permakey_tf.models.serialization import Serializable
-from permakey_tf.ops import spatial
+from permakey_tf.ops import replicas, spatial
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Keypoints, Losses, View
 
@@ -145,7 +145,9 @@ class KeypointModel(Serializable, keras.Model):
         raise NotImplementedError
 
     def compute_losses(self, examples, seed=None, training=False) -> Losses:
-        """Losses of all modules on one batch.
+        """Losses of all modules on one batch, means over it.
+
+        Where replicas share the batch (`ops.replicas`), on this one's part of it.
 
         Args:
           examples: float32 [B, S, S, C] or [B, 2, S, S, C], in [0, 1].
@@ -156,5 +158,10 @@ class KeypointModel(Serializable, keras.Model):
 
 
 def keypoint_spread(centers_yx) -> tf.Tensor:
-    """float32 []: standard deviation of a keypoint's position over the batch, mean over all."""
-    return tf.reduce_mean(tf.math.reduce_std(centers_yx, axis=0))
+    """float32 []: standard deviation of a keypoint's position over the global batch,
+    mean over all."""
+    if replicas.number() == 1:
+        return tf.reduce_mean(tf.math.reduce_std(centers_yx, axis=0))
+    mean, variance = tf.nn.moments(centers_yx, axes=[0])
+    _, variance = replicas.moments(mean, variance, tf.zeros_like(mean))
+    return tf.reduce_mean(tf.sqrt(variance))

@@ -6,7 +6,7 @@ import tensorflow as tf
 from permakey_tf.configs.keypoints import LSPNConfig
 from permakey_tf.models.conv import BatchNorm
 from permakey_tf.models.serialization import Serializable
-from permakey_tf.ops import losses, spatial
+from permakey_tf.ops import losses, replicas, spatial
 from permakey_tf.ops.patches import (
     RandomPatches,
     feature_table,
@@ -165,7 +165,8 @@ class LSPNs(Serializable, keras.Model):
         inside = spatial.patch_mask(height, width, patch_size)
         side, num_frames = len(inside), tf.shape(features)[0]
         chosen = RandomPatches(inside, self.config.lsp_sample)
-        cells = chosen.draw(num_frames, seed) + tf.range(num_frames)[:, None] * side**2
+        drawn = replicas.of_mine(chosen.draw(replicas.global_size(num_frames), seed))
+        cells = drawn + tf.range(num_frames)[:, None] * side**2
         cells = tf.reshape(cells, [-1])  # [B * n]
         corners = window_corners(cells, patch_size, side)[:, None]
         table = feature_table(features, patch_size)

@@ -16,6 +16,7 @@ from permakey_tf.models.conv import (
     upsampling,
 )
 from permakey_tf.models.serialization import Serializable
+from permakey_tf.ops import replicas
 
 
 class VAEOutput(NamedTuple):
@@ -67,8 +68,17 @@ class VAE(Serializable, keras.Model):
     def call(self, images, seed=None, training=False) -> VAEOutput:
         """Encodes and decodes; `seed` (int [2]) draws z, without it z is the posterior's mean."""
         features, posterior = self.encode(images, training)
-        latents = posterior.mean() if seed is None else posterior.sample(seed=seed)
+        latents = posterior.mean() if seed is None else _sample(posterior, seed)
         return VAEOutput(features, posterior, self.decode(latents, training))
+
+
+def _sample(posterior, seed) -> tf.Tensor:
+    """float32 [B, D]: as `posterior.sample`, but an example's draw depends on the seed and on its
+    place in the global batch alone."""
+    size, width = tf.unstack(tf.shape(posterior.mean()))
+    zeros = tf.zeros([replicas.global_size(size), width])
+    noise = tfd.MultivariateNormalDiag(zeros, zeros + 1.0).sample(seed=seed)
+    return posterior.mean() + posterior.stddev() * replicas.of_mine(noise)
 
 
 def _transpose_decoder(config, image_size, channels, momentum, dtype):

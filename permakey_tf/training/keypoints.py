@@ -12,13 +12,16 @@ import permakey_tf
 from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, TrainingConfig
 from permakey_tf.data import pipeline
 from permakey_tf.data.store import FrameStore
+from permakey_tf.errors import UserError
 from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import to_images
+from permakey_tf.ops.replicas import share
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import KeypointProgress
 from permakey_tf.system.interruption import Interruption, deferred
+from permakey_tf.training.replicas import Replicas
 from permakey_tf.viz import overlay
 
 _CALIBRATION_BATCH = 32  # frames: bounds memory
@@ -44,25 +47,32 @@ class KeypointTrainer:
       folder: run folder; a checkpoint in it is resumed.
       store: frames to train and validate on.
       logging: how often to report and save.
+      replicas: the devices that share each batch; None: one has all.
     """
 
-    def __init__(self, folder: RunFolder, store: FrameStore, logging: LoggingConfig):
+    def __init__(
+        self,
+        folder: RunFolder,
+        store: FrameStore,
+        logging: LoggingConfig,
+        replicas: Replicas | None = None,
+    ):
         self.folder, self.store, self.logging = folder, store, logging
+        self.replicas = replicas = replicas or Replicas()
         self.config: KeypointConfig = folder.config
         training = self.config.training
         size, channels = folder.frames.image_size, folder.frames.channels
-        self.model = build_model(self.config, size, channels, training.seed)
+        replicas.check(training.batch_size)
+        with replicas.scope():
+            self.model = build_model(self.config, size, channels, training.seed)
         self.sampler = pipeline.make_sampler(store, self.config, self.model.frames_per_example)
         per_epoch = self.sampler.steps_per_epoch
         limit = training.max_steps or math.inf
         self.num_steps = int(min(training.epochs * per_epoch, limit))
         self.validate_every = training.validate_every or per_epoch
-        self.optimizers = {}
-        for name, module in self.model.modules.items():
-            rate = self.model.learning_rate(name)
-            schedule = learning_rate_schedule(rate, training, self.num_steps)
-            self.optimizers[name] = keras.optimizers.Adam(schedule, name="adam")
-            self.optimizers[name].build(module.trainable_variables)
+        with replicas.scope():
+            self.optimizers = {name: self._make_optimizer(name) for name in self.model.modules}
+        self.train_step = replicas.traced(self._train_step)
         self.weights = checkpoint.named_variables({"model": self.model.variables})
         self.variables = self.weights | checkpoint.named_variables(
             {f"optimizer/{name}": o.variables for name, o in self.optimizers.items()}
@@ -70,18 +80,34 @@ class KeypointTrainer:
         self.progress = KeypointProgress()
         if folder.latest_checkpoint.exists():
             self._restore()
+        self._compare_with_chief()
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process validates, logs and saves; of several, one does."""
+        return self.replicas.line.is_chief
 
     # ------------------------------------------------------------------------------- one step
 
-    @tf.function
-    def train_step(self, frames, step):
-        """uint8 [B, ...], int32 [] -> (losses by module, metrics); updates all variables."""
+    def _make_optimizer(self, name):
+        module, rate = self.model.modules[name], self.model.learning_rate(name)
+        schedule = learning_rate_schedule(rate, self.config.training, self.num_steps)
+        optimizer = keras.optimizers.Adam(schedule, name="adam")
+        optimizer.build(module.trainable_variables)
+        return optimizer
+
+    def _train_step(self, frames, step):
+        """uint8 [B, ...], int32 [] -> (losses by module, metrics); updates all variables.
+
+        B is a replica's part of the batch, and so are the means returned; the update is that of the
+        whole batch.
+        """
         seed = tf.stack([tf.constant(self.config.training.seed, tf.int32), step])
         with tf.GradientTape() as tape:
             losses = self.model.compute_losses(to_images(frames), seed=seed, training=True)
             # Gradients are stopped between the modules, so the gradient of the sum is, for each
             # module, the gradient of its own loss.
-            total = tf.add_n(list(losses.by_module.values()))
+            total = share(tf.add_n(list(losses.by_module.values())))
         variables = {name: m.trainable_variables for name, m in self.model.modules.items()}
         gradients = tape.gradient(total, variables)
         for name, optimizer in self.optimizers.items():
@@ -125,15 +151,21 @@ class KeypointTrainer:
         """
         if self.progress.finished:
             return Interruption()
+        log = self._open_log() if self.is_chief else None
+        with deferred() as interruption:
+            self.replicas.heed(interruption)
+            self._train_until(interruption, log, progress and self.is_chief)
+        if log:
+            log.close()
+        return interruption
+
+    def _open_log(self) -> MetricsLog:
         names = self._column_names()
         log = MetricsLog(self.folder.path, names, self.progress.step)
         log.settings(self._about(), self.folder.settings)
         if not self.progress.step:
             self._log_images(log)
-        with deferred() as interruption:
-            self._train_until(interruption, log, progress)
-        log.close()
-        return interruption
+        return log
 
     def _about(self) -> dict[str, str]:
         """What the run is, in words."""
@@ -154,7 +186,12 @@ class KeypointTrainer:
     def _train_until(self, interruption, log, show_bar):
         progress = self.progress
         batches = pipeline.training_batches(
-            self.store, self.sampler, self.config, progress.step, self.num_steps
+            self.store,
+            self.sampler,
+            self.config,
+            progress.step,
+            self.num_steps,
+            self.replicas.part(self.config.training.batch_size),
         )
         steps = {"total": self.num_steps, "initial": progress.step, "unit": "step"}
         bar = tqdm(**steps, desc="training", disable=not show_bar)
@@ -165,8 +202,8 @@ class KeypointTrainer:
                 progress.step += 1
                 bar.update()
                 by_module = self._checked(losses)
-                if progress.step % self.logging.summary_every == 0:
-                    images = (progress.step - clock_step) * frames.shape[:-3].num_elements()
+                if self.is_chief and progress.step % self.logging.summary_every == 0:
+                    images = (progress.step - clock_step) * self._images_per_step
                     speed = images / (time.monotonic() - clock)
                     clock, clock_step = time.monotonic(), progress.step
                     bar.set_postfix({"images/s": f"{speed:.0f}"} | _short(by_module))
@@ -174,15 +211,19 @@ class KeypointTrainer:
                 last = progress.step == self.num_steps
                 validated = last or progress.step % self.validate_every == 0
                 if validated:
-                    progress.finished = self._validate(log) or last
-                if (
-                    validated
-                    or progress.step % self.logging.checkpoint_every == 0
-                    or interruption.signal
-                ):
+                    progress.finished = self._ends_by_validation(log) or last
+                planned = progress.step % self.logging.checkpoint_every == 0
+                if self.is_chief and (validated or planned or interruption.signal):
                     self._save()
                 if progress.finished or interruption.signal:
                     return
+
+    def _ends_by_validation(self, log) -> bool:
+        return self.replicas.line.from_chief(lambda: self._validate(log))
+
+    @property
+    def _images_per_step(self) -> int:
+        return self.config.training.batch_size * self.model.frames_per_example
 
     def _checked(self, losses) -> dict[str, float]:
         by_module = {name: float(loss) for name, loss in losses.items()}
@@ -269,6 +310,15 @@ class KeypointTrainer:
         checkpoint.assign(self.variables, arrays, path)
         progress.go_on(self.num_steps, self.validate_every, self.config.training.patience)
         self.progress = progress
+
+    def _compare_with_chief(self):
+        step = self.replicas.line.from_chief(lambda: self.progress.step)
+        if step != self.progress.step:
+            raise UserError(
+                f"logdir={self.folder.path} holds step {self.progress.step} here and {step} on "
+                "worker 0: it must be the same folder for all workers",
+                ["logdir"],
+            )
 
     def restore_best(self) -> None:
         """Puts the weights with the best validation loss into the model."""

@@ -17,6 +17,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.progress import Status, read_status
 from permakey_tf.system import disk, schema
+from permakey_tf.system.cluster import Line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class KeypointRequest:
       collect: whether a missing store is made.
       given: names of the settings that the user gave.
       data_weights: of several stores, see `join_stores`.
+      distribute: which devices share a batch, see `DistributionConfig`.
     """
 
     keypoints: KeypointConfig
@@ -41,6 +43,7 @@ class KeypointRequest:
     collect: bool
     given: frozenset[str]
     data_weights: tuple[int, ...] = ()
+    distribute: str = "none"
 
     @property
     def stores(self) -> list[Path]:
@@ -77,6 +80,23 @@ def refuse_early(request: KeypointRequest) -> Status:
     if status.in_use:
         raise UserError(f"{request.logdir} is in use by another process")
     return status
+
+
+def store_for_all(request: KeypointRequest, line: Line) -> FrameStore:
+    """As `open_or_collect` on the chief; the other workers wait for its store and open it."""
+    if line.is_chief:
+        store = open_or_collect(request)
+        line.from_chief(lambda: store.content_hash)
+        return store
+    made = line.from_chief(lambda: None)
+    store = open_store(request)
+    if store is None or store.content_hash != made:
+        raise UserError(
+            f"data_dir={request.data_dir} is not the chief's frame store on this machine: it must "
+            "be the same folder, or a copy",
+            ["data_dir"],
+        )
+    return store
 
 
 def _frames_to_come(request: KeypointRequest) -> FrameSpec:

@@ -1,15 +1,24 @@
 """A whole keypoint run, from a frame store to a detector: for the command line and for Python."""
 
+import contextlib
 from pathlib import Path
 
-from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, check_fit, resolve
+from permakey_tf.configs.keypoints import (
+    DistributionConfig,
+    KeypointConfig,
+    LoggingConfig,
+    check_fit,
+    resolve,
+)
 from permakey_tf.data.store import FrameStore
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import settings_spelled
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.progress import read_status
+from permakey_tf.system.cluster import Line, of_training
 from permakey_tf.system.interruption import Interrupted
 from permakey_tf.training.keypoints import KeypointTrainer
+from permakey_tf.training.replicas import Replicas, make_replicas
 from permakey_tf.training.results import evaluate_run
 
 
@@ -25,6 +34,7 @@ def train(
     out: str | Path,
     progress: bool = True,
     logging: LoggingConfig | None = None,
+    distribute: str = "none",
 ) -> KeypointDetector:
     """Trains keypoints on a store's frames, evaluates them, and returns their detector.
 
@@ -39,6 +49,9 @@ def train(
       out: folder to make or to resume.
       progress: show bars, and say on stdout where the run stands.
       logging: how often to report and save.
+      distribute: which devices share each batch, see `DistributionConfig`. With "multiworker" every
+        worker makes the same call, before TensorFlow has computed anything; where one dies, the
+        processes of the others end, with one line on stderr and exit code 1.
 
     Raises:
       UserError: settings that do not fit the frames, a folder of something else, of other settings
@@ -47,26 +60,54 @@ def train(
     """
     config, frames = resolve(config, store.game), FrameSpec.of(store)
     check_fit(config, store.image_size)
+    DistributionConfig(distribute)
     RunFolder.check_place(out)
-    if not read_status(out, config, frames).finished:
-        with RunFolder.held(out, config, frames) as folder:
-            trainer = train_to_the_end(folder, store, logging or LoggingConfig(), progress)
-            written = evaluate_run(trainer)
-        for what, path in written.items() if progress else ():
-            print(f"{what}: {path}")
+    with of_training(distribute, config.to_dict()) as line:
+        if not line.from_chief(lambda: read_status(out, config, frames).finished):
+            replicas = make_replicas(distribute, line)
+            with held_by_chief(line, out, config, frames) as folder:
+                logging = logging or LoggingConfig()
+                trainer = train_to_the_end(folder, store, logging, progress, replicas)
+                line.release()
+                written = evaluate_run(trainer) if line.is_chief else {}
+            for what, path in written.items() if progress else ():
+                print(f"{what}: {path}")
     return KeypointDetector.load(out)
 
 
+@contextlib.contextmanager
+def held_by_chief(line: Line, path, config: KeypointConfig, frames: FrameSpec, command: str = ""):
+    """As `RunFolder.held`; of several processes the chief holds the folder for all."""
+    if not line.is_chief:
+        line.from_chief(lambda: None)
+        yield RunFolder(path, config, frames)
+        return
+    with RunFolder.held(path, config, frames, command) as folder:
+        line.from_chief(lambda: None)
+        yield folder
+
+
 def train_to_the_end(
-    folder: RunFolder, store: FrameStore, logging: LoggingConfig, progress: bool
+    folder: RunFolder,
+    store: FrameStore,
+    logging: LoggingConfig,
+    progress: bool,
+    replicas: Replicas | None = None,
 ) -> KeypointTrainer:
     """Trains the run of a folder that is held, on from where it stands.
+
+    Args:
+      folder: held by this process, or by the chief of those that train together.
+      store: frames to train on.
+      logging: how often to report and save.
+      progress: show bars, and say on stdout where the run stands.
+      replicas: the devices that share each batch; None: one has all.
 
     Raises:
       UserError: a loss, a weight or a validation is not finite; the best weights stay.
       Interrupted: after saving.
     """
-    trainer = KeypointTrainer(folder, store, logging)
+    trainer = KeypointTrainer(folder, store, logging, replicas)
     if progress:
         done = f"step {trainer.progress.step} of {trainer.num_steps}"
         print(f"run folder: {folder.path} (at {done})", flush=True)

@@ -1,0 +1,93 @@
+"""Trains the same steps on one and on several logical CPUs, for test_replicas.py.
+
+In processes of their own, one for each number of devices: logical devices have to be made before
+TensorFlow computes anything, and strategies of 2 and of 4 devices in one process break each other.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from support import tiny_config, write_store
+
+from permakey_tf.configs.keypoints import LoggingConfig
+from permakey_tf.data import pipeline
+from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.training import keypoints
+from permakey_tf.training.replicas import Mirrored, Replicas
+
+STEPS = 20
+BATCH = 8
+
+
+class Case(NamedTuple):
+    """`lsp_sample`: of the LSPN, where there is one. `number`: of devices."""
+
+    method: str
+    lsp_sample: float
+    optimizer: str
+    number: int
+
+
+# SGD in the trainer's Adam's place: Adam hides a wrong factor of the gradients.
+CASES = (
+    Case("permakey", 1.0, "adam", 2),
+    Case("permakey", 0.5, "sgd", 4),
+    Case("transporter", 1.0, "sgd", 2),
+)
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "sgd": keras.optimizers.SGD,
+}
+RATES = {
+    "adam": {},
+    "sgd": {"learning_rate": 1e-2, "vae_learning_rate": 1e-5},  # a sum over pixels has more
+}
+
+
+def train(store, path, case, replicas):
+    """Losses and metrics of every step, and weights at the end."""
+    keras.optimizers.Adam = OPTIMIZERS[case.optimizer]
+    settings = {"method": case.method, "lsp_sample": case.lsp_sample, **RATES[case.optimizer]}
+    config = tiny_config(batch_size=BATCH, noise="both", **settings)
+    folder = RunFolder(path / "no_run", config, FrameSpec.of(store))
+    trainer = keypoints.KeypointTrainer(folder, store, LoggingConfig(), replicas)
+    batches = pipeline.training_batches(store, trainer.sampler, config, 0, STEPS)
+    values = []
+    for step, frames in enumerate(batches):
+        losses, metrics = trainer.train_step(frames, tf.constant(step))
+        values.append({n: float(v) for n, v in (losses | metrics).items()})
+    return values, {n: np.asarray(v) for n, v in trainer.weights.items()}
+
+
+def differences(alone, shared):
+    """The largest relative difference of losses and metrics; of each variable, by its norm."""
+    pairs = [(a[n], b[n]) for a, b in zip(alone[0], shared[0], strict=True) for n in a]
+    norm = np.linalg.norm
+    return {
+        "losses": max(abs(a - b) / max(abs(a), 1e-6) for a, b in pairs),
+        "weights": {
+            name: float(norm(shared[1][name] - a) / max(norm(a), 1e-6))
+            for name, a in alone[1].items()
+        },
+    }
+
+
+def main(path: Path, number: int):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+    store = write_store(path / "store")
+    devices = [f"CPU:{device}" for device in range(number)]
+    mirrored = Mirrored(tf.distribute.MirroredStrategy(devices))
+    for case in CASES:
+        if case.number == number:
+            alone, shared = (train(store, path, case, on) for on in (Replicas(), mirrored))
+            print(json.dumps(differences(alone, shared)), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,210 @@
+"""Who the workers of a training are, and the line between them; all without TensorFlow."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from permakey_tf.errors import UserError
+from permakey_tf.system import cluster
+from permakey_tf.system.cluster import Member
+
+# A worker: index, number of workers, first port, and what it does.
+WORKER = """
+import os, signal, sys, time
+from permakey_tf.errors import UserError
+from permakey_tf.system import cluster
+from permakey_tf.system.interruption import Interrupted
+index, number, port, action, patience = *map(int, sys.argv[1:4]), sys.argv[4], float(sys.argv[5])
+cluster._SILENCE, cluster._ALIVE_EVERY = 2.0, 0.5
+member = cluster.Member(tuple(f"localhost:{port + i}" for i in range(number)), index)
+about = {"learning_rate": 1 + index * (action == "other")}
+try:
+    with cluster.joined(member, about, patience) as line:
+        print(line.from_chief(lambda: [os.getpid()])[0] == os.getpid(), flush=True)
+        if action == f"die{index}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if action == f"stop{index}":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if action == f"fail{index}":
+            raise UserError("disk full")
+        if action == "interrupt":
+            raise Interrupted(signal.SIGTERM, "saved at step 3")
+        if action == "release":
+            line.release()
+            if index == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(0.5)
+            print("evaluated", flush=True)
+        elif action != "work":
+            time.sleep(60)
+except UserError as error:
+    sys.exit(f"error: {error}")
+except Interrupted as stop:
+    sys.exit(128 + stop.signal)
+"""
+
+
+def free_port():
+    with socket.create_server(("", 0)) as server:
+        return server.getsockname()[1]
+
+
+def run_workers(number, action, port=None, patience=30, started=None):
+    port = port or free_port()
+    begin = time.monotonic()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, *map(str, (i, number, port, action, patience))],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in (started or range(number))
+    ]
+    done = []
+    for process in processes:
+        if action == f"stop{len(done)}":
+            done.append((None, "", ""))
+            continue
+        out, err = process.communicate(timeout=60)
+        done.append((process.returncode, out, err))
+    for process in processes:
+        process.kill()
+        process.communicate()
+    assert time.monotonic() - begin < 60
+    return done
+
+
+def one_line(result, *words):
+    code, _, errors = result
+    assert code == 1, result
+    assert errors.strip().count("\n") == 0, errors
+    for word in ("error: ", *words):
+        assert word in errors, errors
+
+
+def test_what_the_chief_finds_reaches_all():
+    codes, outputs, errors = zip(*run_workers(3, "work"), strict=True)
+    assert codes == (0, 0, 0), errors
+    assert outputs == ("True\n", "False\n", "False\n")
+    assert errors == ("", "", "")
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_death_ends_all_with_one_line_that_names_it(dead):
+    done = run_workers(3, f"die{dead}")
+    assert done.pop(dead)[0] == -signal.SIGKILL
+    for result in done:
+        one_line(result, f"worker {dead} (", "has died", "same command", "last checkpoint")
+
+
+def test_a_machine_that_says_nothing_any_more_is_lost():
+    _, *others = run_workers(3, "stop0")
+    for result in others:
+        one_line(result, "worker 0 (", "is lost: it has said nothing for 2 s")
+
+
+@pytest.mark.parametrize("failed", [0, 1])
+def test_a_failure_of_one_is_told_to_all_in_its_words(failed):
+    done = run_workers(3, f"fail{failed}")
+    one_line(done.pop(failed), "error: disk full")
+    for result in done:
+        one_line(result, f"worker {failed} (", "stopped: disk full")
+
+
+def test_an_interruption_is_no_failure():
+    code = 128 + signal.SIGTERM
+    assert run_workers(2, "interrupt") == [(code, "True\n", ""), (code, "False\n", "")]
+
+
+def test_the_chief_evaluates_without_workers_that_are_gone():
+    chief, other = run_workers(2, "release")
+    assert chief == (0, "True\nevaluated\n", "")
+    assert other[0] == -signal.SIGKILL
+
+
+def test_a_worker_with_other_settings_is_refused_by_name():
+    chief, other = run_workers(2, "other")
+    one_line(chief, "worker 1 was started otherwise", "learning_rate is 2 there, 1 here")
+    one_line(other, "worker 0 refuses", "learning_rate is 2 there, 1 here")
+
+
+@pytest.mark.parametrize(("started", "missing"), [([0], 1), ([1], 0)])
+def test_a_worker_that_does_not_come(started, missing):
+    (result,) = run_workers(2, "work", patience=1, started=started)
+    one_line(result, f"worker {missing} (", "did not come")
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        (result,) = run_workers(2, "work", port, patience=1, started=[0])
+    one_line(result, f"port {port} ", "cannot be used")
+
+
+def test_alone_there_is_nobody_to_meet():
+    with cluster.of_training("none", {}) as line:
+        assert line.is_chief
+        assert line.from_chief(lambda: 5) == 5
+
+
+# ---------------------------------------------------------------------------------- who is there
+
+
+def config(workers=("a:1", "b:2"), kind="worker", index=1, **more):
+    return json.dumps(
+        {"cluster": {"worker": list(workers), **more}, "task": {"type": kind, "index": index}}
+    )
+
+
+def test_tf_config_by_hand():
+    assert cluster.parse_tf_config(config()) == Member(("a:1", "b:2"), 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ('{"cluster": {}, "task": {}}', "damaged"),
+        (config(ps=["c:3"]), "of the job worker"),
+        (config(kind="chief"), "of the job worker"),
+        (config(index=2), "no worker 2"),
+        (config(index=-1), "no worker -1"),
+        (config(workers=("a", "b:2")), "'a' is no host:port"),
+        (config(workers=("a:1", "a:1")), "same address"),
+    ],
+)
+def test_a_damaged_tf_config_is_refused_with_an_example(text, words):
+    with pytest.raises(UserError, match=r"TF_CONFIG: .*host0:2222") as error:
+        cluster.parse_tf_config(text)
+    assert words in str(error.value)
+
+
+def test_multiworker_needs_to_know_the_workers(monkeypatch):
+    for name in ("TF_CONFIG", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match="distribute=multiworker needs TF_CONFIG"):
+        cluster.find_member()
+
+
+@pytest.mark.parametrize(("host", "index"), [("node9", 1), ("node10", 0)])
+def test_a_slurm_step_whose_hosts_sort_otherwise_as_text(host, index, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    step = {
+        "SLURM_JOB_ID": "1234",
+        "SLURM_PROCID": str(1 - index),
+        "SLURM_LOCALID": "0",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NODELIST": "node[9-10]",
+        "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
+        "SLURMD_NODENAME": host,
+    }
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    assert cluster.find_member() == Member(("node10:21234", "node9:21234"), index)

@@ -1,0 +1,169 @@
+"""A batch that several devices or processes share gives what one device would."""
+
+import functools
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import replicas_probe
+from support import TINY_FLAGS, moving_square
+
+from permakey_tf.errors import UserError
+from permakey_tf.runs import checkpoint
+from permakey_tf.system import files
+from permakey_tf.training.replicas import Mirrored
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 900  # seconds; for what takes a few on a machine with nothing else to do
+END = 60  # seconds within which all workers have ended
+
+
+def environment(**more):
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return os.environ | {"PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"} | more
+
+
+@functools.cache
+def probed(number: int):
+    """{case: what was found}, of all cases with that number of devices."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, replicas_probe.__file__, folder, str(number)]
+        quiet = {"capture_output": True, "text": True, "check": False}
+        done = subprocess.run(command, env=environment(), **quiet)
+    assert done.returncode == 0, done.stderr
+    cases = [case for case in replicas_probe.CASES if case.number == number]
+    return dict(zip(cases, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("case", replicas_probe.CASES)
+def test_devices_that_share_a_batch_give_what_one_gives(case):
+    found = probed(case.number)[case]
+    assert found["losses"] < 1e-4
+    weights = found["weights"]
+    if case.optimizer == "adam":
+        # A softmax over places does not see what is added everywhere: this one's gradient is the
+        # rounding of 0, of which Adam makes whole steps.
+        del weights["model/pointnet/regressor/bias"]
+    limit = {"adam": 1e-3, "sgd": 1e-5}[case.optimizer]
+    assert {name: value for name, value in weights.items() if value > limit} == {}
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused():
+    replicas = object.__new__(Mirrored)
+    replicas.number = 3
+    replicas.check(33)
+    with pytest.raises(UserError, match=r"batch_size=32 is the global batch.*a multiple of 3"):
+        replicas.check(32)
+
+
+# --------------------------------------------------------------------------------------- processes
+
+STEPS = 120  # so many that signals come before the end
+COMPARED = 20
+
+
+class Run:
+    """A tiny run that several processes train together."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.logdir = folder, folder / "run"
+        np.savez(folder / "rollout.npz", frames=moving_square(120, 20, 3, seed=0))
+        self.flags = TINY_FLAGS | {
+            "game": "mspacman",
+            "source": "npz",
+            "npz": folder / "rollout.npz",
+            "split": "10,1,1",
+            "data_dir": folder / "store",
+            "extractor": "pursuit",
+            "noise": "both",
+            "max_steps": STEPS,
+            "validate_every": 60,
+            "checkpoint_every": 4,
+            "summary_every": 1,
+        }
+
+    def start(self, number: int, distribute="multiworker", logdir=None) -> list[subprocess.Popen]:
+        ports = [free_port() for _ in range(number)]
+        return [self._start(i, ports, distribute, logdir or self.logdir) for i in range(number)]
+
+    def _start(self, index, ports, distribute, logdir):
+        flags = self.flags | {"distribute": distribute, "logdir": logdir}
+        command = [sys.executable, "-m", "run.keypoints"]
+        workers = {
+            "cluster": {"worker": [f"localhost:{port}" for port in ports]},
+            "task": {"type": "worker", "index": index},
+        }
+        return subprocess.Popen(
+            command + [f"--{name}={value}" for name, value in flags.items()],
+            cwd=ROOT,
+            env=environment(TF_CONFIG=json.dumps(workers)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def saved_step(self) -> int:
+        latest = self.logdir / "checkpoints" / "latest.npz"
+        return int(checkpoint.load(latest)["progress/step"]) if latest.exists() else 0
+
+    def wait_for_progress(self, processes) -> None:
+        """Until a new checkpoint is there."""
+        before, deadline = self.saved_step(), time.monotonic() + PATIENCE
+        while self.saved_step() == before:
+            assert all(process.poll() is None for process in processes), processes[0].communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def free_port():
+    with socket.create_server(("", 0)) as server:
+        return server.getsockname()[1]
+
+
+def losses(logdir):
+    _, rows = files.read_rows(logdir / "metrics.csv")
+    names = ("train/loss_vae", "train/loss_lspn")
+    return np.array([[float(row[name]) for name in names] for row in rows if row[names[0]]])
+
+
+def test_workers_that_die_or_are_interrupted_and_the_run_goes_on(tmp_path):
+    """Killed: the chief, then the other; interrupted: one of two; ended by one process alone."""
+    run = Run(tmp_path)
+    for dead in (0, 1):
+        processes = run.start(2)
+        run.wait_for_progress(processes)
+        processes[dead].kill()
+        processes.pop(dead).communicate()
+        _, errors = processes[0].communicate(timeout=END)
+        assert processes[0].returncode == 1
+        (line,) = (line for line in errors.splitlines() if line.startswith("error: "))
+        assert f"worker {dead} (" in line and "has died" in line
+        assert "Traceback" not in errors
+    processes = run.start(2)
+    run.wait_for_progress(processes)
+    processes[1].send_signal(signal.SIGTERM)
+    ends = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+    saved = {re.search(r"interrupted by SIGTERM; saved at step (\d+)", end)[1] for end in ends}
+    assert [process.returncode for process in processes] == [128 + signal.SIGTERM] * 2
+    assert len(saved) == 1
+    (alone,) = run.start(1)
+    text, errors = alone.communicate(timeout=PATIENCE)
+    assert alone.returncode == 0, errors
+    assert f"(at step {saved.pop()} of {STEPS})" in text
+    (reference,) = run.start(1, "none", tmp_path / "reference")
+    _, errors = reference.communicate(timeout=PATIENCE)
+    assert reference.returncode == 0, errors
+    expected = losses(tmp_path / "reference")
+    assert len(expected) == STEPS
+    np.testing.assert_allclose(losses(run.logdir)[:COMPARED], expected[:COMPARED], rtol=1e-4)
+    np.testing.assert_allclose(losses(run.logdir), expected, rtol=1e-2)
+    assert (run.logdir / "evaluation.json").exists()
