@@ -36,6 +36,7 @@ try:
             raise Interrupted(signal.SIGTERM, "saved at step 3")
         if action == "release":
             line.release()
+            line.from_chief(lambda: "released")
             if index == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(0.5)
@@ -101,6 +102,21 @@ def test_a_death_ends_all_with_one_line_that_names_it(dead):
     assert done.pop(dead)[0] == -signal.SIGKILL
     for result in done:
         one_line(result, f"worker {dead} (", "has died", "same command", "last checkpoint")
+
+
+def test_a_death_ends_a_worker_whose_output_nobody_reads():
+    port = free_port()
+    chief, other = (
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, *map(str, (i, 2, port, "die1", 30))],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for i in range(2)
+    )
+    chief.stderr.close()
+    other.communicate()
+    assert chief.wait(timeout=60) == 1
 
 
 def test_a_machine_that_says_nothing_any_more_is_lost():

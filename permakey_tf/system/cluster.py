@@ -94,14 +94,14 @@ def _bad_config(why: str) -> UserError:
 
 def _of_slurm() -> Member:
     # Imported here: who has TF_CONFIG need not wait for TensorFlow.
-    from tensorflow.distribute.cluster_resolver import SlurmClusterResolver
+    import tensorflow as tf
 
     # Ports differ from job to job, which can share a node. One GPU a task is said because the
     # resolver fails at none; which GPUs a task sees is Slurm's affair.
     port = 20_000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 10_000
     places = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1")
     most = max(int(number) for number in re.findall(r"(?:^|,)(\d+)", places))
-    resolver = SlurmClusterResolver(
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
         port_base=port, gpus_per_node=most, gpus_per_task=1, auto_set_gpu=False
     )
     try:
@@ -408,12 +408,14 @@ class _Connected(Line):
         if not self._needed:
             return
         self._tell(gone=what)
-        # The line before may be a progress bar, which nobody closes any more.
-        print(
-            f"\nerror: {what}; all workers end: the same command on each of them resumes from the "
-            "last checkpoint",
-            file=sys.stderr,
-            flush=True,
-        )
-        sys.stdout.flush()
-        os._exit(1)
+        try:
+            # The line before may be a progress bar, which nobody closes any more.
+            print(
+                f"\nerror: {what}; all workers end: the same command on each of them resumes from "
+                "the last checkpoint",
+                file=sys.stderr,
+                flush=True,
+            )
+            sys.stdout.flush()
+        finally:  # where nobody reads what is printed, too
+            os._exit(1)
