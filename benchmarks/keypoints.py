@@ -7,7 +7,7 @@ Machines differ and are often shared, so every figure is a ratio: useful floatin
 a second of the model, over those of square matrix products measured in the same rounds. Each
 quantity is measured once a round, in turn; best and median times are printed, and the ratio of the
 bests and of the medians. Last come training steps with a fifth and a tenth of the LSPN's patches,
-in turn with those of all.
+in turn with those of all, and Transporter's operations, each alone.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags as absl_flags
 
-from benchmarks import flops
+from benchmarks import flops, operations
 from benchmarks.timing import MATRIX, Stopwatch, matrix_product
 from flags import common
 from permakey_tf.configs.frames import CollectionConfig
@@ -42,8 +42,11 @@ _MODELS = {
     "transporter": {"method": "transporter"},
 }
 _SHARES = (1.0, 0.2, 0.1)  # of the patches
+_ALL = [*_MODELS, "shares", "operations"]
 _CHOSEN = absl_flags.DEFINE_list(
-    "models", [*_MODELS, "shares"], "What to measure; shares: steps by the share of the patches."
+    "models",
+    _ALL,
+    "What to measure; shares: steps by the share of the patches; operations: Transporter's alone.",
 )
 
 
@@ -157,9 +160,8 @@ def print_flops():
 def _chosen():
     """The models among what is to be measured."""
     for name in _CHOSEN.value:
-        if name not in (*_MODELS, "shares"):
-            known = ", ".join([*_MODELS, "shares"])
-            raise UserError(f"models={name}: must be of {known}", ["models"])
+        if name not in _ALL:
+            raise UserError(f"models={name}: must be of {', '.join(_ALL)}", ["models"])
     return [name for name in _MODELS if name in _CHOSEN.value]
 
 
@@ -184,6 +186,8 @@ def main():
             print(f"  a training step in bfloat16 is {ratio:.2f} times as fast as in float32")
         if "shares" in _CHOSEN.value:
             report_shares(folder, _ROUNDS.value, _BATCH.value)
+        if "operations" in _CHOSEN.value:
+            operations.report(_ROUNDS.value, _BATCH.value)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks import flops
+from benchmarks import flops, operations
 from benchmarks.keypoints import paper_config
 from permakey_tf.configs.agent import AgentConfig, EncoderConfig
 from permakey_tf.models.permakey import PermaKey
@@ -46,6 +46,15 @@ def test_every_kernel_is_counted_once_per_position(model, changes):
         assert cost.macs % side**2 == 0
         counted.append(cost.macs // side**2)
     assert sorted(counted) == sizes
+
+
+def test_the_operations_timed_alone_are_those_of_a_step():
+    convs = operations.transporter_convs()
+    counted = sum(2 * c.side**2 * c.kernel**2 * c.inputs * c.outputs * sum(c.counts) for c in convs)
+    costs = flops.layer_costs(paper_config(method="transporter"), 84, 3)
+    assert counted == flops.training_flops(costs)
+    assert [c.stride for c in convs] == [1, 1, 2, 1] * 2 + [1] * 5
+    assert sum(c.normalised for c in convs) == 4 + 4 + 3
 
 
 def test_part_of_the_patches_by_hand():
