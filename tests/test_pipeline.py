@@ -65,6 +65,46 @@ def test_held_out_batches_are_the_split_in_order_with_the_same_noise_each_time(s
     assert np.any(load("both") != load("none"))
 
 
+class TestBlocks:
+    """Frames in blocks of 4, put off by up to 16."""
+
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch):
+        monkeypatch.setattr(pipeline, "_BLOCK", 4)
+        monkeypatch.setattr(pipeline, "_PUT_OFF", 16)
+
+    def epoch(self, store, number=0, **changes):
+        sampler = pipeline.make_sampler(store, tiny_config(shuffle="blocks", **changes), 1)
+        return np.concatenate([sampler.training(12 * number + step) for step in range(12)])
+
+    def test_an_epoch_has_every_frame_once_in_an_order_of_its_own(self, store):
+        first, second, other = self.epoch(store), self.epoch(store, 1), self.epoch(store, seed=1)
+        for rows in (first, second, other):
+            np.testing.assert_array_equal(np.sort(rows), range(48))
+        assert np.any(first != second) and np.any(first != other)
+
+    def test_the_frames_of_a_block_are_near_each_other_but_not_side_by_side(self, store):
+        when = np.argsort(self.epoch(store)).reshape(12, 4)
+        assert np.all(np.ptp(when, axis=1) < 16 + 4 + 16)
+        assert np.mean(np.abs(np.diff(when, axis=1)) > 1) > 0.5
+        assert np.any(np.diff(when.mean(1)) < 0)
+
+    def test_batches_are_these_frames_and_each_is_read_once(self, store):
+        config, asked = tiny_config(shuffle="blocks"), []
+        sampler = pipeline.make_sampler(store, config, 1)
+
+        def read(rows):
+            asked.append(rows.tolist())
+            return store.read(rows)
+
+        noted = store._replace(read=read)
+        seen = list(pipeline.training_batches(noted, sampler, config, 0, 12))
+        np.testing.assert_array_equal(np.concatenate(seen), store.frames[self.epoch(store)])
+        assert sorted(asked) == [list(range(row, row + 4)) for row in range(0, 48, 4)]
+        (later,) = pipeline.training_batches(store, sampler, config, 9, 10)
+        np.testing.assert_array_equal(later, seen[9])
+
+
 def test_batches_are_read_without_the_memory_map(store):
     """Its pages would count as memory of the process: an epoch's would be the whole store."""
 

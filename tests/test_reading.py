@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support import write_store
 
+from permakey_tf.data.reading import BlockReader
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 
@@ -60,6 +61,19 @@ def test_a_file_that_was_cut_short_is_named(store):
     os.truncate(store.path / "frames.npy", 30_000)
     with pytest.raises(UserError, match=r"frames\.npy: was cut short"):
         store.read(np.array([59]))
+
+
+def test_no_more_blocks_are_kept_than_allowed(store):
+    asked = []
+
+    def read(rows):
+        asked.append(int(rows[0]))
+        return store.read(rows)
+
+    blocks = BlockReader(read, 60, 8, most=2)
+    for row in (0, 8, 59, 9, 1):  # the third block sends the first away
+        np.testing.assert_array_equal(blocks(np.array([row])), store.frames[[row]])
+    assert asked == [0, 8, 56, 0]
 
 
 def test_no_file_stays_open_when_its_store_is_gone(store):

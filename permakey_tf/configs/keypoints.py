@@ -449,6 +449,15 @@ class TrainingConfig(Config):
     batch_norm_momentum: float = setting(
         0.99, "Momentum of the moving statistics.", origin="code", low=0, below=1
     )
+    shuffle: str = setting(
+        "full",
+        "Order of the frames in an epoch: full is any order; blocks reads 64 neighbours at once "
+        "and mixes them with 8,192 others, for disks that are slow at random places.",
+        origin="ours",
+        choices=("full", "blocks"),
+        added=True,
+        only=("method", "permakey"),
+    )
     noise: str = setting(
         "none",
         "Moving coloured bars drawn on every frame: vertical, horizontal or both.",

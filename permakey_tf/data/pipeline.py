@@ -5,6 +5,7 @@ An example is one frame, or a pair of frames of one episode. Every batch is a pu
 uninterrupted one, with no iterator state to save.
 """
 
+import concurrent.futures
 import functools
 from typing import NamedTuple
 
@@ -13,12 +14,18 @@ import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.data.noise import Bars, bar_positions, draw_bars_at
+from permakey_tf.data.reading import BlockReader
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.system.seeds import Stream, stream
 
-_PREFETCH = 16  # batches: enough to draw the order of a million frames meanwhile
+_PREFETCH = 16  # batches
 _ALL = slice(None)
+
+# Of shuffle=blocks, frames: a block lies together on the disk and is read at once; each frame is
+# given out up to so many later.
+_BLOCK = 64
+_PUT_OFF = 8192
 
 
 class SingleFrames:
@@ -27,6 +34,9 @@ class SingleFrames:
 
     Of weighted stores an epoch has as many frames, of every store its share. A store's frames are
     visited in passes of their own, which go on from epoch to epoch.
+
+    With shuffle=blocks the order is that of blocks of 64 neighbours, shuffled, in which each frame
+    is put off by up to 8,192 frames: a block has to be read but once.
 
     Args:
       store: the frames.
@@ -48,7 +58,9 @@ class SingleFrames:
                 f"batch_size={config.training.batch_size}",
                 ["batch_size"],
             )
-        self._order = functools.lru_cache(maxsize=2)(self._epoch)
+        # In a thread, one epoch ahead: no batch waits for the order of a million frames.
+        draw = concurrent.futures.ThreadPoolExecutor(max_workers=1).submit
+        self._drawn = functools.lru_cache(maxsize=3)(functools.partial(draw, self._epoch))
 
     def _epoch(self, epoch) -> np.ndarray:
         """int [N], the rows of an epoch in their order."""
@@ -57,8 +69,15 @@ class SingleFrames:
         return self._shuffled(self._rows, Stream.ORDER, epoch)
 
     def _shuffled(self, rows: range, purpose: Stream, *numbers: int) -> np.ndarray:
+        """int [N], `rows` in an order of their own for each purpose and numbers."""
         rng = stream(self._training.seed, purpose, *numbers)
-        return rows.start + rng.permutation(len(rows))
+        if self._training.shuffle == "full":
+            return rows.start + rng.permutation(len(rows))
+        # Blocks in random order, one after the other; then every frame is put off by a random time.
+        block = np.array(rows) // _BLOCK
+        rank = rng.permutation(block[-1] - block[0] + 1)[block - block[0]]
+        times = np.arange(len(rows)) + rng.uniform(0, _PUT_OFF, len(rows))
+        return rows.start + np.argsort(rank, kind="stable")[np.argsort(times, kind="stable")]
 
     def _mixture(self, epoch) -> np.ndarray:
         weights, total = np.array(self._store.weights), len(self._rows)
@@ -81,7 +100,8 @@ class SingleFrames:
         """int [batch_size], rows of the store for training step `step`, counted from 0."""
         epoch, position = divmod(step, self.steps_per_epoch)
         size = self._training.batch_size
-        return self._order(epoch)[position * size : (position + 1) * size]
+        order, _ = self._drawn(epoch), self._drawn(epoch + 1)
+        return order.result()[position * size : (position + 1) * size]
 
     def held_out(self, split: str) -> np.ndarray:
         """int [N], all rows of a split in order."""
@@ -198,10 +218,14 @@ def training_batches(
       Dataset of uint8 [batch_size, S, S, C], or [batch_size, 2, S, S, C] of pairs.
     """
     training = config.training
+    read = store.read
+    if training.shuffle == "blocks":
+        most = 2 * _PUT_OFF // _BLOCK * max(len(store.parts), 1)
+        read = BlockReader(store.read, len(store.frames), _BLOCK, most)
 
     def load(step):
         rng = stream(training.seed, Stream.BARS, step)
-        return _gather(store, sampler.training(int(step)), training.noise, rng, part)
+        return _gather(read, sampler.training(int(step)), training.noise, rng, part)
 
     positions = tf.data.Dataset.range(first_step, last_step)
     size = len(range(training.batch_size)[part])
@@ -222,7 +246,7 @@ def held_out_batches(
 
     def load(start):
         rng = stream(training.seed, Stream.HELD_OUT_BARS, first_row + start)
-        return _gather(store, rows[start : start + training.batch_size], training.noise, rng)
+        return _gather(store.read, rows[start : start + training.batch_size], training.noise, rng)
 
     shape = [None, *sampler.shape, *store.frames.shape[1:]]
     return _load_all(tf.data.Dataset.range(0, len(rows), training.batch_size), load, shape)
@@ -235,13 +259,13 @@ def held_out_examples(
     rows = sampler.held_out(split)
     chosen = np.linspace(0, len(rows) - 1, min(number, len(rows))).astype(int)
     rng = stream(config.training.seed, Stream.EXAMPLE_BARS)
-    return _gather(store, rows[chosen], config.training.noise, rng)
+    return _gather(store.read, rows[chosen], config.training.noise, rng)
 
 
-def _gather(store, rows, noise, rng, part=_ALL):
+def _gather(read, rows, noise, rng, part=_ALL):
     """Frames of `rows[part]`, rows of any shape, every frame with bars of its own: those that it
     has where all are gathered."""
-    frames = store.read(rows[part])
+    frames = read(rows[part])
     flat = frames.reshape(-1, *frames.shape[-3:])
     bars = bar_positions(rows.size, *flat.shape[1:3], noise, rng)
     kept = (at if at is None else at.reshape(rows.shape)[part].ravel() for at in bars)

@@ -6,6 +6,7 @@ A read takes what it asks for, and its memory ends with the batch. Nothing here 
 """
 
 import os
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 
@@ -95,3 +96,42 @@ class JoinedFrames:
             shift = there.stop - self._ends[number]
             frames[piece == number] = read(wanted[piece == number] + shift)
         return frames.reshape(*np.shape(rows), *self.shape[1:])
+
+
+class BlockReader:
+    """Reads blocks of consecutive frames whole, and keeps each until all its frames were given out.
+
+    Threads may share it: tf.data loads several batches at once.
+
+    Args:
+      read: what reads frames.
+      number: N, of frames that there are.
+      size: frames of a block.
+      most: blocks that are kept; the oldest are given up beyond that, and read again when needed.
+    """
+
+    def __init__(self, read: Read, number: int, size: int, most: int):
+        self._read, self._number, self._size, self._most = read, number, size, most
+        self._blocks: dict[int, np.ndarray] = {}
+        self._left: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """uint8 [B, S, S, C], for rows int [B]."""
+        with self._lock:
+            frames = np.stack([self._frame(int(row)) for row in rows])
+            while len(self._blocks) > self._most:
+                del self._blocks[next(iter(self._blocks))]
+        return frames
+
+    def _frame(self, row: int) -> np.ndarray:
+        number, place = divmod(row, self._size)
+        if number not in self._blocks:
+            start = number * self._size
+            rows = np.arange(start, min(start + self._size, self._number))
+            self._blocks[number], self._left[number] = self._read(rows), len(rows)
+        frame = self._blocks[number][place]
+        self._left[number] -= 1
+        if not self._left[number]:
+            del self._blocks[number]
+        return frame
