@@ -152,8 +152,8 @@ class KeypointTrainer:
         if self.progress.finished:
             return Interruption()
         log = self._open_log() if self.is_chief else None
-        with deferred() as interruption:
-            self.replicas.heed(interruption)
+        with deferred() as own:
+            interruption = self.replicas.heed(own)
             self._train_until(interruption, log, progress and self.is_chief)
         if log:
             log.close()

@@ -57,8 +57,13 @@ class Replicas:
         """
         return tf.function(step)
 
-    def heed(self, interruption: Interruption) -> None:
-        """From now on, a signal that interrupts one process interrupts all, after the same step."""
+    def heed(self, interruption: Interruption) -> Interruption:
+        """From now on, a signal that interrupts one process interrupts all, after the same step.
+
+        Returns:
+          The mark to look at: a process that left by its own would leave the others waiting.
+        """
+        return interruption
 
 
 class Mirrored(Replicas):
@@ -111,14 +116,15 @@ class Workers(Mirrored):
 
     def __init__(self, strategy: tf.distribute.Strategy, line: Line):
         super().__init__(strategy)
-        self.line, self._interruption = line, Interruption()
+        self.line, self._own, self._agreed = line, Interruption(), Interruption()
 
     def part(self, batch_size):
         size = batch_size // len(self.line.member.addresses)
         return slice(self.line.member.index * size, (self.line.member.index + 1) * size)
 
     def heed(self, interruption):
-        self._interruption = interruption
+        self._own = interruption
+        return self._agreed
 
     def traced(self, step):
         def of_one(frames, number, is_interrupted):
@@ -128,11 +134,11 @@ class Workers(Mirrored):
 
         def call(frames, number):
             # Known to all by the all-reduce of the losses, which comes anyway.
-            flag = tf.constant(float(self._interruption.signal is not None))
+            flag = tf.constant(float(self._own.signal is not None))
             try:
                 outputs, flags = graph(self._spread(frames), number, flag)
-                if float(flags) and not self._interruption.signal:
-                    self._interruption.signal = signal.SIGTERM
+                if float(flags):
+                    self._agreed.signal = self._own.signal or signal.SIGTERM
             except tf.errors.OpError as error:
                 self.line.await_verdict()
                 raise UserError(
