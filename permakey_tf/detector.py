@@ -14,8 +14,9 @@ from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import prepare_frames, to_images
 from permakey_tf.runs import checkpoint, release
 from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.stream import KeypointStream, StreamGraph
 from permakey_tf.system import files
-from permakey_tf.tracking import Tracker, track
+from permakey_tf.tracking import track
 from permakey_tf.types import Keypoints
 
 _CHUNK = 32  # frames in one call of the model: bounds memory for any batch size
@@ -43,6 +44,7 @@ class KeypointDetector:
         self._keypoints = tf.function(
             lambda frames: model(to_images(frames)), input_signature=signature
         )
+        self._stream_graph: StreamGraph | None = None
         self._error_maps = None
         if model.error_map_layers:
             self._error_maps = tf.function(
@@ -176,7 +178,10 @@ class KeypointDetector:
           `types.Keypoints` of NumPy arrays: `centers_yx` float32 [B, K, 2] as of `detect`,
           `confidence` float32 [B, K] in [0, 1]; of one frame [K, 2] and [K].
         """
-        found = self._seen(frames)
+        return self._to_frame(self._seen(frames), frames)
+
+    def _to_frame(self, found: Keypoints, frames) -> Keypoints:
+        """From the frames as the model sees them to the frames themselves."""
         if not self._keep_aspect:
             return found
         # From the padded square to the frame in its middle.
@@ -198,12 +203,28 @@ class KeypointDetector:
           UserError: as in `detect`, or the arrays do not fit each other.
         """
         if np.ndim(frames) == 3:
-            raise UserError("track needs frames [B, H, W, 3]; one after the other: tracker()")
+            raise UserError(
+                "track needs frames [B, H, W, 3]; one after the other: stream(track=True)"
+            )
         return track(self.keypoints(frames), episodes)
 
-    def tracker(self) -> "LiveTracker":
-        """What `track` does, for frames that come one after the other."""
-        return LiveTracker(self)
+    def stream(self, track: bool = False) -> KeypointStream:
+        """What `keypoints` does (with `track`, what `track` does), for frames that come one after
+        the other: of each only that is computed which can differ from the frame before.
+
+        Results are those of the whole frame, to the rounding of float32 (of bfloat16, where the
+        model was trained in it). A method without error maps (Transporter) computes whole frames.
+
+        Args:
+          track: whether keypoints keep their index from frame to frame, see `tracking.Tracker`.
+        """
+        if self._stream_graph is None:
+            self._stream_graph = StreamGraph(self._model)
+        return KeypointStream(self._stream_graph, self._prepare_one, self._to_frame, track)
+
+    def tracker(self) -> KeypointStream:
+        """`stream(track=True)`."""
+        return self.stream(track=True)
 
     def error_maps(self, frames: np.ndarray) -> np.ndarray:
         """Error maps of the chosen encoder layers: float32 [B, S, S, M] in [0, 1].
@@ -278,54 +299,31 @@ class KeypointDetector:
 
     def _map(self, function, frames, none):
         """What a function of frames gives, chunk by chunk; `none` is that of no frames."""
-        frames = np.asarray(frames)
-        if frames.dtype != np.uint8 or frames.ndim not in (3, 4):
-            raise UserError(
-                f"frames must be uint8 [B, H, W, 3] or [H, W, 3], not {frames.dtype} "
-                f"{list(frames.shape)}"
-            )
+        frames = _checked(frames)
         if frames.ndim == 3:
             batch = self._map(function, frames[None], none)
             return tf.nest.map_structure(lambda part: part[0], batch)
-        seen_as = FrameFormat(self.image_size, self.channels, keep_aspect=self._keep_aspect)
         outputs = [none]
         for start in range(0, len(frames), _CHUNK):
-            chunk = function(seen_as.prepare(frames[start : start + _CHUNK]))
+            chunk = function(self._prepare(frames[start : start + _CHUNK]))
             outputs.append(tf.nest.map_structure(lambda part: part.numpy(), chunk))
         return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *outputs)
 
+    def _prepare(self, frames: np.ndarray) -> np.ndarray:
+        """uint8 [B, H, W, 3] -> uint8 [B, S, S, C], as the model sees them."""
+        seen_as = FrameFormat(self.image_size, self.channels, keep_aspect=self._keep_aspect)
+        return seen_as.prepare(frames)
 
-class LiveTracker:
-    """Keypoints of the frames of live play, which keep their index from frame to frame.
+    def _prepare_one(self, frame) -> np.ndarray:
+        """uint8 [H, W, 3] -> uint8 [1, S, S, C]."""
+        return self._prepare(_checked(frame)[None])
 
-    Example:
-      tracker = detector.tracker()
-      keypoints = tracker.update(frame)   # uint8 [H, W, 3] -> centres [K, 2], confidences [K]
-      tracker.reset()                     # before the first frame of the next episode
-    """
 
-    def __init__(self, detector: KeypointDetector):
-        self._detector, self._tracker = detector, Tracker()
-
-    def update(self, frame: np.ndarray) -> Keypoints:
-        """Keypoints of the next frame in the order of the frame before.
-
-        Args:
-          frame: one frame, as of `KeypointDetector.detect`.
-
-        Returns:
-          `centers_yx` float32 [K, 2] and `confidence` float32 [K]; as of `KeypointDetector.track`,
-          but for rounding: that computes many frames at a time.
-
-        Raises:
-          UserError: `frame` is no such array.
-        """
-        if np.ndim(frame) != 3:
-            raise UserError(
-                "update takes one frame [H, W, 3]; many at once: KeypointDetector.track"
-            )
-        return self._tracker.update(self._detector.keypoints(frame))
-
-    def reset(self) -> None:
-        """Forgets all that was seen: the next frame keeps the detector's order."""
-        self._tracker.reset()
+def _checked(frames) -> np.ndarray:
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim not in (3, 4):
+        raise UserError(
+            f"frames must be uint8 [B, H, W, 3] or [H, W, 3], not {frames.dtype} "
+            f"{list(frames.shape)}"
+        )
+    return frames

@@ -1,12 +1,20 @@
 """Error maps that are brought up to date equal those that are computed anew."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from support import tiny_config
 
 from permakey_tf.configs.keypoints import Stack
-from permakey_tf.models.error_memory import changed_pixels, receptive_field
+from permakey_tf.models.error_memory import (
+    Bordered,
+    Windows,
+    changed_pixels,
+    feature_grids,
+    receptive_field,
+)
 from permakey_tf.models.permakey import PermaKey
 from permakey_tf.ops.images import to_images
 
@@ -15,13 +23,19 @@ SIZE = 20
 
 def make_model(**changes):
     tf.keras.utils.set_random_seed(0)
-    return PermaKey(tiny_config(extractor="pursuit", **changes), SIZE, 3)
+    return PermaKey(tiny_config(**{"extractor": "pursuit"} | changes), SIZE, 3)
 
 
 def anew(model, frames):
-    """The error maps of frames alone, one [B, h, w] for each layer, not normalised."""
-    last = max(model.config.lspn.lsp_layers)
-    return model._predict(model._encode(to_images(frames), last))
+    """Features of each layer [B, H, W, C] and error maps [B, h, w] of frames alone."""
+    features = model._encode(to_images(frames), model._depth - 1)
+    return [*features, *model._predict(features)]
+
+
+def kept(model, maps):
+    """The same of what is remembered."""
+    features = [model._kept.features(maps, layer) for layer in range(model._depth)]
+    return [*features, *model._kept.errors(maps)]
 
 
 def step(model, frames, memory):
@@ -48,6 +62,7 @@ SETTINGS = [
     {"lsp_layers": (1,), "patch_size": 3},
     {"lsp_layers": (0, 2), "patch_size": 3, "lsp_error": "none"},
     {"lsp_layers": (0,), "lsp_depth": "4-layer", "patch_size": 1},
+    {"lsp_layers": (0,), "feature_layer": 3, "extractor": "pointnet"},
 ]
 
 
@@ -57,9 +72,9 @@ def test_maps_of_a_film_equal_those_of_its_frames(settings):
     memory = model.initial_memory(3)
     for frames in film():
         sensed, memory = step(model, frames, memory)
-        for kept, alone in zip(memory.maps, anew(model, frames), strict=True):
+        for now, alone in zip(kept(model, memory.maps), anew(model, frames), strict=True):
             assert np.std(alone) > 0
-            np.testing.assert_allclose(kept, alone, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(now, alone, rtol=1e-4, atol=1e-6)
         keypoints, features = model.perceive(to_images(frames))
         np.testing.assert_allclose(
             model.locate(sensed.evidence).centers_yx, keypoints.centers_yx, atol=1e-4
@@ -74,31 +89,37 @@ def test_a_changed_pixel_changes_no_error_outside_its_patches(settings):
     rng = np.random.default_rng(1)
     frame = rng.integers(0, 256, [1, SIZE, SIZE, 3], np.uint8)
     before = [one.numpy() for one in anew(model, frame)]
+    assert len(before) == len(model._kept.grids)
     for row, column in [(0, 0), (0, 19), (19, 0), (19, 19), (7, 8), (8, 7), (11, 19), (10, 10)]:
         other = frame.copy()
         other[0, row, column] ^= 128
         changed = np.any(other != frame, axis=-1)
         after = anew(model, other)
-        for errors, old, new in zip(model._errors, before, after, strict=True):
-            flags = errors._depends(changed[0])
+        for grid, old, new in zip(model._kept.grids, before, after, strict=True):
+            flags = grid.depends(changed[0])
             moved = np.abs(old - new.numpy())[0] > 1e-7 * np.abs(old).max()
+            moved = moved if moved.ndim == 2 else moved.any(-1)
             assert moved.any() and not (moved & ~flags).any()
 
 
 def test_only_what_has_changed_is_predicted_and_rows_are_filled_up():
     model = make_model(lsp_layers=(0,))
-    errors = model._errors[0]
-    nothing = errors.changed_patches(np.zeros([2, SIZE, SIZE], bool))
-    np.testing.assert_array_equal(nothing.cells, np.zeros(64))
-    everything = errors.changed_patches(np.ones([2, SIZE, SIZE], bool))
-    np.testing.assert_array_equal(everything.cells[:200], np.arange(200))  # 2 * 10 * 10
-    assert len(everything.cells) == 256 and not everything.cells[200:].any()
+    features, errors = model._kept.grids
+    nothing = errors.changed_cells(np.zeros([2, SIZE, SIZE], bool))
+    np.testing.assert_array_equal(nothing.places, np.zeros(64))
+    everything = errors.changed_cells(np.ones([2, SIZE, SIZE], bool))
+    np.testing.assert_array_equal(everything.places[:200], np.arange(200))  # 2 * 10 * 10
+    assert len(everything.places) == 256 and not everything.places[200:].any()
     one = np.zeros([2, SIZE, SIZE], bool)
     one[1, 9, 9] = True
-    cells = errors.changed_patches(one).cells
+    cells = errors.changed_cells(one).places
     rows, columns = np.divmod(cells[cells > 0] - 100, 10)
     # A kernel of 4 sees from 1 before to 2 after; patches of 2 depend on 3 patches' features.
     assert set(rows) == set(columns) == {2, 3, 4, 5, 6} - ({2} if 2 not in rows else set())
+    places = features.changed_cells(one).places  # 24 x 24: a patch of zeros on every side
+    assert len(set(places[:16])) == 16 and not (places[16:] - places[-1]).any()
+    rows, columns = np.divmod(places[:16] - 24 * 24, 24)
+    assert set(rows) == set(columns) == {9, 10, 11, 12}  # of the map: 7 to 10
 
 
 @pytest.mark.parametrize(
@@ -113,7 +134,21 @@ def test_only_what_has_changed_is_predicted_and_rows_are_filled_up():
 )
 def test_receptive_field_by_hand(kernel_sizes, strides, layer, patch_size, side, expected):
     stack = Stack((1,) * len(strides), kernel_sizes, strides)
-    assert receptive_field(stack, layer, patch_size, side) == expected
+    assert receptive_field(stack, layer, side, patch_size) == expected
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (0, (1, 4, 1)),
+        (1, (1, 6, 2)),  # 3 features of layer 0, two apart from the next 3
+        (2, (1, 10, 4)),
+        (3, (5, 18, 4)),
+    ],
+)
+def test_receptive_field_of_a_feature_by_hand(layer, expected):
+    stack = Stack((1, 1, 1, 1), (4, 3, 3, 3), (1, 2, 2, 1))
+    assert receptive_field(stack, layer, 84) == expected
 
 
 def test_changed_pixels():
@@ -125,3 +160,28 @@ def test_changed_pixels():
     frames[0, 3, 4, 2] = 1
     changed = changed_pixels(frames, memory)
     assert np.argwhere(changed[0]).tolist() == [[3, 4]] and changed[1].all()
+
+
+def test_corners_of_windows():
+    """By hand: 2 x 2 patches of 2 x 2, padded to 8 x 8."""
+    windows = Windows(Bordered(4, 2, 2), 6, 2, 2)
+    first, last = windows.corners(0, 0, 0), windows.corners(1, 1, 1)
+    assert (first, last) == (0, 64 + 2 * 8 + 2)
+
+
+def test_zeros_around_features_suffice_for_all_that_reads_them():
+    """SAME pads an even kernel more behind than before, patches that cut the map more still."""
+    stack, config = Stack((4, 8, 8, 8), (4, 3, 3, 3), (1, 2, 2, 1)), tiny_config().lspn
+    config = dataclasses.replace(config, lsp_layers=(2,), patch_size=2)
+    grids = feature_grids(stack, 4, config, 84)
+    assert grids[0].windows == Windows(Bordered(84, 1, 2), 4, 1, 1)
+    assert [grid.kept for grid in grids] == [
+        Bordered(84, 0, 1),  # of an even side, a stride pads behind alone
+        Bordered(42, 0, 1),
+        Bordered(21, 2, 3),  # a patch of 2, and one row that 21 lacks; layer 3 needs 1 and 1
+        Bordered(21, 0, 0),
+    ]
+    features = tf.random.stateless_normal([2, 21, 21, 8], [0, 0])
+    kept = grids[2].kept.put(features)
+    assert kept.shape == [2, 26, 26, 8]
+    np.testing.assert_array_equal(grids[2].kept.take(kept), features)

@@ -14,7 +14,17 @@ ROOT = Path(__file__).parents[1]
 # The rooms of the library, and the rooms around it, each above those that it may import from.
 ROOMS = [
     *("errors", "types", "ops", "system", "configs", "viz", "objects", "models", "envs", "data"),
-    *("tracking", "runs", "detector", "wrappers", "training", "player", "quality", "figures"),
+    *(
+        "tracking",
+        "stream",
+        "runs",
+        "detector",
+        "wrappers",
+        "training",
+        "player",
+        "quality",
+        "figures",
+    ),
     *("scores", "launch", "sprites", "flags", "run", "benchmarks"),
 ]
 FILES = [

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig, check_fit
-from permakey_tf.models.error_memory import ErrorMemory, Patches
+from permakey_tf.models.error_memory import Cells, ErrorMemory
 from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import replicas, spatial
 from permakey_tf.ops.images import to_images
@@ -94,17 +94,17 @@ class KeypointModel(Serializable, keras.Model):
         return self(images), self.features(images)
 
     @property
-    def map_sides(self) -> tuple[int, ...]:
-        """Sides of the maps that are kept from frame to frame."""
+    def map_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of the maps that are kept from frame to frame, of one game."""
         return ()
 
     def initial_memory(self, number: int) -> ErrorMemory:
         """Of games that begin."""
         shape = (number, self.image_size, self.image_size, self.channels)
-        maps = tuple(tf.zeros([number, side, side]) for side in self.map_sides)
+        maps = tuple(tf.zeros([number, *of_map]) for of_map in self.map_shapes)
         return ErrorMemory(np.zeros(number, bool), np.zeros(shape, np.uint8), maps)
 
-    def news(self, frames: np.ndarray, memory: ErrorMemory) -> tuple[Patches, ...]:
+    def news(self, frames: np.ndarray, memory: ErrorMemory) -> tuple[Cells, ...]:
         """What has to be computed anew in the next frames of B games, found on the host.
 
         Args:
@@ -112,11 +112,11 @@ class KeypointModel(Serializable, keras.Model):
           memory: of the frames before.
 
         Returns:
-          The patches of each map that is kept.
+          The cells of each map that is kept.
         """
         return ()
 
-    def sense(self, frames, news: tuple[Patches, ...], maps: tuple) -> tuple[Sensed, tuple]:
+    def sense(self, frames, news: tuple[Cells, ...], maps: tuple) -> tuple[Sensed, tuple]:
         """`perceive` of the next frames of B games, in two parts; `locate` is the second.
 
         Args:

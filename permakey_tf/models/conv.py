@@ -119,6 +119,20 @@ class ConvBlock(Serializable, keras.layers.Layer):
         """[B, h, w, C] -> [B, h', w', filters]."""
         return tf.nn.relu(self.norm(self.conv(inputs), training=training))
 
+    def of_windows(self, windows):
+        """Outputs at chosen places, inference only.
+
+        Args:
+          windows: [N, k*k*C], what the kernel covers there, row by row, channels last.
+
+        Returns:
+          [N, filters].
+        """
+        kernel = tf.cast(tf.convert_to_tensor(self.conv.kernel), self.compute_dtype)
+        kernel = tf.reshape(kernel, [windows.shape[-1], self.conv.filters])
+        outputs = tf.cast(windows, self.compute_dtype) @ kernel
+        return tf.nn.relu(self.norm(outputs[None, None]))[0, 0]
+
 
 class ConvStack(Serializable, keras.layers.Layer):
     """A sequence of ConvBlocks that returns the output of every block.

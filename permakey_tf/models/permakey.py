@@ -5,12 +5,7 @@ import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.models.base import KeypointModel, Sensed, keypoint_spread
-from permakey_tf.models.error_memory import (
-    ErrorMemory,
-    Patches,
-    RememberedErrors,
-    changed_pixels,
-)
+from permakey_tf.models.error_memory import Cells, ErrorMemory, RememberedMaps
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.pointnet import PointNet
 from permakey_tf.models.pursuit import Pursuit
@@ -50,10 +45,14 @@ class PermaKey(KeypointModel):
         else:
             self.held_out_metrics = ("pursuit_error", "keypoint_spread")
             self.pursuit = Pursuit(config.pointnet, config.pursuit, image_size, self._cell_size)
-        self._errors = [
-            RememberedErrors(network, layer, config.lspn, config.vae.stack, image_size)
-            for network, layer in zip(self.lspn.networks, config.lspn.lsp_layers, strict=True)
-        ]
+        self._depth = max(*self.error_map_layers, self._feature_layer) + 1
+        self._kept = RememberedMaps(
+            self.vae.encoder.blocks[: self._depth],
+            self.lspn.networks,
+            config.vae.stack,
+            config.lspn,
+            image_size,
+        )
         self.make_variables()
 
     def learning_rate(self, module: str) -> float:
@@ -95,15 +94,25 @@ class PermaKey(KeypointModel):
         chosen = self.config.vae.feature_layer
         return max(self.error_map_layers) if chosen is None else chosen
 
-    def _extract(self, maps) -> Keypoints:
-        """Error maps float32 [B, S, S, M] -> keypoints."""
+    def _evidence(self, maps):
+        """Error maps float32 [B, S, S, M] -> what `locate` takes: PointNet's convolutions are done,
+        what is left is many small operations."""
         if self.config.extractor == "pursuit":
-            return self.pursuit(maps)
-        centers, cell = self.pointnet(maps).centers_yx, self._cell_size
-        cells = pursuit.smooth(pursuit.to_cells(maps, cell))
-        coordinates = pursuit.cell_coordinates(self.image_size, cell)
+            return self.pursuit.cells(maps)
+        cells = pursuit.smooth(pursuit.to_cells(maps, self._cell_size))
+        return cells, self.pointnet(maps).centers_yx
+
+    def locate(self, evidence) -> Keypoints:
+        if self.config.extractor == "pursuit":
+            return self.pursuit(evidence)
+        cells, centers = evidence
+        coordinates = pursuit.cell_coordinates(self.image_size, self._cell_size)
         explained = pursuit.explain(cells, centers, coordinates, self.config.pointnet.gauss_std)
         return Keypoints(centers, explained.confidence)
+
+    def _extract(self, maps) -> Keypoints:
+        """Error maps float32 [B, S, S, M] -> keypoints."""
+        return self.locate(self._evidence(maps))
 
     @property
     def error_map_layers(self) -> tuple[int, ...]:
@@ -117,35 +126,21 @@ class PermaKey(KeypointModel):
         return self._extract(self.error_maps(images))
 
     def perceive(self, images) -> tuple[Keypoints, tf.Tensor]:
-        features = self._encode(images, max(*self.error_map_layers, self._feature_layer))
-        return self._extract(self._join_maps(self._predict(features))), features[
-            self._feature_layer
-        ]
+        features = self._encode(images, self._depth - 1)
+        maps = self._join_maps(self._predict(features))
+        return self._extract(maps), features[self._feature_layer]
 
     @property
-    def map_sides(self) -> tuple[int, ...]:
-        return tuple(errors.side for errors in self._errors)
+    def map_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return self._kept.shapes
 
-    def news(self, frames: np.ndarray, memory: ErrorMemory) -> tuple[Patches, ...]:
-        changed = changed_pixels(frames, memory)
-        return tuple(errors.changed_patches(changed) for errors in self._errors)
+    def news(self, frames: np.ndarray, memory: ErrorMemory) -> tuple[Cells, ...]:
+        return self._kept.news(frames, memory)
 
-    def sense(self, frames, news: tuple[Patches, ...], maps) -> tuple[Sensed, tuple]:
-        depth = max(*self.error_map_layers, self._feature_layer)
-        features = self._encode(to_images(frames), depth)
-        maps = tuple(
-            errors.update(old, features[layer], patches)
-            for errors, layer, old, patches in zip(
-                self._errors, self.error_map_layers, maps, news, strict=True
-            )
-        )
-        joined = self._join_maps(maps)
-        # PointNet's convolutions belong here; pursuit is many small steps.
-        evidence = joined if self.config.extractor == "pursuit" else self._extract(joined)
-        return Sensed(evidence, features[self._feature_layer]), maps
-
-    def locate(self, evidence) -> Keypoints:
-        return self._extract(evidence) if self.config.extractor == "pursuit" else evidence
+    def sense(self, frames, news: tuple[Cells, ...], maps) -> tuple[Sensed, tuple]:
+        maps = self._kept.update(to_images(frames), news, maps)
+        evidence = self._evidence(self._join_maps(self._kept.errors(maps)))
+        return Sensed(evidence, self._kept.features(maps, self._feature_layer)), maps
 
     def features(self, images) -> tf.Tensor:
         return self._encode(images, self._feature_layer)[-1]

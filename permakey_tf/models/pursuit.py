@@ -13,7 +13,7 @@ _FLOOR = 0.05  # of a map that goes to 1: what is dimmer is nothing, wherever it
 
 
 class Pursuit(Serializable, keras.layers.Layer):
-    """Error maps -> mean over layers -> less the background -> smoothed -> greedy pursuit of eq. 3.
+    """Mean of the error maps -> less the background -> smoothed -> greedy pursuit of eq. 3.
 
     Nothing is trained. Two maps are read off training frames after training (`calibrate`):
 
@@ -58,8 +58,11 @@ class Pursuit(Serializable, keras.layers.Layer):
 
     def pursue(self, maps) -> pursuit.Pursued:
         """float32 [B, S, S, M] in [0, 1] -> K keypoints a frame."""
+        return self._pursue(self.cells(maps))
+
+    def _pursue(self, cells) -> pursuit.Pursued:
         return pursuit.pursue(
-            self.pursued_maps(maps),
+            self._pursued(cells),
             self.coordinates,
             self._shared.num_keypoints,
             self._shared.gauss_std,
@@ -67,12 +70,13 @@ class Pursuit(Serializable, keras.layers.Layer):
             self._config.pursuit_sharpness,
         )
 
-    def call(self, maps) -> Keypoints:
-        """float32 [B, S, S, M] in [0, 1] -> keypoints, of h / (h + usual + 0.05) confidence.
+    def call(self, cells) -> Keypoints:
+        """float32 [B, n, n] in [0, 1], of `cells` -> keypoints, of h / (h + usual + 0.05)
+        confidence.
 
         h is how high the map stood above the windows before. 1/2: as bright as is usual there.
         """
-        found = self.pursue(maps)
+        found = self._pursue(cells)
         usual = self._at(self.usual, found.centers_yx) + _FLOOR
         return Keypoints(found.centers_yx, found.heights / (found.heights + usual))
 

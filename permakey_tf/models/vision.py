@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.models.base import KeypointModel, Sensed
-from permakey_tf.models.error_memory import ErrorMemory, Patches
+from permakey_tf.models.error_memory import Cells, ErrorMemory
 from permakey_tf.ops import spatial
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Column, Keypoints
@@ -71,7 +71,7 @@ class Vision:
         """Of games that begin."""
         return self._model.initial_memory(number)
 
-    def news(self, frames, memory: ErrorMemory) -> tuple[Patches, ...]:
+    def news(self, frames, memory: ErrorMemory) -> tuple[Cells, ...]:
         """See `KeypointModel.news`."""
         return self._model.news(frames, memory)
 
@@ -137,7 +137,7 @@ class NodeVision(Vision):
 class ControlVision(NodeVision):
     """For a control, which looks for no keypoints in a frame: none of its error maps is needed."""
 
-    def news(self, frames, memory: ErrorMemory) -> tuple[Patches, ...]:
+    def news(self, frames, memory: ErrorMemory) -> tuple[Cells, ...]:
         return ()
 
 

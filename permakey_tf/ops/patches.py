@@ -20,8 +20,24 @@ def window_places(patch_size: int, side: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
       int32 [p*p], [8*p*p], in the order of `spatial.neighbourhood_kernel`.
     """
-    steps = np.arange(3 * patch_size, dtype=np.int32)
-    window = steps[:, None] * ((side + 2) * patch_size) + steps
+    window = window_steps(3 * patch_size, (side + 2) * patch_size)
+    return split_window(window, patch_size)
+
+
+def window_steps(size: int, width: int) -> np.ndarray:
+    """int32 [size, size]: how many rows of a table the positions of a window lie behind its first.
+
+    Args:
+      size: of the window's sides.
+      width: of the map that the table has every place of.
+    """
+    steps = np.arange(size, dtype=np.int32)
+    return steps[:, None] * width + steps
+
+
+def split_window(window: np.ndarray, patch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """[3p, 3p] -> [p*p], [8*p*p]: the patch in its middle, and those around it in the order of
+    `spatial.neighbourhood_kernel`."""
     middle = np.zeros(window.shape, bool)
     middle[patch_size : 2 * patch_size, patch_size : 2 * patch_size] = True
     return window[middle], window[~middle]

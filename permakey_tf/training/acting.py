@@ -15,10 +15,10 @@ from permakey_tf.models.error_memory import ErrorMemory
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
 from permakey_tf.models.vision import Vision
 from permakey_tf.runs import checkpoint
+from permakey_tf.system.graphs import traced_once
 from permakey_tf.tracking import Tracker
 from permakey_tf.training.controls import Tell, tell_nothing
 from permakey_tf.training.games import GROUPS, Episodes, Film, begin, collect, game_stream, joined
-from permakey_tf.training.graphs import traced_once
 from permakey_tf.types import Column, Keypoints
 
 GREEDY = -1  # in the place of an action: the network's best one

@@ -7,7 +7,7 @@ from permakey_tf.configs.agent import LearningConfig
 from permakey_tf.models.q_network import RecurrentQNetwork
 from permakey_tf.ops import returns
 from permakey_tf.runs import checkpoint
-from permakey_tf.training.graphs import traced_once
+from permakey_tf.system.graphs import traced_once
 from permakey_tf.types import SequenceBatch
 
 

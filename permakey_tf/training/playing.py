@@ -15,10 +15,10 @@ from permakey_tf.errors import UserError
 from permakey_tf.models.error_memory import ErrorMemory
 from permakey_tf.models.q_network import LSTMState
 from permakey_tf.runs import checkpoint
+from permakey_tf.system.graphs import traced_once
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 from permakey_tf.tracking import TrackerState
 from permakey_tf.training.acting import GREEDY, Acted, Player, PlayState
-from permakey_tf.training.graphs import traced_once
 from permakey_tf.training.learner import Learner
 from permakey_tf.types import SequenceBatch
 
