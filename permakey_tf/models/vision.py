@@ -135,7 +135,10 @@ class NodeVision(Vision):
 
 
 class ControlVision(NodeVision):
-    """For a control, which looks for no keypoints in a frame: none of its error maps is needed."""
+    """For a control, which looks for no keypoints in a frame: none of its maps is needed."""
+
+    def initial_memory(self, number: int) -> ErrorMemory:
+        return super().initial_memory(number)._replace(maps=())
 
     def news(self, frames, memory: ErrorMemory) -> tuple[Cells, ...]:
         return ()
