@@ -104,7 +104,7 @@ class PermaKey(KeypointModel):
 
     def locate(self, evidence) -> Keypoints:
         if self.config.extractor == "pursuit":
-            return self.pursuit(evidence)
+            return self.pursuit.of_cells(evidence)
         cells, centers = evidence
         coordinates = pursuit.cell_coordinates(self.image_size, self._cell_size)
         explained = pursuit.explain(cells, centers, coordinates, self.config.pointnet.gauss_std)

@@ -13,7 +13,7 @@ _FLOOR = 0.05  # of a map that goes to 1: what is dimmer is nothing, wherever it
 
 
 class Pursuit(Serializable, keras.layers.Layer):
-    """Mean of the error maps -> less the background -> smoothed -> greedy pursuit of eq. 3.
+    """Error maps -> mean over layers -> less the background -> smoothed -> greedy pursuit of eq. 3.
 
     Nothing is trained. Two maps are read off training frames after training (`calibrate`):
 
@@ -70,9 +70,12 @@ class Pursuit(Serializable, keras.layers.Layer):
             self._config.pursuit_sharpness,
         )
 
-    def call(self, cells) -> Keypoints:
-        """float32 [B, n, n] in [0, 1], of `cells` -> keypoints, of h / (h + usual + 0.05)
-        confidence.
+    def call(self, maps) -> Keypoints:
+        """float32 [B, S, S, M] in [0, 1] -> keypoints, see `of_cells`."""
+        return self.of_cells(self.cells(maps))
+
+    def of_cells(self, cells) -> Keypoints:
+        """float32 [B, n, n], of `cells` -> keypoints, of h / (h + usual + 0.05) confidence.
 
         h is how high the map stood above the windows before. 1/2: as bright as is usual there.
         """
