@@ -72,7 +72,7 @@ def read_run(folder: Path, metric: str) -> ScoredRun | None:
         return None
     schema.check_version(file, content, 1)
     try:
-        content = schema.parse(_Content, content)
+        content = schema.parse(_CurvesContent, content)
         flat = added(AgentConfig) | _flat(content["settings"])
         flat |= added(KeypointConfig, families.KEYPOINTS)
         flat |= _flat(content["keypoints"]["settings"], families.KEYPOINTS)
@@ -95,7 +95,7 @@ class _Vision(TypedDict):
     settings: dict[str, Any]
 
 
-class _Content(TypedDict):
+class _CurvesContent(TypedDict):
     """Of config.json; settings of any version of the program, so that old runs are drawn too."""
 
     settings: dict[str, Any]

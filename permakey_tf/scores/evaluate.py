@@ -89,7 +89,7 @@ def evaluate_policies(
     return evaluation
 
 
-class Policy(NamedTuple):
+class TestedPolicy(NamedTuple):
     """A tested policy.
 
     player: with the weights of the best validation. spec: where they come from.
@@ -152,7 +152,7 @@ class _Parts:
 
 def _play(
     unfinished: Unfinished,
-    tested: list[Policy],
+    tested: list[TestedPolicy],
     task: Task,
     seeds: list[int],
     episodes: int,
@@ -178,7 +178,7 @@ def _play(
     return at_random, played, validated
 
 
-def load_policy(folder: AgentFolder, task: Task) -> Policy:
+def load_policy(folder: AgentFolder, task: Task) -> TestedPolicy:
     """The policy of the best validation."""
     player = load_player(folder, task.make().num_actions)
     progress = checkpoint.load(folder.latest_checkpoint)
@@ -189,7 +189,7 @@ def load_policy(folder: AgentFolder, task: Task) -> Policy:
         checkpoint_step=int(progress["progress/best_step"]),
     )
     num_validation = folder.config.validation.validation_episodes
-    return Policy(player, spec, int(progress["progress/game"]) + 1, num_validation)
+    return TestedPolicy(player, spec, int(progress["progress/game"]) + 1, num_validation)
 
 
 def _settings(folder: AgentFolder) -> dict:

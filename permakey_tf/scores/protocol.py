@@ -419,7 +419,7 @@ def read_evaluation(path: Path) -> Evaluation | None:
     schema.check_version(path, content, _FORMAT_VERSION)
     try:
         evaluation = _from_content(
-            schema.parse(_Content if kind == _KIND else _OtherContent, content)
+            schema.parse(_EvaluationContent if kind == _KIND else _OtherContent, content)
         )
         stored = content["aggregates"]
         if not np.allclose(
@@ -446,7 +446,7 @@ class _AnyContent(TypedDict):
     aggregates: dict[str, Any]
 
 
-class _Content(_AnyContent):
+class _EvaluationContent(_AnyContent):
     agent: AgentSpec
 
 
@@ -454,7 +454,7 @@ class _OtherContent(_AnyContent):
     agent: OtherAgent
 
 
-def _from_content(content: _Content | _OtherContent) -> Evaluation:
+def _from_content(content: _EvaluationContent | _OtherContent) -> Evaluation:
     return Evaluation(
         game=canonical_game(content["game"]),
         env_id=content["env_id"],

@@ -30,7 +30,7 @@ class _Part(TypedDict):
     courses: NotRequired[list[int]]
 
 
-class _Content(TypedDict):
+class _PartsContent(TypedDict):
     test: _Test
     played: dict[str, _Part]
 
@@ -59,7 +59,7 @@ class Unfinished:
         schema.check_version(self.path, content, _FORMAT_VERSION)
         remedy = f"delete {self.path} to test anew, or choose another out"
         try:
-            parsed = schema.parse(_Content, content)
+            parsed = schema.parse(_PartsContent, content)
         except UserError as error:
             raise UserError(f"{self.path} is damaged: {error}; {remedy}", ["out"]) from error
         then, now = parsed["test"], self._test

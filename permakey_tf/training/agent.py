@@ -141,7 +141,7 @@ class AgentTrainer:
         self.folder, self.logging = folder, logging
         self.config: AgentConfig = folder.config
         self.agent, self.playing, self._play_validation = agent, playing, play_validation
-        self.progress, self.report, self._show_bar = AgentProgress(), Report(), progress
+        self.progress, self.report, self._show_bar = AgentProgress(), MetricsRow(), progress
 
     @classmethod
     def open(
@@ -181,7 +181,10 @@ class AgentTrainer:
             self.playing.start()
             return
         arrays = checkpoint.load(path)
-        self.progress, self.report = AgentProgress.pop_from(arrays, path), Report.pop_from(arrays)
+        self.progress, self.report = (
+            AgentProgress.pop_from(arrays, path),
+            MetricsRow.pop_from(arrays),
+        )
         self.playing.set_state(arrays, path)
         self.agent.set_state(arrays, path)
 
@@ -308,7 +311,7 @@ class AgentTrainer:
         checkpoint.save(self.folder.latest_checkpoint, arrays)
 
 
-class Report:
+class MetricsRow:
     """Collects what happens between two rows of metrics; saved with every checkpoint, so that the
     row after it is the same in a resumed run.
 
@@ -333,7 +336,7 @@ class Report:
         return {"report/games": games} | learning
 
     @classmethod
-    def pop_from(cls, arrays: dict[str, np.ndarray]) -> "Report":
+    def pop_from(cls, arrays: dict[str, np.ndarray]) -> "MetricsRow":
         """Takes the entries out of a checkpoint; an older one has none."""
         report, names = cls(), ("games", *_LEARNING_METRICS)
         games, *columns = (arrays.pop(f"report/{name}", np.zeros([0, 2])) for name in names)
