@@ -41,8 +41,7 @@ class StreamGraph:
           memory: of the frame before.
         """
         found, maps = self._look(frame, self.model.news(frame, memory), memory.maps)
-        known = np.ones(1, bool)
-        return Keypoints(*(part.numpy() for part in found)), ErrorMemory(known, frame, maps)
+        return Keypoints(*(part.numpy() for part in found)), ErrorMemory.after(frame, maps)
 
 
 class KeypointStream:

@@ -121,7 +121,7 @@ class BlockReader:
         with self._lock:
             frames = np.stack([self._frame(int(row)) for row in rows])
             while len(self._blocks) > self._most:
-                del self._blocks[next(iter(self._blocks))]
+                self._give_up(next(iter(self._blocks)))
         return frames
 
     def _frame(self, row: int) -> np.ndarray:
@@ -133,5 +133,8 @@ class BlockReader:
         frame = self._blocks[number][place]
         self._left[number] -= 1
         if not self._left[number]:
-            del self._blocks[number]
+            self._give_up(number)
         return frame
+
+    def _give_up(self, number: int) -> None:
+        del self._blocks[number], self._left[number]

@@ -37,6 +37,11 @@ class ErrorMemory(NamedTuple):
     frames: np.ndarray
     maps: tuple[tf.Tensor, ...]
 
+    @classmethod
+    def after(cls, frames: np.ndarray, maps: tuple[tf.Tensor, ...]) -> "ErrorMemory":
+        """Of B games whose last frames, and the maps of these, are known."""
+        return cls(np.ones(len(frames), bool), frames, maps)
+
     def of(self, games: np.ndarray) -> "ErrorMemory":
         """Of some of the games, bool [B]."""
         maps = tuple(tf.boolean_mask(one, games) for one in self.maps)

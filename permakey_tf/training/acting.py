@@ -161,8 +161,8 @@ class Actor:
         return self._after(frames, acted, maps)
 
     def _after(self, frames, acted: Acted, maps) -> Acted:
-        memory = ErrorMemory(np.ones(len(frames), bool), frames, maps)
-        return acted._replace(state=PlayState(acted.state, memory))
+        state = PlayState(acted.state, ErrorMemory.after(frames, maps))
+        return acted._replace(state=state)
 
     def _look_and_act(self, frames, sensed, beside, forced, lstm) -> Acted:
         return self._act(*self.vision.look(frames, sensed, beside), forced, lstm)
