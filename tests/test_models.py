@@ -142,8 +142,8 @@ def test_every_variable_receives_a_gradient():
 # ------------------------------------------------------------------------------------- pursuit
 
 
-def make_pursuit(**changes):
-    config = tiny_config(num_keypoints=2, extractor="pursuit", **changes)
+def make_pursuit(num_keypoints=2, **changes):
+    config = tiny_config(num_keypoints=num_keypoints, extractor="pursuit", **changes)
     return Pursuit(config.pointnet, config.pursuit, 24, 2)
 
 
@@ -208,6 +208,24 @@ def test_what_always_stands_there_takes_no_keypoint():
         nearest = np.abs(found[:, :, None] - layer.coordinates[np.array(places)][:, None])
         on_things = (nearest.max(-1) < 2 / 12).any(1)  # [frames, things]
         assert on_things.all() != finds_the_score
+
+
+def test_bars_and_their_ends_take_no_keypoint_unless_they_may():
+    things, bars = [(4, 3), (8, 8), (3, 9), (9, 4), (6, 6)], [6, 1, 3, 7, 9]
+    cells = np.zeros([5, 12, 12], np.float32)
+    for image, (y, x), bar in zip(cells, things, bars, strict=True):
+        image[:, bar : bar + 3] = 0.6
+        image[[0, -1], bar : bar + 3] = 1.0  # bright where it meets the border
+        image[y - 1 : y + 2, x - 1 : x + 2] = 0.4
+    frames = cells.repeat(2, 1).repeat(2, 2)[..., None]
+    for changes, found_it in (
+        ({}, [True] * 5),
+        ({"pursuit_lines": "none", "pursuit_border": 1.0}, [False] * 5),
+    ):
+        layer = make_pursuit(1, gauss_std=0.3, pursuit_background="none", **changes)
+        center = layer(frames).centers_yx.numpy()[:, 0]
+        distance = np.abs(center - layer.coordinates[np.array(things)]).max(-1)
+        assert (distance < 2 / 12).tolist() == found_it
 
 
 def test_confidence_of_every_method_is_between_0_and_1():

@@ -79,6 +79,46 @@ def test_smoothing_takes_the_outside_for_zero():
     np.testing.assert_allclose(smoothed, expected, atol=1e-6)
 
 
+def test_what_crosses_the_frame_is_taken_away_and_what_stands_on_it_stays():
+    maps = np.zeros([1, 7, 6], np.float32)
+    maps[0, 2] += 0.5  # a horizontal bar
+    maps[0, :, 4] = 0.4  # a vertical one
+    maps[0, 2, 1], maps[0, 5, 1], maps[0, 0, 4] = 0.9, 0.3, 0.6  # on a bar, elsewhere, on the other
+    expected = np.zeros([1, 7, 6])
+    expected[0, 2, 1], expected[0, 5, 1], expected[0, 0, 4] = 0.4, 0.3, 0.2
+    left = pursuit.without_lines(maps)
+    np.testing.assert_allclose(left, expected, atol=1e-6)
+    turned = pursuit.without_lines(maps.transpose(0, 2, 1))
+    np.testing.assert_allclose(turned, expected.transpose(0, 2, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 8])
+def test_lines_are_the_lower_medians_of_rows_and_columns(size):
+    maps = np.random.default_rng(size).random([3, size, size], np.float32)
+    middle = (size - 1) // 2
+    of_rows, of_columns = (
+        np.sort(maps, axis)[:, :, middle] if axis == 2 else np.sort(maps, axis)[:, middle]
+        for axis in (2, 1)
+    )
+    expected = np.empty_like(maps)
+    for b, i, j in np.ndindex(maps.shape):
+        expected[b, i, j] = max(0, maps[b, i, j] - max(of_rows[b, i], of_columns[b, j]))
+    np.testing.assert_allclose(pursuit.without_lines(maps), expected, atol=1e-6)
+
+
+def test_an_object_over_less_than_half_of_a_row_is_left_as_it_is():
+    maps = empty()
+    maps[0, 3:6, 10:30] = 0.7  # 20 of 42 cells
+    np.testing.assert_array_equal(pursuit.without_lines(maps), maps)
+
+
+def test_cells_at_the_border_are_dimmed():
+    expected = [[0.25] * 4, [0.25, 1, 1, 0.25], [0.25, 1, 1, 0.25], [0.25] * 4]
+    np.testing.assert_array_equal(pursuit.border_factors(4, 0.25), expected)
+    np.testing.assert_array_equal(pursuit.border_factors(4, 1.0), np.ones([4, 4]))
+    np.testing.assert_array_equal(pursuit.border_factors(1, 0.5), [[0.5]])
+
+
 def test_middles_of_the_cells_are_where_windows_are_drawn():
     one = pursuit.cell_coordinates(SIZE, 1)
     np.testing.assert_allclose(one, spatial.coordinate_grid(SIZE), atol=1e-6)

@@ -285,6 +285,24 @@ class PursuitConfig(Config):
         choices=("median", "none"),
         added=True,
     )
+    pursuit_border: float = setting(
+        0.25,
+        "Factor on the map's outermost cells: they lack some of the eight neighbours that the LSPN "
+        "predicts from, so that their errors say less. 1 leaves them as they are.",
+        origin="ours",
+        low=0,
+        high=1,
+        before=1.0,
+    )
+    pursuit_lines: str = setting(
+        "median",
+        "What is subtracted from the map last: median, for each cell that of its row or of its "
+        "column, whichever is higher, so that what crosses the whole frame, such as a bar, takes "
+        "no keypoint; or none.",
+        origin="ours",
+        choices=("median", "none"),
+        before="none",
+    )
     pursuit_radius: float = setting(
         0.2,
         "A keypoint's place is the mean over the cells within this distance of its highest one.",

@@ -13,7 +13,8 @@ _FLOOR = 0.05  # of a map that goes to 1: what is dimmer is nothing, wherever it
 
 
 class Pursuit(Serializable, keras.layers.Layer):
-    """Error maps -> mean over layers -> less the background -> smoothed -> greedy pursuit of eq. 3.
+    """Error maps -> mean over layers -> less the background -> dimmed at the border -> smoothed ->
+    less what crosses the frame -> greedy pursuit of eq. 3.
 
     Nothing is trained. Two maps are read off training frames after training (`calibrate`):
 
@@ -35,7 +36,9 @@ class Pursuit(Serializable, keras.layers.Layer):
         super().__init__(name="pursuit", dtype="float32")
         self._shared, self._config, self._cell_size = shared, config, cell_size
         self.coordinates = pursuit.cell_coordinates(image_size, cell_size)
-        of_cells = {"shape": [len(self.coordinates)] * 2, "initializer": "zeros"}
+        num_cells = len(self.coordinates)
+        self._border = pursuit.border_factors(num_cells, config.pursuit_border)
+        of_cells = {"shape": [num_cells] * 2, "initializer": "zeros"}
         self.background = self.add_weight(**of_cells, trainable=False, name="background")
         self.usual = self.add_weight(**of_cells, trainable=False, name="usual")
 
@@ -50,7 +53,8 @@ class Pursuit(Serializable, keras.layers.Layer):
         self.usual.assign(tf.reduce_mean(self._pursued(cells), axis=0))
 
     def _pursued(self, cells) -> tf.Tensor:
-        return pursuit.smooth(tf.nn.relu(cells - self.background))
+        maps = pursuit.smooth(tf.nn.relu(cells - self.background) * self._border)
+        return pursuit.without_lines(maps) if self._config.pursuit_lines == "median" else maps
 
     def pursued_maps(self, maps) -> tf.Tensor:
         """float32 [B, S, S, M] -> what keypoints are to explain, float32 [B, n, n] in [0, 1]."""

@@ -69,6 +69,32 @@ def smooth(maps: tf.Tensor) -> tf.Tensor:
     return tf.nn.avg_pool2d(padded[..., None], 3, 1, "VALID")[..., 0]
 
 
+def border_factors(num_cells: int, factor: float) -> np.ndarray:
+    """float32 [n, n]: `factor` for the cells at the frame's border, 1 for the others."""
+    factors = np.full([num_cells, num_cells], factor, np.float32)
+    factors[1:-1, 1:-1] = 1.0
+    return factors
+
+
+def without_lines(maps: tf.Tensor) -> tf.Tensor:
+    """[B, n, n] -> [B, n, n]: less the median of a cell's row or of its column, the higher of the
+    two; 0 where nothing is left.
+
+    An object covers less than half of a row, and leaves its median alone; what crosses the whole
+    frame is its median. Of an even number the median is the lower one of the middle two.
+    """
+    along_rows, along_columns = (
+        _lower_median(m) for m in (maps, tf.transpose(maps, [0, 2, 1]))
+    )  # [B, n] each
+    lines = tf.maximum(along_rows[:, :, None], along_columns[:, None, :])
+    return tf.nn.relu(maps - lines)
+
+
+def _lower_median(values) -> tf.Tensor:
+    """[..., n] -> [...]."""
+    return tf.math.top_k(values, values.shape[-1] // 2 + 1).values[..., -1]
+
+
 def pursue(
     maps: tf.Tensor,
     coordinates: np.ndarray,
