@@ -1,10 +1,11 @@
 """The tables of docs/results.md from their raw values, docs/experiments/quality.csv.
 
     python -m benchmarks.results                                # prints the tables
-    python -m benchmarks.results --collect=REPORT,REPORT,...    # makes the raw values anew
+    python -m benchmarks.results --collect=REPORT,REPORT,...    # takes the raw values of reports
 
 A report is a folder of `python -m run.quality`. Of its rows, the values of the first set (the
-characters) that a table shows are kept.
+characters) that a table shows are kept. They take the place of what was there of the same game,
+noise and row; the rest stays.
 """
 
 import csv
@@ -55,6 +56,18 @@ def collect(reports: list[str]) -> list[dict]:
     return found
 
 
+def replace(raw: list[dict], new: list[dict]) -> list[dict]:
+    """Raw values with new ones, each row of a game and noise as a whole, where the old ones were;
+    what was not there comes last."""
+    by_row: dict[tuple, list[dict]] = {}
+    for values in (raw, new):
+        rows: dict[tuple, list[dict]] = {}
+        for one in values:
+            rows.setdefault((one["game"], one["noise"], one["row"]), []).append(one)
+        by_row |= rows
+    return [one for values in by_row.values() for one in values]
+
+
 def _seed_of(name: str) -> str:
     """Of a run that the sweep has named; "" of a baseline."""
     return name.partition("seed-")[2].partition("_")[0]
@@ -98,10 +111,12 @@ def _shown(values: list[float]) -> str:
 
 def main(_) -> None:
     if _COLLECT.value:
+        with RAW.open() as file:
+            raw = replace(list(csv.DictReader(file)), collect(_COLLECT.value))
         with RAW.open("w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(collect(_COLLECT.value))
+            writer.writerows(raw)
     with RAW.open() as file:
         raw = list(csv.DictReader(file))
     rows = list(dict.fromkeys(r["row"] for r in raw))

@@ -19,6 +19,7 @@ class Benchmark(NamedTuple):
     out: str
     game: str | None
     visible_only: bool
+    baselines: bool
     quality: QualityConfig
 
 
@@ -59,6 +60,12 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
         "Count only objects that are drawn in the frame.",
         flag_values=values,
     )
+    absl_flags.DEFINE_boolean(
+        "baselines",
+        True,
+        "Score the baselines as well, which takes most of the time.",
+        flag_values=values,
+    )
     common.define(QualityConfig, flag_values=values)
 
 
@@ -81,5 +88,6 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Benchmark:
         values.out,
         values.game,
         values.visible_only,
+        values.baselines,
         common.build(QualityConfig, values),
     )

@@ -39,9 +39,8 @@ def show_mean(command):
 def score(command):
     disk.check_place(command.out, *FILES)
     footage = open_footage(command.data, command.game, command.visible_only)
-    result = run_benchmark(
-        footage, command.runs, command.keypoint_files, command.quality, progress=True
-    )
+    asked = command.runs, command.keypoint_files, command.quality
+    result = run_benchmark(footage, *asked, progress=True, baselines=command.baselines)
     written = write_report(result, command.out)
     for table in summary(result):
         print(as_text(table))

@@ -169,6 +169,19 @@ class TestResult:
             assert row.measures["Player"]["consistency"] == same
         assert tracked.measures["Player"]["probe_r2"] > 0.98 > plain.measures["Player"]["probe_r2"]
 
+    def test_baselines_can_be_left_out(self, folder, result):
+        runs = [
+            Path(row.about["run"]) for row in result.rows if row.kind == "run" and not row.variant
+        ]
+        files = [folder / "perfect.npz"]
+        alone = run_benchmark(open_footage(folder / "store"), runs, files, CONFIG, baselines=False)
+        rows = [row for row in result.rows if row.kind != "baseline"]
+        assert [(row.label, row.kind) for row in alone.rows] == [(r.label, r.kind) for r in rows]
+        for row, expected in zip(alone.rows, rows, strict=True):
+            found, wanted = (r.measures["all"]["recall"] for r in (row, expected))
+            assert found == pytest.approx(wanted, nan_ok=True)
+        assert len(rows) < len(result.rows)
+
     def test_tables_and_plots_show_each_row_where_it_says_something(self, result):
         shown = {table.title: [row[0] for row in table.rows] for table in tables.tables(result)}
         both = "perfect", "perfect, tracked"

@@ -91,6 +91,7 @@ def run_benchmark(
     keypoint_files: Iterable[str | Path] = (),
     config: QualityConfig | None = None,
     progress: bool = False,
+    baselines: bool = True,
 ) -> Result:
     """Scores runs and files of centres on the footage, with controls and baselines.
 
@@ -99,6 +100,7 @@ def run_benchmark(
       runs: run folders.
       keypoint_files: .npz files with `centers`, see `file_candidates.from_file`.
       progress: show a progress bar on stderr.
+      baselines: score them as well.
 
     Raises:
       UserError: a run or file that does not fit the footage, one given twice, or none at all; no
@@ -119,7 +121,8 @@ def run_benchmark(
     for variant in dict.fromkeys(candidate.variant for candidate in candidates):
         part = [candidate for candidate in candidates if candidate.variant == variant]
         rows += judge.with_means([(c, judge.row(c)) for c in part])
-    rows += [judge.row(baseline) for baseline in baseline_candidates.beside(models, seen)]
+    if baselines:
+        rows += [judge.row(baseline) for baseline in baseline_candidates.beside(models, seen)]
     counts = judge.truth.num_boxes
     groups = tuple(name for name in counts if counts[name])
     sets = tuple(name for name in judge.truth.sets if name in groups)
