@@ -19,6 +19,7 @@ from permakey_tf.training import request as requests
 
 
 def main(command):
+    command = command.as_begun()
     try:
         with of_training(command.distribute, command.keypoints.to_dict()) as line:
             train(command, line)

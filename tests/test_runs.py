@@ -12,11 +12,14 @@ import pytest
 from support import tiny_config
 
 import permakey_tf
+from permakey_tf.configs.frames import CollectionConfig
+from permakey_tf.configs.keypoints import LoggingConfig
 from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.progress import read_status
 from permakey_tf.system import files
+from permakey_tf.training.request import KeypointRequest
 
 ROOT = Path(__file__).parents[1]
 FRAMES = FrameSpec("toy", 20, 3, "hash")
@@ -82,6 +85,42 @@ def test_a_run_keeps_the_version_that_made_it_and_another_resumes_it(path):
         RunFolder.create_or_resume(path, tiny_config(), FRAMES)
         assert json.loads(file.read_text()) == content
         assert RunFolder.open(path).config == tiny_config()
+
+
+def made_before_border_and_lines(path, config) -> None:
+    """A trained run in whose time pursuit left the border and lines as they are."""
+    folder = RunFolder.create_or_resume(path, config, FRAMES)
+    content = json.loads((path / "config.json").read_text())
+    for name in ("pursuit_border", "pursuit_lines"):
+        del content["settings"]["pursuit"][name]
+    (path / "config.json").write_text(json.dumps(content))
+    checkpoint.save(folder.latest_checkpoint, {})
+
+
+def request(path, config, *given) -> KeypointRequest:
+    places = {"data_dir": "nowhere", "logdir": str(path), "collect": False}
+    return KeypointRequest(
+        config, LoggingConfig(), CollectionConfig(), **places, given=frozenset(given)
+    )
+
+
+def test_a_run_of_an_earlier_version_goes_on_as_it_began(path):
+    config = tiny_config(extractor="pursuit")
+    assert request(path, config).as_begun().keypoints == config  # nothing is trained yet
+    made_before_border_and_lines(path, config)
+    as_begun = request(path, config).as_begun().keypoints
+    assert as_begun == tiny_config(extractor="pursuit", pursuit_border=1.0, pursuit_lines="none")
+    assert not RunFolder(path, as_begun, FRAMES).compare()
+    asked = request(path, config, "pursuit_lines").as_begun().keypoints
+    with pytest.raises(UserError, match=r"\(pursuit_lines was none, now median\)"):
+        RunFolder(path, asked, FRAMES).compare()
+
+
+def test_a_setting_that_does_nothing_may_differ(path):
+    made_before_border_and_lines(path, tiny_config())  # PointNet's keypoints
+    assert not RunFolder(path, tiny_config(pursuit_lines="median"), FRAMES).compare()
+    with pytest.raises(UserError, match=r"\(extractor was pointnet, now pursuit\)"):
+        RunFolder(path, tiny_config(extractor="pursuit"), FRAMES).compare()
 
 
 def test_what_killed_processes_left_is_removed_by_the_next(path):

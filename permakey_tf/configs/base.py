@@ -11,6 +11,7 @@ import difflib
 import json
 import types
 import typing
+from collections.abc import Container
 from typing import Any
 
 from permakey_tf.configs import preset_files
@@ -247,3 +248,22 @@ def added(config_class: type[Config], prefix: str = "") -> dict[str, Any]:
             before = field.metadata["before"]
             found[name] = field.default if before is None else before
     return found
+
+
+def as_begun(config: _Config, begun: _Config, given: Container[str]) -> _Config:
+    """`config` for a run that was begun by an earlier version: where that version's default was
+    another and the user gives none, the run goes on as it began.
+
+    Args:
+      config: the settings as they were asked for.
+      begun: the run's own.
+      given: names of the settings that the user gave.
+    """
+    kept = {}
+    for field in dataclasses.fields(config):
+        now, then = getattr(config, field.name), getattr(begun, field.name)
+        if isinstance(now, Config):
+            kept[field.name] = as_begun(now, then, given)
+        elif field.metadata["before"] is not None and field.name not in given:
+            kept[field.name] = then
+    return dataclasses.replace(config, **kept)

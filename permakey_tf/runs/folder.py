@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import permakey_tf
 from permakey_tf.errors import UserError
+from permakey_tf.runs.families import applies
 from permakey_tf.system import disk, schema
 from permakey_tf.system.files import write_text
 
@@ -162,9 +163,13 @@ class Folder:
         raise NotImplementedError
 
     def _differences(self) -> dict[str, tuple]:
-        """{setting: (its value in the folder, now)}."""
+        """{setting: (its value in the folder, now)} of those that do something in both."""
         then, now = self._flat(self.read(self.path)), self._flat(self.content)
-        return {name: (then[name], now[name]) for name in now if now[name] != then[name]}
+        return {
+            name: (then[name], now[name])
+            for name in now
+            if now[name] != then[name] and applies(name, then) and applies(name, now)
+        }
 
     def _take_back_the_end(self):
         """Removes what is true of a finished run only."""

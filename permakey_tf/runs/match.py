@@ -6,7 +6,7 @@ from collections.abc import Container
 from typing import Any
 
 from permakey_tf.configs.agent import AS_TRAINED, AgentConfig, EnvironmentConfig
-from permakey_tf.configs.base import flatten
+from permakey_tf.configs.base import as_begun, flatten
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import check_kernels
 from permakey_tf.envs.games import Game, make_game
@@ -39,18 +39,11 @@ def resolve_agent(agent: AgentConfig, keypoints: RunFolder, given: Container[str
 def follow_folder(agent: AgentConfig, path, given: Container[str]) -> AgentConfig:
     """The agent's settings for the run folder of `path`, which need not be there.
 
-    A run of an earlier version goes on as it began: where its default was another and the user
-    gives none, its own holds.
+    A run of an earlier version goes on as it began, see `as_begun`.
     """
     if not AgentFolder.has_begun(path):
         return agent
-    learning, then = agent.learning, AgentFolder.open(path).config.learning
-    kept = {
-        field.name: getattr(then, field.name)
-        for field in dataclasses.fields(learning)
-        if field.metadata["before"] is not None and field.name not in given
-    }
-    return dataclasses.replace(agent, learning=dataclasses.replace(learning, **kept))
+    return as_begun(agent, AgentFolder.open(path).config, given)
 
 
 def _agree(agent: AgentConfig, keypoints: RunFolder, given: Container[str]) -> AgentConfig:

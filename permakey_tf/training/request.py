@@ -6,6 +6,7 @@ Nothing here needs TensorFlow.
 import dataclasses
 from pathlib import Path
 
+from permakey_tf.configs.base import as_begun
 from permakey_tf.configs.frames import CollectionConfig, canonical_game
 from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig
 from permakey_tf.data.joining import join_stores
@@ -56,6 +57,17 @@ class KeypointRequest:
         """Whether a store is still to be made."""
         return not all(path.exists() for path in self.stores)
 
+    def as_begun(self) -> "KeypointRequest":
+        """The same with the settings of an earlier version that its run began with, see `as_begun`.
+
+        Raises:
+          UserError: the folder is no keypoint run's, or damaged.
+        """
+        if not RunFolder.has_begun(self.logdir):
+            return self
+        begun = RunFolder.open(self.logdir).config
+        return dataclasses.replace(self, keypoints=as_begun(self.keypoints, begun, self.given))
+
 
 def check_places(request: KeypointRequest) -> Status:
     """Where the run stands; checks first whatever would refuse it after its frames are collected.
@@ -71,7 +83,7 @@ def check_places(request: KeypointRequest) -> Status:
         disk.check_place(Path(request.data_dir).parent)
     frames = FrameSpec.of(store) if store else _frames_to_come(request)
     RunFolder.check_place(request.logdir)
-    return read_status(request.logdir, request.keypoints, frames)
+    return read_status(request.logdir, request.as_begun().keypoints, frames)
 
 
 def refuse_early(request: KeypointRequest) -> Status:
