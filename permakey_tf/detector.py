@@ -40,15 +40,13 @@ class KeypointDetector:
     def __init__(self, model, keep_aspect: bool = False):
         self._model, self._keep_aspect = model, keep_aspect
         shape = [None, model.image_size, model.image_size, model.channels]
-        signature = [tf.TensorSpec(shape, tf.uint8)]
-        self._keypoints = tf.function(
-            lambda frames: model(to_images(frames)), input_signature=signature
-        )
+        traced = {"input_signature": [tf.TensorSpec(shape, tf.uint8)], "autograph": False}
+        self._keypoints = tf.function(lambda frames: model(to_images(frames)), **traced)
         self._stream_graph: StreamGraph | None = None
         self._error_maps = None
         if model.error_map_layers:
             self._error_maps = tf.function(
-                lambda frames: model.error_maps(to_images(frames)), input_signature=signature
+                lambda frames: model.error_maps(to_images(frames)), **traced
             )
 
     @classmethod
@@ -267,9 +265,8 @@ class KeypointDetector:
           UserError: `path` exists, or cannot be written.
         """
         module = tf.Module()
-        serve = tf.function(
-            self._serve, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "frames")]
-        )
+        signature = [tf.TensorSpec([None, None, None, 3], tf.uint8, "frames")]
+        serve = tf.function(self._serve, input_signature=signature, autograph=False)
         # Only what the graph reads: decoders and losses stay behind.
         module.variables_read = serve.get_concrete_function().variables
         with files.new_folder(Path(path)) as folder:

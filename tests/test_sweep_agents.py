@@ -233,6 +233,16 @@ def test_a_sweep_trains_tests_skips_and_takes_more(agents_of_two_seeds):
     assert "1 of 1 run and 1 test failed: test_all" in result.stderr
     assert run.states("--grid=seed=0") == {"seed-0": "finished", "test_all": "new"}
 
+    # A run of an earlier version, whose defaults were others, is found all the same.
+    config = out / "seed-0" / "config.json"
+    text = config.read_text()
+    content = json.loads(text)
+    for name in ("overlap", "jit_compile"):
+        del content["settings"]["learning"][name]
+    config.write_text(json.dumps(content))
+    assert run.states("--grid=seed=0")["seed-0"] == "finished"
+    config.write_text(text)
+
     # Another seed, on keypoints of its own; what is there is not made again.
     result, started = run.call("--grid=seed=0 1")
     assert (result.returncode, started) == (0, ["seed-1", "test_all"]), result.stderr

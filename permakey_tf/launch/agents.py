@@ -14,7 +14,7 @@ from permakey_tf.launch.local import Job
 from permakey_tf.launch.plan import run_name, value_in_name
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
-from permakey_tf.runs.match import resolve_agent
+from permakey_tf.runs.match import follow_folder, resolve_agent
 from permakey_tf.runs.progress import Status, read_agent_progress, read_agent_status, read_progress
 from permakey_tf.scores.protocol import Evaluation, read_evaluation
 from permakey_tf.system import disk
@@ -85,6 +85,7 @@ class PlannedAgent(NamedTuple):
             )
         agent = resolve_agent(self.agent, keypoints, self.given)
         AgentFolder.check_place(self.folder)
+        agent = follow_folder(agent, self.folder, self.given)
         return read_agent_status(self.folder, agent, keypoints)
 
 

@@ -231,6 +231,6 @@ class PermaKey(KeypointModel):
         cells = [self._cells(images).numpy() for images in batches]
         self.pursuit.calibrate(np.concatenate(cells))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _cells(self, images) -> tf.Tensor:
         return self.pursuit.cells(self.error_maps(images))

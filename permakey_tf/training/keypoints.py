@@ -114,7 +114,7 @@ class KeypointTrainer:
             optimizer.apply(gradients[name], variables[name])
         return losses.by_module, losses.metrics
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def evaluation_step(self, frames):
         """uint8 [B, ...] -> {name: float32 []}, means over the batch, nothing updated."""
         losses = self.model.compute_losses(to_images(frames))

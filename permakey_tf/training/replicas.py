@@ -55,7 +55,7 @@ class Replicas:
         Returns:
           The same of this process' part of the global batch; the means are over the global batch.
         """
-        return tf.function(step)
+        return tf.function(step, autograph=False)
 
     def heed(self, interruption: Interruption) -> Interruption:
         """From now on, a signal that interrupts one process interrupts all, after the same step.
