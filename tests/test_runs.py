@@ -87,11 +87,20 @@ def test_a_run_keeps_the_version_that_made_it_and_another_resumes_it(path):
         assert RunFolder.open(path).config == tiny_config()
 
 
-def made_before_border_and_lines(path, config) -> None:
-    """A trained run in whose time pursuit left the border and lines as they are."""
+# What pursuit did before these settings were there, or had the defaults that they have now.
+ONCE = {
+    "pursuit_border": 1.0,
+    "pursuit_lines": "none",
+    "pursuit_radius": 0.2,
+    "pursuit_sharpness": 30.0,
+}
+
+
+def made_by_an_earlier_version(path, config) -> None:
+    """A trained run of pursuit that knows nothing of these settings."""
     folder = RunFolder.create_or_resume(path, config, FRAMES)
     content = json.loads((path / "config.json").read_text())
-    for name in ("pursuit_border", "pursuit_lines"):
+    for name in ONCE:
         del content["settings"]["pursuit"][name]
     (path / "config.json").write_text(json.dumps(content))
     checkpoint.save(folder.latest_checkpoint, {})
@@ -107,9 +116,9 @@ def request(path, config, *given) -> KeypointRequest:
 def test_a_run_of_an_earlier_version_goes_on_as_it_began(path):
     config = tiny_config(extractor="pursuit")
     assert request(path, config).as_begun().keypoints == config  # nothing is trained yet
-    made_before_border_and_lines(path, config)
+    made_by_an_earlier_version(path, config)
     as_begun = request(path, config).as_begun().keypoints
-    assert as_begun == tiny_config(extractor="pursuit", pursuit_border=1.0, pursuit_lines="none")
+    assert as_begun == tiny_config(extractor="pursuit", **ONCE)
     assert not RunFolder(path, as_begun, FRAMES).compare()
     asked = request(path, config, "pursuit_lines").as_begun().keypoints
     with pytest.raises(UserError, match=r"\(pursuit_lines was none, now median\)"):
@@ -117,7 +126,7 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_began(path):
 
 
 def test_a_setting_that_does_nothing_may_differ(path):
-    made_before_border_and_lines(path, tiny_config())  # PointNet's keypoints
+    made_by_an_earlier_version(path, tiny_config())  # PointNet's keypoints
     assert not RunFolder(path, tiny_config(pursuit_lines="median"), FRAMES).compare()
     with pytest.raises(UserError, match=r"\(extractor was pointnet, now pursuit\)"):
         RunFolder(path, tiny_config(extractor="pursuit"), FRAMES).compare()

@@ -304,20 +304,20 @@ class PursuitConfig(Config):
         before="none",
     )
     pursuit_radius: float = setting(
-        0.2,
+        0.15,
         "A keypoint's place is the mean over the cells within this distance of its highest one.",
         origin="ours",
         unit="half frame sides",
         above=0,
         high=3,
-        added=True,
+        before=0.2,
     )
     pursuit_sharpness: float = setting(
-        30.0,
+        15.0,
         "Factor on the residual map before the softmax that weighs these cells.",
         origin="ours",
         low=0,
-        added=True,
+        before=30.0,
     )
 
 
