@@ -96,16 +96,28 @@ def tiny_config(**changes) -> KeypointConfig:
     return resolve(KeypointConfig.from_dict(plain), "toy")
 
 
-def train_keypoints(path, game="mspacman", **changes):
-    """A keypoint run of two steps: what matters here is that it can be opened."""
+def write_keypoints(path, game="mspacman", **changes):
+    """The folder of a keypoint run that is trained to its end, as far as others can tell.
+
+    Its weights are those that a training begins with, moved a little, so that no bias is zero.
+    """
     # Here, because most tests need no TensorFlow.
+    from permakey_tf.runs import checkpoint
     from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+    from permakey_tf.runs.progress import KeypointProgress
     from permakey_tf.training.keypoints import KeypointTrainer
 
     store = write_store(path / "store", game=game)
-    config = tiny_config(max_steps=2, soft_argmax="joint", logit_scale=30, **changes)
+    config = tiny_config(max_steps=2, soft_argmax="joint", logit_scale=100, **changes)
     folder = RunFolder.create_or_resume(path / "keypoints", config, FrameSpec.of(store))
-    KeypointTrainer(folder, store, LoggingConfig()).train()
+    trainer = KeypointTrainer(folder, store, LoggingConfig())
+    rng = np.random.default_rng(config.training.seed)
+    for variable in trainer.model.trainable_variables:
+        variable.assign_add(rng.normal(0, 0.01, variable.shape))
+    trainer._calibrate()
+    checkpoint.save(folder.best_checkpoint, {n: v.numpy() for n, v in trainer.weights.items()})
+    trainer.progress = KeypointProgress(step=2, best_loss=1.0, best_step=2, finished=True)
+    trainer._save()
     return path / "keypoints"
 
 

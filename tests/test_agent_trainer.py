@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ale_py import Action
-from support import train_keypoints
+from support import write_keypoints
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from permakey_tf.configs.agent import (
@@ -124,12 +124,12 @@ class Seeded(Scripted):
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
-    return RunFolder.open(train_keypoints(tmp_path_factory.mktemp("clean")))
+    return RunFolder.open(write_keypoints(tmp_path_factory.mktemp("clean")))
 
 
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory):
-    return RunFolder.open(train_keypoints(tmp_path_factory.mktemp("noisy"), noise="vertical"))
+    return RunFolder.open(write_keypoints(tmp_path_factory.mktemp("noisy"), noise="vertical"))
 
 
 def make_trainer(tmp_path, keypoints, game, validation_game=Black, logging=None, **changes):
@@ -456,7 +456,7 @@ class TestASignalDuringAValidation:
 def pursued(tmp_path_factory):
     """Keypoints whose error maps are kept from frame to frame."""
     path = tmp_path_factory.mktemp("pursued")
-    return RunFolder.open(train_keypoints(path, extractor="pursuit", lsp_layers=(0, 1)))
+    return RunFolder.open(write_keypoints(path, extractor="pursuit", lsp_layers=(0, 1)))
 
 
 class TestPlayingDuringUpdates:

@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import tensorflow as tf
-from support import call, refused, tiny_config, train_keypoints
+from support import call, refused, tiny_config, write_keypoints
 
 from permakey_tf.configs.agent import (
     CONTROLS,
@@ -308,7 +308,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def keypoints(tmp_path_factory):
-    return train_keypoints(tmp_path_factory.mktemp("vision"), "montezumarevenge", noise="vertical")
+    return write_keypoints(tmp_path_factory.mktemp("vision"), "montezumarevenge", noise="vertical")
 
 
 def trainer_of(path, keypoints, nodes) -> AgentTrainer:

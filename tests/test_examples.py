@@ -7,7 +7,7 @@ import cv2
 import gymnasium
 import numpy as np
 import pytest
-from support import train_keypoints, write_agent
+from support import write_agent, write_keypoints
 from test_run_quality import make_store
 
 import permakey_tf
@@ -77,7 +77,7 @@ def test_score_your_keypoints(tmp_path):
 
 def test_play_with_an_agent(tmp_path, capsys):
     """What the actions are is tested with the player."""
-    run = write_agent(tmp_path / "agent", train_keypoints(tmp_path)).path
+    run = write_agent(tmp_path / "agent", write_keypoints(tmp_path)).path
     score = play_with_an_agent.main(run, "ALE/MsPacman-v5", "30")
     first, last = capsys.readouterr().out.splitlines()[-2:]
     assert first.startswith("step 0: ") and "UPRIGHT" in first and "DOWNLEFT" in first

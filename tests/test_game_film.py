@@ -4,7 +4,7 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from support import call, refused, train_keypoints, write_agent
+from support import call, refused, write_agent, write_keypoints
 
 from permakey_tf.envs.games import make_task
 from permakey_tf.player import load_player
@@ -75,7 +75,7 @@ def test_a_strip_has_the_first_step_and_the_last(length, columns, rows):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
-    keypoints = train_keypoints(path, noise="both")
+    keypoints = write_keypoints(path, noise="both")
     return write_agent(path / "agent", keypoints, max_episode_steps=90).path
 
 

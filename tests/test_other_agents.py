@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import train_keypoints, write_agent
+from support import write_agent, write_keypoints
 from test_report import evaluation, found
 
 from permakey_tf import AgentPlayer, evaluate_agent
@@ -103,7 +103,7 @@ def test_the_file_is_read_again_and_of_a_kind_that_earlier_versions_pass_over(te
 
 def test_an_agent_of_ours_scores_what_its_own_test_says(tmp_path):
     """Of seeds with one episode: games side by side differ in rounding."""
-    run = write_agent(tmp_path / "run", train_keypoints(tmp_path), max_episode_steps=90).path
+    run = write_agent(tmp_path / "run", write_keypoints(tmp_path), max_episode_steps=90).path
     ours = evaluate_policies([run], [5, 6], 1, tmp_path / "evaluation.json", progress=False)
     theirs = evaluate_agent(AgentPlayer.load(run), "mspacman", [5, 6], 1,
                             max_episode_steps=90, progress=False)  # fmt: skip

@@ -5,7 +5,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.wrappers import AtariPreprocessing
-from support import train_keypoints, write_agent
+from support import write_agent, write_keypoints
 
 from permakey_tf import AgentPlayer
 from permakey_tf.data.noise import BAR_COLOR
@@ -25,7 +25,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, [4, 210, 160, 3], np.uint8)
 def noisy(tmp_path_factory):
     """An agent that tracks keypoints behind bars. MsPacman ignores the first 65 actions."""
     path = tmp_path_factory.mktemp("noisy")
-    keypoints = train_keypoints(path, noise="both")
+    keypoints = write_keypoints(path, noise="both")
     changes = {"track_keypoints": True, "max_episode_steps": 90}
     return write_agent(path / "agent", keypoints, **changes).path
 
@@ -33,7 +33,7 @@ def noisy(tmp_path_factory):
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     path = tmp_path_factory.mktemp("clean")
-    return write_agent(path / "agent", train_keypoints(path)).path
+    return write_agent(path / "agent", write_keypoints(path)).path
 
 
 def sight(player, frame):

@@ -2,17 +2,15 @@
 
 import functools
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 import replicas_probe
 from support import TINY_FLAGS, moving_square
@@ -22,23 +20,15 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.system import files
 from permakey_tf.training.replicas import Mirrored
 
-ROOT = Path(__file__).parents[1]
 PATIENCE = 900  # seconds; for what takes a few on a machine with nothing else to do
 END = 60  # seconds within which all workers have ended
-
-
-def environment(**more):
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    return os.environ | {"PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"} | more
 
 
 @functools.cache
 def probed(number: int):
     """{case: what was found}, of all cases with that number of devices."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, replicas_probe.__file__, folder, str(number)]
-        quiet = {"capture_output": True, "text": True, "check": False}
-        done = subprocess.run(command, env=environment(), **quiet)
+        done = processes.run("replicas_probe", [folder, str(number)])
     assert done.returncode == 0, done.stderr
     cases = [case for case in replicas_probe.CASES if case.number == number]
     return dict(zip(cases, map(json.loads, done.stdout.splitlines()), strict=True))
@@ -96,35 +86,28 @@ class Run:
             "summary_every": 1,
         }
 
-    def start(self, number: int, distribute="multiworker", logdir=None) -> list[subprocess.Popen]:
+    def start(self, number: int, distribute="multiworker", logdir=None) -> list[processes.Program]:
         ports = [free_port() for _ in range(number)]
         return [self._start(i, ports, distribute, logdir or self.logdir) for i in range(number)]
 
     def _start(self, index, ports, distribute, logdir):
         flags = self.flags | {"distribute": distribute, "logdir": logdir}
-        command = [sys.executable, "-m", "run.keypoints"]
         workers = {
             "cluster": {"worker": [f"localhost:{port}" for port in ports]},
             "task": {"type": "worker", "index": index},
         }
-        return subprocess.Popen(
-            command + [f"--{name}={value}" for name, value in flags.items()],
-            cwd=ROOT,
-            env=environment(TF_CONFIG=json.dumps(workers)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        words = [f"--{name}={value}" for name, value in flags.items()]
+        return processes.Program("run.keypoints", words, TF_CONFIG=json.dumps(workers))
 
     def saved_step(self) -> int:
         latest = self.logdir / "checkpoints" / "latest.npz"
         return int(checkpoint.load(latest)["progress/step"]) if latest.exists() else 0
 
-    def wait_for_progress(self, processes) -> None:
+    def wait_for_progress(self, members) -> None:
         """Until a new checkpoint is there."""
         before, deadline = self.saved_step(), time.monotonic() + PATIENCE
         while self.saved_step() == before:
-            assert all(process.poll() is None for process in processes), processes[0].communicate()
+            assert all(process.poll() is None for process in members), members[0].communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
@@ -144,21 +127,21 @@ def test_workers_that_die_or_are_interrupted_and_the_run_goes_on(tmp_path):
     """Killed: the chief, then the other; interrupted: one of two; ended by one process alone."""
     run = Run(tmp_path)
     for dead in (0, 1):
-        processes = run.start(2)
-        run.wait_for_progress(processes)
-        processes[dead].kill()
-        processes.pop(dead).communicate()
-        _, errors = processes[0].communicate(timeout=END)
-        assert processes[0].returncode == 1
+        members = run.start(2)
+        run.wait_for_progress(members)
+        members[dead].kill()
+        members.pop(dead).communicate()
+        _, errors = members[0].communicate(timeout=END)
+        assert members[0].returncode == 1
         (line,) = (line for line in errors.splitlines() if line.startswith("error: "))
         assert f"worker {dead} (" in line and "has died" in line
         assert "Traceback" not in errors
-    processes = run.start(2)
-    run.wait_for_progress(processes)
-    processes[1].send_signal(signal.SIGTERM)
-    ends = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+    members = run.start(2)
+    run.wait_for_progress(members)
+    members[1].send_signal(signal.SIGTERM)
+    ends = [process.communicate(timeout=PATIENCE)[1] for process in members]
     saved = {re.search(r"interrupted by SIGTERM; saved at step (\d+)", end)[1] for end in ends}
-    assert [process.returncode for process in processes] == [128 + signal.SIGTERM] * 2
+    assert [process.returncode for process in members] == [128 + signal.SIGTERM] * 2
     assert len(saved) == 1
     (alone,) = run.start(1)
     text, errors = alone.communicate(timeout=PATIENCE)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import processes
 import pytest
 import tensorflow as tf
 from support import TINY_FLAGS, call, refused
@@ -39,9 +40,8 @@ def settings(folder, **flags):
     return RUN_FLAGS | {"data_dir": folder / "store", "logdir": folder / "run"} | flags
 
 
-def command(folder, **flags):
-    arguments = [f"--{name}={value}" for name, value in settings(folder, **flags).items()]
-    return [sys.executable, "-m", "run.keypoints", *arguments]
+def arguments(folder, **flags):
+    return [f"--{name}={value}" for name, value in settings(folder, **flags).items()]
 
 
 def run_here(folder, **flags):
@@ -49,7 +49,7 @@ def run_here(folder, **flags):
 
 
 def run(folder, **flags):
-    return subprocess.run(command(folder, **flags), cwd=ROOT, capture_output=True, text=True)
+    return processes.run("run.keypoints", arguments(folder, **flags))
 
 
 def rows(run_folder):
@@ -81,7 +81,8 @@ def checkpoint(run_folder, name="latest"):
 def finished(tmp_path_factory):
     """A folder with a store and a run that was never interrupted."""
     folder = tmp_path_factory.mktemp("finished")
-    result = run(folder)
+    command = [sys.executable, "-m", "run.keypoints", *arguments(folder)]  # as users start it
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return folder, result
 
@@ -190,20 +191,14 @@ def assert_equal_arrays(one, two):
 
 def start_and_kill(folder, number, when, **flags):
     """Starts a run, sends a signal as soon as `when(run_folder)` holds; its exit code."""
-    process = subprocess.Popen(
-        command(folder, **flags),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    program = processes.Program("run.keypoints", arguments(folder, **flags))
     deadline = time.monotonic() + 120
     while not when(folder / "run"):
-        assert process.poll() is None, process.stderr.read()
+        assert program.poll() is None, program.errors
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    process.send_signal(number)
-    return process.wait(), process.stderr.read()
+    program.send_signal(number)
+    return program.wait(), program.errors
 
 
 def written_up_to(step):
@@ -309,8 +304,7 @@ class TestRefusals:
         refused(result, "loss of", "at step", "checkpoint")
 
     def test_help_explains_every_flag(self):
-        arguments = [sys.executable, "-m", "run.keypoints", "--help"]
-        text = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True).stdout
+        text = processes.run("run.keypoints", ["--help"]).stdout
         for flag in ("--num_keypoints", "--[no]collect", "--lsp_layers", "--precision", "--noise"):
             assert flag in text
         assert "unset: 32 and 64" in text

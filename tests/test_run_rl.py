@@ -11,9 +11,10 @@ import types
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from support import TINY_AGENT as TINY
-from support import TINY_FLAGS, call, refused, tiny_config, train_keypoints
+from support import TINY_FLAGS, call, refused, tiny_config, write_keypoints
 
 from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
 from permakey_tf.envs.atari import AtariGame
@@ -39,15 +40,15 @@ CNN = {"encoder": "cnn", "sticky_actions": 0.25}  # the emulator draws, and must
 
 @pytest.fixture(scope="module")
 def keypoints(tmp_path_factory):
-    return train_keypoints(tmp_path_factory.mktemp("vision"), noise="vertical")
+    return write_keypoints(tmp_path_factory.mktemp("vision"), noise="vertical")
 
 
-def command(**flags):
-    return [sys.executable, "-m", "run.rl", *(f"--{name}={value}" for name, value in flags.items())]
+def arguments(**flags):
+    return [f"--{name}={value}" for name, value in flags.items()]
 
 
 def run(**flags):
-    return subprocess.run(command(**flags), cwd=ROOT, capture_output=True, text=True)
+    return processes.run("run.rl", arguments(**flags))
 
 
 def call_rl(**flags):
@@ -68,7 +69,9 @@ def rows(folder):
 @pytest.fixture(scope="module")
 def finished(keypoints, tmp_path_factory):
     folder = tmp_path_factory.mktemp("agent") / "run"
-    result = run(keypoints=keypoints, logdir=folder, **TINY)
+    flags = arguments(keypoints=keypoints, logdir=folder, **TINY)
+    command = [sys.executable, "-m", "run.rl", *flags]  # as users start it
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return folder, result
 
@@ -192,21 +195,19 @@ def test_killed_and_resumed_it_ends_the_same(keypoints, request, tmp_path, kind,
     flags = {"keypoints": keypoints, "logdir": folder, **TINY}
     if kind == "finished_cnn":
         flags |= CNN
-    process = subprocess.Popen(
-        command(**flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    program = processes.Program("run.rl", arguments(**flags))
     deadline = time.monotonic() + 240
     while (
         not (folder / "metrics.csv").exists()
         or f"\n{steps}," not in (folder / "metrics.csv").read_text()
     ):
-        assert process.poll() is None, process.stderr.read()
+        assert program.poll() is None, program.errors
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    process.send_signal(number)
-    process.wait()
+    program.send_signal(number)
+    code = program.wait()
     if number == signal.SIGTERM:
-        assert process.returncode == 128 + number
+        assert code == 128 + number
     result = run(**flags)
     assert result.returncode == 0, result.stderr
     for name in ("latest", "best"):
@@ -222,7 +223,7 @@ def test_killed_and_resumed_it_ends_the_same(keypoints, request, tmp_path, kind,
 
 
 def test_the_convolutional_agent_on_any_gymnasium_environment(tmp_path):
-    vision = train_keypoints(tmp_path, game="catch")
+    vision = write_keypoints(tmp_path, game="catch")
     flags = TINY | {"num_steps": 24, "validate_every": 24, "max_episode_steps": 50}
     result = call_rl(
         keypoints=vision, env_id="sprites:Catch-v0", encoder="cnn", logdir=tmp_path / "run",
@@ -404,7 +405,7 @@ class TestRefusals:
 
     def test_keypoints_that_were_swapped_or_edited_are_not_seen_with(self, finished, tmp_path):
         """On evaluating, loading and resuming alike; the right ones, put back, are taken."""
-        folder, other = tmp_path / "run", train_keypoints(tmp_path, noise="vertical", seed=1)
+        folder, other = tmp_path / "run", write_keypoints(tmp_path, noise="vertical", seed=1)
         shutil.copytree(finished[0], folder)
         config = AgentFolder.open(folder).config
         for name, content in (
@@ -427,7 +428,7 @@ class TestRefusals:
         folder, config = AgentFolder.open(finished[0]), AgentConfig()
         with pytest.raises(UserError, match=r"num_steps was 60, now 100000"):
             AgentFolder.create_or_resume(folder.path, config, folder.keypoints)
-        other = RunFolder.open(train_keypoints(tmp_path, noise="vertical", seed=1))
+        other = RunFolder.open(write_keypoints(tmp_path, noise="vertical", seed=1))
         with pytest.raises(UserError, match="keypoint run was"):
             AgentFolder.create_or_resume(folder.path, folder.config, other)
 

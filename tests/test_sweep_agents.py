@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags as absl_flags
-from support import TINY_AGENT, call, refused, train_keypoints
+from support import TINY_AGENT, call, refused, write_keypoints
 
 from flags import sweep
 from permakey_tf.errors import UserError
@@ -182,7 +182,7 @@ def vision(tmp_path_factory):
     """Keypoint runs that say they are of two seeds."""
     folder = tmp_path_factory.mktemp("vision")
     (folder / "0").mkdir()
-    train_keypoints(folder / "0")
+    write_keypoints(folder / "0")
     shutil.copytree(folder / "0", folder / "1")
     file = folder / "1" / "keypoints" / "config.json"
     content = json.loads(file.read_text())

@@ -6,7 +6,7 @@ import shutil
 import signal
 
 import pytest
-from support import call, refused, train_keypoints, write_agent
+from support import call, refused, write_agent, write_keypoints
 
 from permakey_tf.runs.checkpoint import load, save
 from permakey_tf.scores import evaluate
@@ -24,7 +24,7 @@ FLAGS = {"mode": "evaluate", "seeds": "3,1", "test_episodes": 2}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs")
-    keypoints = train_keypoints(path)
+    keypoints = write_keypoints(path)
     return [str(write_agent(path / f"seed{s}", keypoints, seed=s).path) for s in (0, 1)]
 
 
