@@ -1,9 +1,11 @@
 """What the frames of a large store cost a run: memory, pauses, reads of the disk.
 
   python -m benchmarks.frames [--frames=1000000] [--batches=3000] [--shuffle=full] [--folder=/tmp]
+  python -m benchmarks.frames --train=60 [--preset=paper]
 
 Makes a store of black frames, 84x84 RGB, in a file of holes that takes no room on the disk, and
-draws batches of 32 of it, the last 300 of them after the border of an epoch. Nothing is trained.
+draws batches of 32 of it, the last 300 of them after the border of an epoch. With --train a model
+of the preset learns from that many batches, half of them after the border.
 """
 
 import hashlib
@@ -24,6 +26,8 @@ from permakey_tf.data.store import FrameStore
 _FRAMES = absl_flags.DEFINE_integer("frames", 1_000_000, "Frames of the store.", lower_bound=10_000)
 _BATCHES = absl_flags.DEFINE_integer("batches", 3000, "Batches drawn.", lower_bound=400)
 _SHUFFLE = absl_flags.DEFINE_enum("shuffle", "full", ["full", "blocks"], "As of run.keypoints.")
+_TRAIN = absl_flags.DEFINE_integer("train", 0, "Steps of training; 0: draw only.", lower_bound=0)
+_PRESET = absl_flags.DEFINE_string("preset", "quick", "Whose model is trained.")
 _FOLDER = common.define_path("folder", tempfile.gettempdir(), "Where the store is made.")
 _AFTER = 300  # batches after the border
 _SHAPE = (84, 84, 3)
@@ -96,10 +100,35 @@ def measure(path: Path) -> None:
     print(", ".join(f"{kind} {size:,.0f} MB" for kind, size in memory().items()))
 
 
+def train(path: Path) -> None:
+    """Trains across the border and prints what steps took and what is in memory."""
+    from permakey_tf.configs.keypoints import LoggingConfig
+    from permakey_tf.data import pipeline
+    from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+    from permakey_tf.training.keypoints import KeypointTrainer
+
+    preset = {"game": "black", "num_keypoints": 7, "shuffle": _SHUFFLE.value}
+    config, store = KeypointConfig.make(_PRESET.value, **preset), FrameStore.open(path)
+    folder = RunFolder(path / "no_run", config, FrameSpec.of(store))
+    trainer = KeypointTrainer(folder, store, LoggingConfig())
+    sampler = pipeline.make_sampler(store, config, 1)
+    border, half = sampler.steps_per_epoch, _TRAIN.value // 2
+    times, before = [time.perf_counter()], memory()
+    for batch in pipeline.training_batches(store, sampler, config, border - half, border + half):
+        losses, _ = trainer.train_step(batch, 0)
+        [loss.numpy() for loss in losses.values()]
+        times.append(time.perf_counter())
+    seconds = np.diff(times)
+    print(f"a step of {config.training.batch_size} frames: median {np.median(seconds):.2f} s")
+    print(f"longest of the ten after the border {seconds[half : half + 10].max():.2f} s")
+    for moment, sizes in (("before", before), ("after", memory())):
+        print(f"{moment}: " + ", ".join(f"{kind} {size:,.0f} MB" for kind, size in sizes.items()))
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="frames-", dir=_FOLDER.value) as folder:
         make_store(Path(folder) / "store", _FRAMES.value)
-        measure(Path(folder) / "store")
+        (train if _TRAIN.value else measure)(Path(folder) / "store")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,23 @@
 """Speed of keypoints frame by frame: `KeypointDetector.stream` beside `detect`.
 
   python -m benchmarks.stream --data_dirs=DIR[,DIR...] [--run=RUN] [--extractor=pursuit]
-    [--frames=100]
+    [--frames=100] [--threads=1] [--before=CHECKOUT]
 
 Of consecutive frames of each store in turn: `detect`, the update of a stream, and the update of a
 stream that saw a frame of another part of the store before, so that most patches differ. Without
 --run, of a model of the paper's sizes with random weights: times depend on sizes alone. Prints
 medians, how many of the finest error map's patches change, the time of `detect` for 32 frames, and
 in how many frames both streams find what `keypoints` does.
+
+--before names a checkout of commit 430a343 (`git worktree add ../before 430a343`): its `detect` is
+measured too, in turn with the others, in a process of its own.
 """
 
+import math
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from typing import Any, NamedTuple
 
@@ -27,6 +34,8 @@ _EXTRACTOR = absl_flags.DEFINE_enum(
     "extractor", "pursuit", ["pursuit", "pointnet"], "Without --run: from maps to keypoints."
 )
 _FRAMES = absl_flags.DEFINE_integer("frames", 100, "Consecutive frames.", lower_bound=2)
+_THREADS = absl_flags.DEFINE_integer("threads", 1, "For an operation.", lower_bound=1)
+_BEFORE = common.define_path("before", None, "Checkout of 430a343; none: it is not measured.")
 
 _SAME = 1e-5  # differences of keypoints below this are rounding
 
@@ -40,6 +49,48 @@ def make_detector(store: FrameStore):
         return KeypointDetector.load(_RUN.value)
     config = KeypointConfig.make("paper", extractor=_EXTRACTOR.value)
     return KeypointDetector(build_model(resolve(config, store.game), store.image_size, 3))
+
+
+# In that checkout: times of `detect` for one frame or 32, a line for a line that asks for it.
+_DETECT_BEFORE = """
+import sys, time
+import numpy as np, tensorflow as tf
+from permakey_tf.configs import KeypointConfig, resolve
+from permakey_tf.detector import KeypointDetector
+from permakey_tf.training.runs import FrameSpec, build_model
+path, game, threads = sys.argv[1:]
+tf.config.threading.set_intra_op_parallelism_threads(int(threads))
+frames = np.load(path)
+config = resolve(KeypointConfig(), game)
+detector = KeypointDetector(build_model(config, FrameSpec(game, frames.shape[1], 3, "")))
+for line in sys.stdin:
+    asked = frames[int(line)] if int(line) >= 0 else np.resize(frames, (32, *frames.shape[1:]))
+    start = time.perf_counter()
+    detector.detect(asked)
+    print(1e3 * (time.perf_counter() - start), flush=True)
+"""
+
+
+class Before:
+    """`detect` of the checkout: milliseconds for the frame of an index, or for 32 by -1."""
+
+    def __init__(self, game: str, frames: np.ndarray):
+        with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+            np.save(file, frames)
+            file.flush()
+            command = [sys.executable, "-c", _DETECT_BEFORE, file.name, game, str(_THREADS.value)]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            self._process = subprocess.Popen(command, cwd=_BEFORE.value, **pipes)
+            for warm_up in (0, -1):
+                self(warm_up)
+
+    def __call__(self, index: int) -> float:
+        print(index, file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
 
 
 def timed(function, argument) -> tuple[float, Any]:
@@ -61,19 +112,25 @@ def consecutive(store: FrameStore) -> tuple[np.ndarray, np.ndarray]:
 
 class Measured(NamedTuple):
     """Milliseconds of every frame; differs: largest difference of its centres or confidences
-    between a stream and `keypoints`."""
+    between a stream and `keypoints`; before: `detect` of the checkout."""
 
     detect: float
     update: float
     all_new: float
+    before: float
     differs: float
 
 
-def measure(detector, frames, others) -> list[Measured]:
+def not_measured(index: int) -> float:
+    """In the place of `Before`."""
+    return math.nan
+
+
+def measure(detector, frames, others, before=not_measured) -> list[Measured]:
     """Of every frame but the first."""
     follows, cuts = detector.stream(), detector.stream()
     measured = []
-    for frame, other in zip(frames, others, strict=True):
+    for index, (frame, other) in enumerate(zip(frames, others, strict=True)):
         cuts.update(other)
         calls = (detector.keypoints, follows.update, cuts.update)
         times, (whole, *streamed) = zip(*(timed(call, frame) for call in calls), strict=True)
@@ -82,7 +139,7 @@ def measure(detector, frames, others) -> list[Measured]:
             for found in streamed
             for part, expected in zip(found, whole, strict=True)
         )
-        measured.append(Measured(*times, differs))
+        measured.append(Measured(*times, before(index), differs))
     return measured[1:]
 
 
@@ -98,35 +155,43 @@ def changed_shares(model, frames) -> list[float]:
     return shares[1:]
 
 
-def report(store: FrameStore) -> float:
-    """Prints a store's row; the ratio of the medians."""
+def report(store: FrameStore) -> list[float]:
+    """Prints a store's row; the update's time by that of `detect`, today's and the checkout's."""
     detector = make_detector(store)
     frames, others = consecutive(store)
     measure(detector, frames[:5], others[:5])  # graphs are traced
-    measured = measure(detector, frames, others)
-    detect, update, all_new, _ = map(statistics.median, zip(*measured, strict=True))
+    before = Before(store.game, frames) if _BEFORE.value else not_measured
+    measured = measure(detector, frames, others, before)
+    detect, update, all_new, then, _ = map(statistics.median, zip(*measured, strict=True))
     same = np.mean([one.differs < _SAME for one in measured])
     batch = np.resize(frames, (32, *frames.shape[1:]))
-    of_batch = statistics.median(timed(detector.detect, batch)[0] for _ in range(5))
+    of_batch = [(timed(detector.detect, batch)[0], before(-1)) for _ in range(5)]
+    batch_now, batch_then = map(statistics.median, zip(*of_batch, strict=True))
     share = statistics.median(changed_shares(detector.model, frames))
-    print(
-        f"| {store.game} | {detector.num_keypoints} | {share:.0%} | {detect:.1f} ms "
-        f"| {update:.1f} ms | {update / detect:.2f} | {all_new:.1f} ms | {all_new / detect:.2f} "
-        f"| {of_batch:.0f} ms | {same:.1%} |",
-        flush=True,
-    )
-    return update / detect
+    cells = [
+        *(store.game, f"{detector.num_keypoints}", f"{share:.0%}", f"{detect:.1f} ms"),
+        *(f"{update:.1f} ms", f"{update / detect:.2f}"),
+        *(f"{all_new:.1f} ms", f"{all_new / detect:.2f}"),
+        *(f"{batch_now:.0f} ms", f"{same:.1%}"),
+    ]
+    if isinstance(before, Before):
+        cells += [f"{then:.1f} ms", f"{update / then:.2f}", f"{batch_then:.0f} ms"]
+        before.close()
+    print(f"| {' | '.join(cells)} |", flush=True)
+    return [update / detect, update / then]
 
 
 def main():
-    from permakey_tf.system.device import prepare_device
+    from permakey_tf.system.device import available_cores, prepare_device
 
-    print(f"device: {prepare_device(2)}")
+    print(f"device: {prepare_device(max(available_cores() // _THREADS.value, 1))}")
     heads = ["game", "K", "patches that change", "detect", "update", "ratio", "all new", "ratio"]
-    print(f"| {' | '.join([*heads, '32 frames', 'equal to 1e-5'])} |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    heads += ["32 frames", "equal to 1e-5"]
+    heads += ["before: detect", "update's ratio", "32 frames"] if _BEFORE.value else []
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     ratios = [report(FrameStore.open(path)) for path in _STORES.value]
-    print(f"median of the ratios: {statistics.median(ratios):.2f}")
+    now, then = map(statistics.median, zip(*ratios, strict=True))
+    print(f"median of the ratios: {now:.2f}" + f", to before {then:.2f}" * bool(_BEFORE.value))
 
 
 if __name__ == "__main__":
