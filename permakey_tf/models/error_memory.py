@@ -20,9 +20,9 @@ from permakey_tf.models.lspn import LSPN
 from permakey_tf.ops import losses, spatial
 from permakey_tf.ops.patches import gather_rows, inside_of, split_window, window_steps
 
-# Numbers of cells are rounded up to a multiple of this: each new shape costs the matrix library
-# more than a few rows.
-_ROWS = 64
+# Numbers of cells are rounded up to a multiple of this: products of a few more rows cost nothing,
+# and there is always one.
+_ROWS = 16
 
 
 class ErrorMemory(NamedTuple):
@@ -49,7 +49,7 @@ class ErrorMemory(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """The N cells of a map that have to be computed anew, N a multiple of 64.
+    """The N cells of a map that have to be computed anew, N a multiple of 16.
 
     places: int32 [N], of the cells in the flattened map of B games.
     corners: int32 [N], where the windows that they are computed from begin, in the flattened map

@@ -117,20 +117,22 @@ def pursue(
       sharpness: factor on the residual before the softmax.
     """
     union = tf.zeros_like(maps)
-    centers, heights, explained = [], [], []
+    centers, heights, residuals, additions = [], [], [], []
     for _ in range(num_keypoints):
         residual = maps - union
-        height = tf.nn.relu(tf.reduce_max(residual, axis=(1, 2)))  # [B]
+        height = tf.reduce_max(residual, axis=(1, 2))  # [B]
         left = height > 0
-        center = _refined_peak(residual, coordinates, radius, sharpness)
+        center = _refined_peak(residual, height, coordinates, radius, sharpness)
         center = tf.where(left[:, None], center, 0.0)  # [B, 2]
         window = tf.where(left[:, None, None], _windows(center, coordinates, std), 0.0)
         added = window * (1.0 - union)
-        centers.append(center)
-        heights.append(height)
-        explained.append(_explained(added, residual))
         union += added
-    return Pursued(tf.stack(centers, axis=1), tf.stack(heights, axis=1), _stacked(explained))
+        centers.append(center)
+        heights.append(tf.nn.relu(height))
+        residuals.append(residual)
+        additions.append(added)
+    explained = _explained(tf.stack(additions, axis=1), tf.stack(residuals, axis=1))
+    return Pursued(tf.stack(centers, axis=1), tf.stack(heights, axis=1), explained)
 
 
 def explain(
@@ -142,53 +144,44 @@ def explain(
       maps, coordinates, std: as in `pursue`.
       centers_yx: float32 [B, K, 2].
     """
-    number = centers_yx.shape[1]
-    alone = []
-    for center in tf.unstack(centers_yx, axis=1):
-        alone.append(_explained(_windows(center, coordinates, std), maps).confidence)
-    order = tf.argsort(tf.stack(alone, axis=1), direction="DESCENDING", stable=True)  # [B, K]
-    ordered = tf.gather(centers_yx, order, batch_dims=1)
+    windows = _windows(centers_yx, coordinates, std)  # [B, K, n, n]
+    alone = _explained(windows, maps[:, None]).confidence
+    order = tf.argsort(alone, direction="DESCENDING", stable=True)  # [B, K]
     union = tf.zeros_like(maps)
-    explained = []
-    for center in tf.unstack(ordered, num=number, axis=1):
-        added = _windows(center, coordinates, std) * (1.0 - union)
-        explained.append(_explained(added, maps - union))
+    residuals, additions = [], []
+    for window in tf.unstack(tf.gather(windows, order, batch_dims=1), axis=1):
+        added = window * (1.0 - union)
+        residuals.append(maps - union)
+        additions.append(added)
         union += added
+    explained = _explained(tf.stack(additions, axis=1), tf.stack(residuals, axis=1))
     place = tf.argsort(order, stable=True)
-    return Explained(*(tf.gather(part, place, batch_dims=1) for part in _stacked(explained)))
+    return Explained(*(tf.gather(part, place, batch_dims=1) for part in explained))
 
 
 def _explained(added, residual) -> Explained:
-    """What is added to the union and what it was to explain, [B, n, n] each -> float32 [B] each."""
-    matched = tf.reduce_sum(added * residual, axis=(1, 2))
-    energy = tf.reduce_sum(added * added, axis=(1, 2))
+    """What each window adds to the union and what it was to explain, [B, K, n, n] each."""
+    matched = tf.reduce_sum(added * residual, axis=(2, 3))
+    energy = tf.reduce_sum(added * added, axis=(2, 3))
     height = tf.math.divide_no_nan(matched, energy)
-    cells = residual.shape[1] * residual.shape[2]
+    cells = residual.shape[2] * residual.shape[3]
     return Explained(tf.clip_by_value(height, 0.0, 1.0), (2.0 * matched - energy) / cells)
 
 
-def _stacked(explained: list[Explained]) -> Explained:
-    return Explained(*(tf.stack(parts, axis=1) for parts in zip(*explained, strict=True)))
+def _windows(centers, coordinates, std: float) -> tf.Tensor:
+    """float32 [..., 2] -> [..., n, n], one window a centre, at the middles of the cells."""
+    along = tf.exp(-tf.square((coordinates - centers[..., None]) / std))  # [..., 2, n]
+    return along[..., 0, :, None] * along[..., 1, None, :]
 
 
-def _windows(center, coordinates, std: float) -> tf.Tensor:
-    """float32 [B, 2] -> [B, n, n], one window a map, at the middles of the cells."""
-    along_y, along_x = (
-        tf.exp(-(((coordinates - center[:, axis, None]) / std) ** 2)) for axis in (0, 1)
-    )
-    return along_y[:, :, None] * along_x[:, None, :]
-
-
-def _refined_peak(residual, coordinates, radius: float, sharpness: float) -> tf.Tensor:
-    """float32 [B, n, n] -> [B, 2]: expected place within `radius` of the highest cell."""
+def _refined_peak(residual, height, coordinates, radius: float, sharpness: float) -> tf.Tensor:
+    """float32 [B, n, n], [B] -> [B, 2]: expected place within `radius` of the highest cell, whose
+    height is given."""
     size = len(coordinates)
     highest = tf.argmax(tf.reshape(residual, [-1, size * size]), axis=1)  # [B]
-    peak = [tf.gather(coordinates, at)[:, None] for at in (highest // size, highest % size)]
-    along_y, along_x = (tf.square(coordinates - at) for at in peak)  # [B, n]
-    near = along_y[:, :, None] + along_x[:, None, :] <= radius**2  # [B, n, n]
-    height = tf.reduce_max(residual, axis=(1, 2), keepdims=True)
-    weights = tf.where(near, tf.exp(sharpness * (residual - height)), 0.0)
-    weights /= tf.reduce_sum(weights, axis=(1, 2), keepdims=True)
-    y = tf.reduce_sum(tf.reduce_sum(weights, axis=2) * coordinates, axis=1)
-    x = tf.reduce_sum(tf.reduce_sum(weights, axis=1) * coordinates, axis=1)
-    return tf.stack([y, x], axis=-1)
+    peak = tf.gather(coordinates, tf.stack([highest // size, highest % size], axis=1))
+    distance = tf.square(coordinates - peak[..., None])  # [B, 2, n]
+    near = distance[:, 0, :, None] + distance[:, 1, None, :] <= radius**2  # [B, n, n]
+    weights = tf.where(near, tf.exp(sharpness * (residual - height[:, None, None])), 0.0)
+    along = tf.stack([tf.reduce_sum(weights, axis=axis) for axis in (2, 1)], axis=1)  # [B, 2, n]
+    return tf.reduce_sum(along * coordinates, axis=2) / tf.reduce_sum(along, axis=2)
