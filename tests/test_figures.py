@@ -475,6 +475,19 @@ class TestWrongCombinations:
         assert open_runs([run], [str(other.path)])[0].seen_other_frames
         assert not open_runs([run], [store])[0].seen_other_frames
 
+    def test_a_run_of_several_games_shows_the_one_whose_frames_are_named(self, folder, tmp_path):
+        mixed = shutil.copytree(folder / "pk0", tmp_path / "mixed")
+        config = json.loads((mixed / "config.json").read_text())
+        config["frames"]["game"] = "toy+frostbite"
+        (mixed / "config.json").write_text(json.dumps(config))
+        stores = [str(folder / name) for name in STORES]
+        for store, game in zip(stores, STORES, strict=True):
+            (run,) = open_runs([str(mixed)], [store])
+            assert (run.game, run.store.game) == (game, game)
+        assert open_runs([str(mixed)], [])[0].game == "toy+frostbite"
+        with pytest.raises(UserError, match=r"several games, and data names .*toy, .*: name one"):
+            open_runs([str(mixed)], stores)
+
 
 class TestCurves:
     def test_seeds_are_one_line_with_its_range(self, folder, shown):

@@ -68,14 +68,15 @@ class ShownRun:
       store: frames of its game; None for figures without frames.
 
     Attributes:
-      game: one spelling per game, see `configs.frames.canonical_game`.
+      game: that is shown, one spelling per game, see `configs.frames.canonical_game`. Of a run of
+        several games: the store's; without a store, all.
       settings: see `RunFolder.settings`.
     """
 
     def __init__(self, folder: RunFolder, store: FrameStore | None):
         self.folder, self._store = folder, store
         self.config = folder.config
-        self.game = folder.frames.game
+        self.game = store.game if store else folder.frames.game
         self.method = folder.config.method
         self.settings = folder.settings
 
@@ -184,11 +185,22 @@ def open_runs(run_folders: list[str], store_folders: list[str]) -> list[ShownRun
         if any(run.folder.path.resolve() == Path(path).resolve() for run in shown):
             raise UserError(f"runs names {Path(path)} twice", ["runs"])
         folder = RunFolder.open(path)
-        store = next((stores[game] for game in folder.frames.games if game in stores), None)
+        store = _store_of(folder, stores)
         if store:
             _check_fits(folder, store)
         shown.append(ShownRun(folder, store))
     return shown
+
+
+def _store_of(folder: RunFolder, stores: dict[str, FrameStore]) -> FrameStore | None:
+    fitting = [stores[game] for game in folder.frames.games if game in stores]
+    if len(fitting) > 1:
+        raise UserError(
+            f"{folder.path} was trained on several games, and data names frames of more than one "
+            f"of them ({', '.join(str(store.path) for store in fitting)}): name one",
+            ["data"],
+        )
+    return fitting[0] if fitting else None
 
 
 def _check_fits(folder, store):
