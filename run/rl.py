@@ -54,7 +54,8 @@ def train(command: rl_flags.Training):
     from permakey_tf.system.device import prepare_device
     from permakey_tf.training.agent import AgentTrainer
 
-    print(f"device: {prepare_device(agent.graphs_at_a_time, agent.learning.precision)}")
+    at_a_time = agent.graphs_at_a_time(keypoints.config)
+    print(f"device: {prepare_device(at_a_time, agent.learning.precision)}")
     with AgentFolder.held(logdir, agent, keypoints, common.command_line("run.rl")) as folder:
         trainer = AgentTrainer.open(folder, command.logging)
         done = f"step {trainer.progress.step} of {agent.learning.num_steps}"

@@ -526,3 +526,16 @@ def test_an_old_file_lacks_what_was_added_and_takes_what_was_done_then():
     assert not learning.overlap and not learning.jit_compile
     before = added(agent_configs.AgentConfig)
     assert before["learning.overlap"] is False and before["learning.adam_epsilon"] == 1e-7
+
+
+def test_cores_are_shared_where_updates_take_as_long_as_steps():
+    quick, paper = (KeypointConfig.make(name, game="mspacman") for name in ("quick", "paper"))
+    transporter = KeypointConfig.make("quick_transporter", game="mspacman")
+    make = agent_configs.AgentConfig.make
+    assert [make().graphs_at_a_time(seen) for seen in (quick, paper, transporter)] == [2, 1, 2]
+    assert make(encoder="cnn").graphs_at_a_time(quick) == 1
+    assert make(overlap=False).graphs_at_a_time(quick) == 1
+    # Of 8 patches of 2x2 features with 32 channels, the hidden layers, one patch: the paper's.
+    assert paper.lspn.num_weights(32) == 1024 * 512 + 512 * 256 + 256 * 128
+    four = KeypointConfig.make("paper", lsp_depth="4-layer", num_keypoints=1).lspn
+    assert four.num_weights(32) == 1024**2 + paper.lspn.num_weights(32)

@@ -4,12 +4,22 @@ import dataclasses
 
 from permakey_tf.configs.base import MAX_SEED, Config, setting
 from permakey_tf.configs.frames import MAX_SIDE, MAX_STEPS, GameConfig, parse_env_kwargs
-from permakey_tf.configs.keypoints import MAX_BATCH, MAX_UNITS, NOISES, Stack, check_stack
+from permakey_tf.configs.keypoints import (
+    MAX_BATCH,
+    MAX_UNITS,
+    NOISES,
+    KeypointConfig,
+    Stack,
+    check_stack,
+)
 from permakey_tf.errors import UserError
 
 # The network is unrolled over a window and the steps of the returns behind it: tracing takes 0.2 s
 # a step.
 _MAX_UNROLLED = 128
+# Weights of an LSPN with which a step takes longer than its part of an update: between the quick
+# preset's 77,000 and the paper's 690,000, of which both were measured.
+_LARGE_LSPN = 300_000
 CONTROLS = ("objects", "shuffled", "constant")  # in the place of an agent's keypoints
 AS_TRAINED = "as-trained"  # of the noise: the keypoint run's
 FIRE_AT_START = ("frame", "code", "none")
@@ -461,11 +471,18 @@ class AgentConfig(Config):
         """Whether XLA compiles steps and updates: convolutions are slower with it on a CPU."""
         return self.learning.jit_compile and self.encoder.encoder == "gnn"
 
-    @property
-    def graphs_at_a_time(self) -> int:
-        """How many share the cores: an update with convolutions is longer than all steps beside it,
-        and is given all cores."""
-        return 2 if self.learning.overlap and self.encoder.encoder == "gnn" else 1
+    def graphs_at_a_time(self, keypoints: KeypointConfig) -> int:
+        """How many share the cores: two, where an update takes about as long as steps beside it.
+
+        One, which is given all cores, where an update has convolutions and takes longer, or where
+        the steps do, since they see with a large LSPN (docs/speed.md).
+        """
+        shared = self.learning.overlap and self.encoder.encoder == "gnn"
+        if not shared or keypoints.method != "permakey":
+            return 2 if shared else 1
+        filters = keypoints.vae.vae_filters
+        largest = max(keypoints.lspn.num_weights(filters[i]) for i in keypoints.lspn.lsp_layers)
+        return 1 if largest > _LARGE_LSPN else 2
 
     def __post_init__(self):
         super().__post_init__()

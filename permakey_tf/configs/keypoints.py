@@ -163,6 +163,13 @@ class LSPNConfig(Config):
         if len(set(self.lsp_layers)) != len(self.lsp_layers):
             raise UserError("lsp_layers must not name a layer twice", ["lsp_layers"])
 
+    def num_weights(self, channels: int) -> int:
+        """Of the kernels of the network of a layer with so many channels."""
+        values = self.patch_size**2 * channels
+        units = [8 * values, *[8 * values] * (self.lsp_depth == "4-layer")]
+        units += [*self.lsp_hidden_sizes, values]
+        return sum(given * made for given, made in itertools.pairwise(units))
+
 
 @dataclasses.dataclass(frozen=True)
 class PointNetConfig(Config):
@@ -652,10 +659,7 @@ def check_fit(config: KeypointConfig, image_size: int) -> None:
                 f"{side}",
                 ["patch_size"],
             )
-        values = patch**2 * stack.filters[layer]
-        units = [8 * values, *[8 * values] * (lspn.lsp_depth == "4-layer")]
-        units += [*lspn.lsp_hidden_sizes, values]
-        weights = sum(given * made for given, made in itertools.pairwise(units))
+        weights = lspn.num_weights(stack.filters[layer])
         _check_weights(weights, "patch_size", "lsp_hidden_sizes")
 
 
