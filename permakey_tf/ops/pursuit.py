@@ -178,7 +178,8 @@ def _refined_peak(residual, height, coordinates, radius: float, sharpness: float
     """float32 [B, n, n], [B] -> [B, 2]: expected place within `radius` of the highest cell, whose
     height is given."""
     size = len(coordinates)
-    highest = tf.argmax(tf.reshape(residual, [-1, size * size]), axis=1)  # [B]
+    # int32: LiteRT cannot divide int64.
+    highest = tf.argmax(tf.reshape(residual, [-1, size * size]), axis=1, output_type=tf.int32)
     peak = tf.gather(coordinates, tf.stack([highest // size, highest % size], axis=1))
     distance = tf.square(coordinates - peak[..., None])  # [B, 2, n]
     near = distance[:, 0, :, None] + distance[:, 1, None, :] <= radius**2  # [B, n, n]
