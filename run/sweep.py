@@ -42,15 +42,18 @@ def main(command):
     finished = [
         run.folder for run in command.runs if run.what == "run" and run.name not in unfinished
     ]
-    say(f"finished run folders: {shlex.quote(','.join(finished))}")
+    if finished:
+        say(f"finished run folders: {shlex.quote(','.join(finished))}")
+    kinds = {run.what for run in command.runs}
+    of_all = f"of {total}" if len(kinds) == 1 else f"of {len(command.runs)} ({total})"
     if outcome.signal:
         common.fail(
-            f"interrupted by {outcome.signal.name}; {len(unfinished)} of {total} "
+            f"interrupted by {outcome.signal.name}; {len(unfinished)} {of_all} "
             "are not finished; the same command continues",
             code=128 + outcome.signal,
         )
     if outcome.failed:
-        failed = f"{len(outcome.failed)} of {total} failed: {', '.join(outcome.failed)}"
+        failed = f"{len(outcome.failed)} {of_all} failed: {', '.join(outcome.failed)}"
         waiting = ", ".join(outcome.not_started)
         common.fail(failed + f"; not started: {waiting}" * bool(waiting))
 

@@ -230,7 +230,7 @@ def test_a_sweep_trains_tests_skips_and_takes_more(agents_of_two_seeds):
     run, out = agents_of_two_seeds, agents_of_two_seeds.folder / "out"
     result, started = run.call("--grid=seed=0", bad=["test_all"])
     assert (result.returncode, started) == (1, ["seed-0", "test_all"])
-    assert "1 of 1 run and 1 test failed: test_all" in result.stderr
+    assert "1 of 2 (1 run and 1 test) failed: test_all" in result.stderr
     assert run.states("--grid=seed=0") == {"seed-0": "finished", "test_all": "new"}
 
     # A run of an earlier version, whose defaults were others, is found all the same.
