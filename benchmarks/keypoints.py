@@ -1,13 +1,15 @@
 """Speed of keypoint training and inference, against the machine's own matrix multiplication.
 
   python -m benchmarks.keypoints [--models=pursuit,transporter] [--rounds=5] [--batch_size=32]
+  python -m benchmarks.keypoints --models=shares --before=CHECKOUT
   python -m benchmarks.keypoints --flops
 
 Machines differ and are often shared, so every figure is a ratio: useful floating-point operations
 a second of the model, over those of square matrix products measured in the same rounds. Each
 quantity is measured once a round, in turn; best and median times are printed, and the ratio of the
 bests and of the medians. Last come training steps with a fifth and a tenth of the LSPN's patches,
-in turn with those of all, and Transporter's operations, each alone.
+in turn with those of all, and Transporter's operations, each alone. --before names a checkout of
+commit 430a343 (`git worktree add ../before 430a343`), whose steps are measured with the former.
 """
 
 import itertools
@@ -19,6 +21,7 @@ import numpy as np
 from absl import flags as absl_flags
 
 from benchmarks import flops, operations
+from benchmarks.before import Before
 from benchmarks.timing import MATRIX, Stopwatch, matrix_product
 from flags import common
 from permakey_tf.configs.frames import CollectionConfig
@@ -41,6 +44,7 @@ _MODELS = {
     "pursuit-fifth": {"extractor": "pursuit", "lsp_sample": 0.2},
     "transporter": {"method": "transporter"},
 }
+_BEFORE = common.define_path("before", None, "Checkout of 430a343; none: it is not measured.")
 _SHARES = (1.0, 0.2, 0.1)  # of the patches
 _ALL = [*_MODELS, "shares", "operations"]
 _CHOSEN = absl_flags.DEFINE_list(
@@ -108,22 +112,37 @@ def report_model(name, config, folder, rounds, batch_size):
     return watch.best("training")
 
 
+# In that checkout: a training step.
+_STEP_BEFORE = """
+from pathlib import Path
+from benchmarks.keypoints import model_functions, paper_config
+step = model_functions(paper_config(), Path(sys.argv[1]), int(sys.argv[2]))["training"]
+def answer(_):
+    step()
+"""
+
+
 def report_shares(folder, rounds, batch_size):
     """Prints how fast training steps are by the share of the LSPN's patches, all in turn."""
+    then = Before(_BEFORE.value, _STEP_BEFORE, folder, batch_size) if _BEFORE.value else None
     for extractor in ("pursuit", "pointnet"):
-        steps = {}
+        steps = {"430a343": then} if then else {}
         for share in _SHARES:
             config = paper_config(extractor=extractor, lsp_sample=share)
-            steps[share] = model_functions(config, folder, batch_size)["training"]
+            step = model_functions(config, folder, batch_size)["training"]
+            steps[f"lsp_sample={share}"] = step
         watch = Stopwatch(steps)
         watch.measure(rounds)
         print(f"\n{extractor}, float32, batch {batch_size}: training steps in turn")
-        for share in _SHARES:
-            best, median = watch.best(share), watch.median(share)
+        first, *_ = steps
+        for name in steps:
+            best, median = watch.best(name), watch.median(name)
             print(
-                f"  lsp_sample={share:<4} best {best:.3f} s, {watch.best(1.0) / best:.2f} times as"
-                f" fast   median {median:.3f} s, {watch.median(1.0) / median:.2f} times"
+                f"  {name:<14} best {best:.3f} s, {watch.best(first) / best:.2f} times as"
+                f" fast   median {median:.3f} s, {watch.median(first) / median:.2f} times"
             )
+    if then:
+        then.close()
 
 
 def report_pipeline(folder, batch_size, num_batches=2000):

@@ -15,8 +15,6 @@ measured too, in turn with the others, in a process of its own.
 
 import math
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from typing import Any, NamedTuple
@@ -24,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags as absl_flags
 
+from benchmarks.before import Before
 from flags import common
 from permakey_tf.configs.keypoints import KeypointConfig, resolve
 from permakey_tf.data.store import FrameStore
@@ -51,9 +50,8 @@ def make_detector(store: FrameStore):
     return KeypointDetector(build_model(resolve(config, store.game), store.image_size, 3))
 
 
-# In that checkout: times of `detect` for one frame or 32, a line for a line that asks for it.
+# In that checkout: `detect` for the frame of an index, or for 32 by -1.
 _DETECT_BEFORE = """
-import sys, time
 import numpy as np, tensorflow as tf
 from permakey_tf.configs import KeypointConfig, resolve
 from permakey_tf.detector import KeypointDetector
@@ -63,34 +61,21 @@ tf.config.threading.set_intra_op_parallelism_threads(int(threads))
 frames = np.load(path)
 config = resolve(KeypointConfig(), game)
 detector = KeypointDetector(build_model(config, FrameSpec(game, frames.shape[1], 3, "")))
-for line in sys.stdin:
-    asked = frames[int(line)] if int(line) >= 0 else np.resize(frames, (32, *frames.shape[1:]))
-    start = time.perf_counter()
-    detector.detect(asked)
-    print(1e3 * (time.perf_counter() - start), flush=True)
+whole = np.resize(frames, (32, *frames.shape[1:]))
+def answer(index):
+    detector.detect(frames[index] if index >= 0 else whole)
 """
 
 
-class Before:
-    """`detect` of the checkout: milliseconds for the frame of an index, or for 32 by -1."""
-
-    def __init__(self, game: str, frames: np.ndarray):
-        with tempfile.NamedTemporaryFile(suffix=".npy") as file:
-            np.save(file, frames)
-            file.flush()
-            command = [sys.executable, "-c", _DETECT_BEFORE, file.name, game, str(_THREADS.value)]
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            self._process = subprocess.Popen(command, cwd=_BEFORE.value, **pipes)
-            for warm_up in (0, -1):
-                self(warm_up)
-
-    def __call__(self, index: int) -> float:
-        print(index, file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
+def detect_before(game: str, frames: np.ndarray) -> Before:
+    """`detect` of the checkout, warmed up."""
+    with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+        np.save(file, frames)
+        file.flush()
+        before = Before(_BEFORE.value, _DETECT_BEFORE, file.name, game, _THREADS.value)
+        for warm_up in (0, -1):
+            before(warm_up)
+    return before
 
 
 def timed(function, argument) -> tuple[float, Any]:
@@ -160,7 +145,7 @@ def report(store: FrameStore) -> list[float]:
     detector = make_detector(store)
     frames, others = consecutive(store)
     measure(detector, frames[:5], others[:5])  # graphs are traced
-    before = Before(store.game, frames) if _BEFORE.value else not_measured
+    before = detect_before(store.game, frames) if _BEFORE.value else not_measured
     measured = measure(detector, frames, others, before)
     detect, update, all_new, then, _ = map(statistics.median, zip(*measured, strict=True))
     same = np.mean([one.differs < _SAME for one in measured])
