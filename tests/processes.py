@@ -41,6 +41,7 @@ class Program:
         self._process = _server.Process(
             target=_become,
             args=(module, list(arguments), os.environ | environment, self._texts.name),
+            daemon=True,  # a test that fails leaves none behind
         )
         self._process.start()
         self.pid = self._process.pid
@@ -94,6 +95,7 @@ def _become(module: str, arguments: list[str], environment: dict[str, str], text
         file = os.open(Path(texts, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, descriptor)
         os.close(file)
+    multiprocessing.current_process().daemon = False  # so it may have children
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
