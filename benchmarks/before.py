@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from flags import common
+
+CHECKOUT = common.define_path("before", None, "Checkout of 430a343; none: it is not measured.")
+
 
 class Before:
     """A function in the checkout.

@@ -57,10 +57,11 @@ def make_store(path: Path, number: int) -> None:
     (path / "manifest.json").write_text(json.dumps(manifest))
 
 
-def memory() -> dict[str, float]:
-    """{kind: MB} of this process that are in memory, by the kernel's names."""
+def memory() -> str:
+    """How much of this process is in memory, by the kernel's names."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return {kind: int(lines[kind].split()[0]) / 1e3 for kind in ("VmRSS", "RssAnon", "RssFile")}
+    sizes = {kind: int(lines[kind].split()[0]) / 1e3 for kind in ("VmRSS", "RssAnon", "RssFile")}
+    return ", ".join(f"{kind} {size:,.0f} MB" for kind, size in sizes.items())
 
 
 def count_reads() -> list[int]:
@@ -84,7 +85,7 @@ def measure(path: Path) -> None:
     store = FrameStore.open(path)
     sampler = pipeline.make_sampler(store, config, 1)
     print(f"opened in {time.perf_counter() - start:.2f} s: {len(store.frames):,} frames")
-    print(", ".join(f"{kind} {size:,.0f} MB" for kind, size in memory().items()))
+    print(memory())
     last = sampler.steps_per_epoch + _AFTER
     sizes, times = count_reads(), [time.perf_counter()]
     for _ in pipeline.training_batches(store, sampler, config, last - _BATCHES.value, last):
@@ -97,7 +98,7 @@ def measure(path: Path) -> None:
         f"reads of the disk: {len(sizes) / len(gaps):.2f} a batch, {np.mean(sizes) / 1e3:,.0f} KB "
         f"each, {sum(sizes) / len(gaps) / 1e3:,.0f} KB a batch"
     )
-    print(", ".join(f"{kind} {size:,.0f} MB" for kind, size in memory().items()))
+    print(memory())
 
 
 def train(path: Path) -> None:
@@ -111,7 +112,7 @@ def train(path: Path) -> None:
     config, store = KeypointConfig.make(_PRESET.value, **preset), FrameStore.open(path)
     folder = RunFolder(path / "no_run", config, FrameSpec.of(store))
     trainer = KeypointTrainer(folder, store, LoggingConfig())
-    sampler = pipeline.make_sampler(store, config, 1)
+    sampler = trainer.sampler
     border, half = sampler.steps_per_epoch, _TRAIN.value // 2
     times, before = [time.perf_counter()], memory()
     for batch in pipeline.training_batches(store, sampler, config, border - half, border + half):
@@ -121,8 +122,7 @@ def train(path: Path) -> None:
     seconds = np.diff(times)
     print(f"a step of {config.training.batch_size} frames: median {np.median(seconds):.2f} s")
     print(f"longest of the ten after the border {seconds[half : half + 10].max():.2f} s")
-    for moment, sizes in (("before", before), ("after", memory())):
-        print(f"{moment}: " + ", ".join(f"{kind} {size:,.0f} MB" for kind, size in sizes.items()))
+    print(f"before: {before}\nafter: {memory()}")
 
 
 def main():

@@ -21,7 +21,7 @@ import numpy as np
 from absl import flags as absl_flags
 
 from benchmarks import flops, operations
-from benchmarks.before import Before
+from benchmarks.before import CHECKOUT, Before
 from benchmarks.timing import MATRIX, Stopwatch, matrix_product
 from flags import common
 from permakey_tf.configs.frames import CollectionConfig
@@ -44,7 +44,6 @@ _MODELS = {
     "pursuit-fifth": {"extractor": "pursuit", "lsp_sample": 0.2},
     "transporter": {"method": "transporter"},
 }
-_BEFORE = common.define_path("before", None, "Checkout of 430a343; none: it is not measured.")
 _SHARES = (1.0, 0.2, 0.1)  # of the patches
 _ALL = [*_MODELS, "shares", "operations"]
 _CHOSEN = absl_flags.DEFINE_list(
@@ -124,7 +123,7 @@ def answer(_):
 
 def report_shares(folder, rounds, batch_size):
     """Prints how fast training steps are by the share of the LSPN's patches, all in turn."""
-    then = Before(_BEFORE.value, _STEP_BEFORE, folder, batch_size) if _BEFORE.value else None
+    then = Before(CHECKOUT.value, _STEP_BEFORE, folder, batch_size) if CHECKOUT.value else None
     for extractor in ("pursuit", "pointnet"):
         steps = {"430a343": then} if then else {}
         for share in _SHARES:

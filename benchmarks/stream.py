@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags as absl_flags
 
-from benchmarks.before import Before
+from benchmarks.before import CHECKOUT, Before
 from flags import common
 from permakey_tf.configs.keypoints import KeypointConfig, resolve
 from permakey_tf.data.store import FrameStore
@@ -34,7 +34,6 @@ _EXTRACTOR = absl_flags.DEFINE_enum(
 )
 _FRAMES = absl_flags.DEFINE_integer("frames", 100, "Consecutive frames.", lower_bound=2)
 _THREADS = absl_flags.DEFINE_integer("threads", 1, "For an operation.", lower_bound=1)
-_BEFORE = common.define_path("before", None, "Checkout of 430a343; none: it is not measured.")
 
 _SAME = 1e-5  # differences of keypoints below this are rounding
 
@@ -72,7 +71,7 @@ def detect_before(game: str, frames: np.ndarray) -> Before:
     with tempfile.NamedTemporaryFile(suffix=".npy") as file:
         np.save(file, frames)
         file.flush()
-        before = Before(_BEFORE.value, _DETECT_BEFORE, file.name, game, _THREADS.value)
+        before = Before(CHECKOUT.value, _DETECT_BEFORE, file.name, game, _THREADS.value)
         for warm_up in (0, -1):
             before(warm_up)
     return before
@@ -145,7 +144,7 @@ def report(store: FrameStore) -> list[float]:
     detector = make_detector(store)
     frames, others = consecutive(store)
     measure(detector, frames[:5], others[:5])  # graphs are traced
-    before = detect_before(store.game, frames) if _BEFORE.value else not_measured
+    before = detect_before(store.game, frames) if CHECKOUT.value else not_measured
     measured = measure(detector, frames, others, before)
     detect, update, all_new, then, _ = map(statistics.median, zip(*measured, strict=True))
     same = np.mean([one.differs < _SAME for one in measured])
@@ -172,11 +171,11 @@ def main():
     print(f"device: {prepare_device(max(available_cores() // _THREADS.value, 1))}")
     heads = ["game", "K", "patches that change", "detect", "update", "ratio", "all new", "ratio"]
     heads += ["32 frames", "equal to 1e-5"]
-    heads += ["before: detect", "update's ratio", "32 frames"] if _BEFORE.value else []
+    heads += ["before: detect", "update's ratio", "32 frames"] if CHECKOUT.value else []
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     ratios = [report(FrameStore.open(path)) for path in _STORES.value]
     now, then = map(statistics.median, zip(*ratios, strict=True))
-    print(f"median of the ratios: {now:.2f}" + f", to before {then:.2f}" * bool(_BEFORE.value))
+    print(f"median of the ratios: {now:.2f}" + f", to before {then:.2f}" * bool(CHECKOUT.value))
 
 
 if __name__ == "__main__":

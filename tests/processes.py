@@ -1,7 +1,7 @@
 """Programs of ours in processes of their own, which need not load TensorFlow again.
 
-Loading the libraries takes a process some five seconds of processor time, and the tests start more
-than a hundred. Python's fork server loads them once, and every process is a copy of it. From then
+Loading the libraries takes a process some five seconds of processor time, and the tests start
+dozens. Python's fork server loads them once, and every process is a copy of it. From then
 on it is what `python -m run.NAME` makes of it: its own signals, files, locks and exit code. That a
 program starts from nothing as well is tested where `subprocess` starts it.
 """
@@ -18,15 +18,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIBRARIES = [
-    *("tensorflow", "tensorflow_probability", "sonnet", "graph_nets"),
-    *(
-        "gymnasium",
-        "ale_py",
-        "cv2",
-        "matplotlib.pyplot",
-        "scipy.optimize",
-        "tensorboard.plugins.hparams.api",
-    ),
+    "tensorflow",
+    "tensorflow_probability",
+    "sonnet",
+    "graph_nets",
+    "gymnasium",
+    "ale_py",
+    "cv2",
+    "matplotlib.pyplot",
+    "scipy.optimize",
+    "tensorboard.plugins.hparams.api",
 ]
 
 _server = multiprocessing.get_context("forkserver")

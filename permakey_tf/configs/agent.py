@@ -477,9 +477,10 @@ class AgentConfig(Config):
         One, which is given all cores, where an update has convolutions and takes longer, or where
         the steps do, since they see with a large LSPN (docs/speed.md).
         """
-        shared = self.learning.overlap and self.encoder.encoder == "gnn"
-        if not shared or keypoints.method != "permakey":
-            return 2 if shared else 1
+        if not self.learning.overlap or self.encoder.encoder != "gnn":
+            return 1
+        if keypoints.method != "permakey":
+            return 2
         filters = keypoints.vae.vae_filters
         largest = max(keypoints.lspn.num_weights(filters[i]) for i in keypoints.lspn.lsp_layers)
         return 1 if largest > _LARGE_LSPN else 2

@@ -96,8 +96,6 @@ class LSPN(Serializable, keras.layers.Layer):
           [N, p*p*C].
         """
         first = self.first.of_neighbours(tf.cast(neighbours, self.compute_dtype))
-        if not training:
-            return self._after_first_of_rows(first)
         maps = tf.reshape(first, [num_frames, 1, -1, first.shape[-1]])
         extent = num_whole and (1, num_whole)
         outputs = self._after_first(maps, training=training, extent=extent)
@@ -107,17 +105,6 @@ class LSPN(Serializable, keras.layers.Layer):
         for norm, dense in zip(self.norms, [*self.hidden, self.last], strict=True):
             outputs = dense(tf.nn.relu(norm(outputs, **normalisation)))
         return outputs
-
-    def _after_first_of_rows(self, rows):
-        """As `_after_first`, of [N, C] in inference.
-
-        By matrix products: for a convolution oneDNN prepares a kernel for each new N, and N is
-        another one for almost every frame.
-        """
-        for norm, dense in zip(self.norms, [*self.hidden, self.last], strict=True):
-            kernel = tf.cast(tf.convert_to_tensor(dense.kernel), self.compute_dtype)
-            rows = tf.nn.relu(norm(rows[None, None])[0, 0]) @ kernel[0, 0]
-        return rows + tf.cast(tf.convert_to_tensor(self.last.bias), self.compute_dtype)
 
 
 class LSPNs(Serializable, keras.Model):
