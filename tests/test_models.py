@@ -180,6 +180,16 @@ def test_confidence_is_how_much_brighter_a_place_is_than_usual():
     np.testing.assert_allclose(keypoints.confidence[0], expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("rounding", [-1e-6, 0.0, 1e-6])
+def test_between_two_cells_what_is_usual_is_that_of_the_one_before(rounding):
+    """Where two cells are equally bright the keypoint is half way, and rounding must not decide."""
+    layer = make_pursuit()
+    usual = np.random.default_rng(0).random([12, 12], np.float32)
+    half_way = (layer.coordinates[4] + layer.coordinates[5]) / 2 + rounding
+    center = np.array([[[half_way, layer.coordinates[7]]]], np.float32)
+    assert layer._at(usual, center).numpy().item() == usual[4, 7]
+
+
 def test_where_nothing_is_left_there_is_no_confidence():
     keypoints = make_pursuit()(np.zeros([2, 24, 24, 1], np.float32))
     assert not keypoints.centers_yx.numpy().any() and not keypoints.confidence.numpy().any()

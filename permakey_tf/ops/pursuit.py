@@ -13,6 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+# Heights and distances that differ by less are equal. Equal patches of a frame have equal errors, but
+# rounding depends on how many patches are computed at once: without it, a stream, a batch and an
+# exported model would choose differently between places that are equally good.
+TIE = 1e-5
+
 
 class Explained(NamedTuple):
     """How much of a map each window explains that those before it do not; float32 [B, K] each.
@@ -106,7 +111,8 @@ def pursue(
     """Takes K keypoints from each map, one after the other.
 
     For each, the residual is the map less the union of the windows so far. Where it is highest is
-    the keypoint's place, refined to the expectation under a softmax of the residual around it.
+    the keypoint's place (of equal places the first, row by row), refined to the expectation under a
+    softmax of the residual around it.
 
     Args:
       maps: float32 [B, n, n] in [0, 1].
@@ -121,14 +127,14 @@ def pursue(
     for _ in range(num_keypoints):
         residual = maps - union
         height = tf.reduce_max(residual, axis=(1, 2))  # [B]
-        left = height > 0
+        left = height > TIE
         center = _refined_peak(residual, height, coordinates, radius, sharpness)
         center = tf.where(left[:, None], center, 0.0)  # [B, 2]
         window = tf.where(left[:, None, None], _windows(center, coordinates, std), 0.0)
         added = window * (1.0 - union)
         union += added
         centers.append(center)
-        heights.append(tf.nn.relu(height))
+        heights.append(tf.where(left, height, 0.0))
         residuals.append(residual)
         additions.append(added)
     explained = _explained(tf.stack(additions, axis=1), tf.stack(residuals, axis=1))
@@ -175,11 +181,13 @@ def _windows(centers, coordinates, std: float) -> tf.Tensor:
 
 
 def _refined_peak(residual, height, coordinates, radius: float, sharpness: float) -> tf.Tensor:
-    """float32 [B, n, n], [B] -> [B, 2]: expected place within `radius` of the highest cell, whose
-    height is given."""
+    """float32 [B, n, n], [B] -> [B, 2]: expected place within `radius` of the first of the highest
+    cells, whose height is given."""
     size = len(coordinates)
-    # int32: LiteRT cannot divide int64.
-    highest = tf.argmax(tf.reshape(residual, [-1, size * size]), axis=1, output_type=tf.int32)
+    flat = tf.reshape(residual, [-1, size * size])
+    highest_ones = tf.cast(flat >= height[:, None] - TIE, tf.float32)
+    # The first of them. int32: LiteRT cannot divide int64.
+    highest = tf.argmax(highest_ones, axis=1, output_type=tf.int32)
     peak = tf.gather(coordinates, tf.stack([highest // size, highest % size], axis=1))
     distance = tf.square(coordinates - peak[..., None])  # [B, 2, n]
     near = distance[:, 0, :, None] + distance[:, 1, None, :] <= radius**2  # [B, n, n]
