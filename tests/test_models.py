@@ -497,8 +497,7 @@ def make_method(method, size=SIZE, channels=3, **changes):
 
 def examples_for(model, batch=2):
     """Random ones, frames or pairs of the model's size."""
-    pair = [2] * (model.frames_per_example == 2)
-    shape = [batch, *pair, model.image_size, model.image_size, model.channels]
+    shape = [batch, *model.example_shape]
     return tf.constant(np.random.default_rng(0).uniform(size=shape), tf.float32)
 
 

@@ -50,10 +50,15 @@ class KeypointModel(Serializable, keras.Model):
         super().__init__(name=name, dtype=dtype)
         self.config, self.image_size, self.channels = config, image_size, channels
 
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """[S, S, C], or [2, S, S, C] where an example is a pair."""
+        frame = (self.image_size, self.image_size, self.channels)
+        return frame if self.frames_per_example == 1 else (self.frames_per_example, *frame)
+
     def make_variables(self) -> None:
         """Makes the variables of all modules; the constructor's last call."""
-        pair = [2] * (self.frames_per_example == 2)
-        self.compute_losses(tf.zeros([1, *pair, self.image_size, self.image_size, self.channels]))
+        self.compute_losses(tf.zeros([1, *self.example_shape]))
 
     def learning_rate(self, module: str) -> float:
         """Initial learning rate of one module."""

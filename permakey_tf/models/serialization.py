@@ -40,6 +40,10 @@ class Serializable:
         parameters = inspect.signature(type(self)).parameters
         return config | ({"name": self.name} if {"name", "kwargs"} & set(parameters) else {})
 
+    def build(self, input_shape=None):
+        """Nothing to do: parts make their variables when they are first called. Without this Keras
+        would trace each layer symbolically first, and in it each part again."""
+
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None):
         """An untrained layer of the same arguments."""

@@ -73,6 +73,8 @@ class KeypointTrainer:
         with replicas.scope():
             self.optimizers = {name: self._make_optimizer(name) for name in self.model.modules}
         self.train_step = replicas.traced(self._train_step)
+        batch = tf.TensorSpec([None, *self.model.example_shape], tf.uint8)
+        self.evaluation_step = tf.function(self._evaluation_step, [batch], autograph=False)
         self.weights = checkpoint.named_variables({"model": self.model.variables})
         self.variables = self.weights | checkpoint.named_variables(
             {f"optimizer/{name}": o.variables for name, o in self.optimizers.items()}
@@ -114,8 +116,7 @@ class KeypointTrainer:
             optimizer.apply(gradients[name], variables[name])
         return losses.by_module, losses.metrics
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def evaluation_step(self, frames):
+    def _evaluation_step(self, frames):
         """uint8 [B, ...] -> {name: float32 []}, means over the batch, nothing updated."""
         losses = self.model.compute_losses(to_images(frames))
         by_module = {f"loss_{name}": loss for name, loss in losses.by_module.items()}
@@ -278,10 +279,7 @@ class KeypointTrainer:
     # --------------------------------------------------------------------- reporting and saving
 
     def _column_names(self):
-        one = pipeline.held_out_examples(
-            self.store, self.sampler, self.config, "validation", number=1
-        )
-        names = list(self.evaluation_step(tf.constant(one)))
+        names = list(self.evaluation_step.get_concrete_function().structured_outputs)
         modules = list(self.model.modules)
         only_held_out = {"selection", *self.model.held_out_metrics}
         return [
