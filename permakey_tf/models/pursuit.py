@@ -88,7 +88,7 @@ class Pursuit(Serializable, keras.layers.Layer):
         return Keypoints(found.centers_yx, found.heights / (found.heights + usual))
 
     def _at(self, image, centers_yx) -> tf.Tensor:
-        """[n, n], float32 [B, K, 2] -> [B, K]: the value of the cell that each centre is in; between
-        two cells, as between two equally bright ones, of the one before."""
+        """[n, n], float32 [B, K, 2] -> [B, K]: the value of the cell that each centre is in. Half
+        way between two cells, as between two equally bright ones, it is the one before."""
         distance = tf.abs(centers_yx[..., None] - pursuit.TIE - self.coordinates)  # [B, K, 2, n]
         return tf.gather_nd(image, tf.argmin(distance, axis=-1))

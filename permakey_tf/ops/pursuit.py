@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-# Heights and distances that differ by less are equal. Equal patches of a frame have equal errors, but
-# rounding depends on how many patches are computed at once: without it, a stream, a batch and an
+# Heights and distances that differ by less are equal. Equal patches of a frame have equal errors
+# but for rounding, which depends on how many are computed at once: a stream, a batch and an
 # exported model would choose differently between places that are equally good.
 TIE = 1e-5
 
