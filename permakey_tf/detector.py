@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig
-from permakey_tf.data.preparation import FrameFormat
+from permakey_tf.data.preparation import FrameFormat, remedy
 from permakey_tf.errors import UserError
 from permakey_tf.models.base import KeypointModel
 from permakey_tf.models.build import build_model
@@ -16,6 +16,7 @@ from permakey_tf.runs import checkpoint, release
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.stream import KeypointStream, StreamGraph
 from permakey_tf.system import files
+from permakey_tf.system.arrays import as_array
 from permakey_tf.tracking import track
 from permakey_tf.types import Keypoints
 
@@ -317,10 +318,11 @@ class KeypointDetector:
 
 
 def _checked(frames) -> np.ndarray:
-    frames = np.asarray(frames)
-    if frames.dtype != np.uint8 or frames.ndim not in (3, 4):
+    """uint8 [B, H, W, 3 or 1], or of one frame; UserError for everything else."""
+    frames = as_array(frames, "frames")
+    if frames.dtype != np.uint8 or frames.ndim not in (3, 4) or frames.shape[-1] not in (1, 3):
         raise UserError(
             f"frames must be uint8 [B, H, W, 3] or [H, W, 3], not {frames.dtype} "
-            f"{list(frames.shape)}"
+            f"{list(frames.shape)}{remedy(frames)}"
         )
     return frames

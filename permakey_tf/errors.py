@@ -39,6 +39,21 @@ class UserError(ValueError):
         return UserError(re.sub(words, first, str(self)) if names else self)
 
 
+def expect(kind: type | tuple[type, ...], value: object, name: str, remedy: str) -> None:
+    """Raises UserError where an argument of the Python interface is not of its kind.
+
+    Args:
+      kind: or several, one of which will do.
+      name: of the argument.
+      remedy: what to give instead.
+    """
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        wanted = " or ".join(one.__name__ for one in kinds)
+        given = "None" if value is None else type(value).__name__
+        raise UserError(f"{name} must be of type {wanted}, not {given}; {remedy}")
+
+
 @contextlib.contextmanager
 def settings_spelled(spell: Callable[[str], str]):
     """Within the block, a UserError spells its settings so, for those who know them otherwise."""

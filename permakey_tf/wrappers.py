@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -229,6 +230,9 @@ class _Sight:
         for name, value, known in (("form", form, FORMS), ("frames", frames, SOURCES)):
             if value not in known:
                 raise UserError(f"{name}={value!r} is unknown: one of {', '.join(known)}")
+        if isinstance(detector, str | os.PathLike):
+            one = f"KeypointDetector.load({str(detector)!r})"
+            raise UserError(f"detector must be a detector, not a path: {one} gives one")
         self._env, self._detector, self._form, self._confidence = env, detector, form, confidence
         channels = (3,) if detector.channels == 3 else (3, 1)
         shape = (observed.shape or ()) if observed.dtype == np.uint8 else ()
@@ -304,8 +308,8 @@ class _Sight:
 
 
 def _check_frame_skip(env: gymnasium.Env, frame_skip: int) -> int:
-    if frame_skip < 1:
-        raise UserError(f"frame_skip={frame_skip}: at least 1")
+    if not isinstance(frame_skip, int) or frame_skip < 1:
+        raise UserError(f"frame_skip={frame_skip}: a whole number, at least 1")
     # ale-py's attribute, which Gymnasium's AtariPreprocessing reads too.
     own = getattr(env.unwrapped, "_frameskip", 1)
     if frame_skip > 1 and own != 1:

@@ -82,6 +82,8 @@ def test_a_temporary_store_lasts_as_long_as_its_frames(frames):
         ({"episodes": EPISODES[1:]}, "whole numbers [60], one for each frame, not int64 [59]"),
         ({"episodes": EPISODES > 3}, "np.cumsum"),
         ({"episodes": np.repeat([0, 1, 0], 20)}, "frames of episode 0 do not follow one another"),
+        ({"frames": np.zeros([9, 3, 20, 20], np.uint8)}, "np.moveaxis(frames, -3, -1)"),
+        ({"frames": np.zeros([9, 20, 20, 3], int)}, "frames.astype(np.uint8)"),
         ({"split": (1, 1)}, "three proportions"),
         ({"image_size": 21}, "image_size=21"),
         ({"frames": np.zeros([60, 20, 20, 3], np.uint8)}, "one and the same colour"),
@@ -95,5 +97,8 @@ def test_what_cannot_be_meant_is_named_and_leaves_nothing(tmp_path, frames, chan
 
 
 def test_nothing_is_overwritten(tmp_path, frames):
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="exists already; delete it"):
         FrameStore.from_arrays(frames, path=tmp_path)
+    FrameStore.from_arrays(frames, path=tmp_path / "store")
+    with pytest.raises(UserError, match=r"already; FrameStore\.open reads it; delete it"):
+        FrameStore.from_arrays(frames, path=tmp_path / "store")

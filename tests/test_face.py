@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import permakey_tf
+from permakey_tf.types import Keypoints
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(permakey_tf.__all__)
@@ -38,6 +40,62 @@ def test_type_checkers_see_the_same_names():
 def test_a_users_mistake_is_a_value_error():
     with pytest.raises(ValueError, match="num_keypoints=0"):
         permakey_tf.KeypointConfig.make(num_keypoints=0)
+
+
+FRAMES = np.arange(120 * 12 * 16 * 3, dtype=np.uint8).reshape(120, 12, 16, 3)
+TAKES = {
+    "train": "store must be of type FrameStore, not ndarray; FrameStore.open and",
+    "make": "image_size is a setting of the frames: FrameStore.from_arrays has it",
+    "from_arrays": "frames must be one array, and the parts of this list differ in shape",
+    "split": "split must be of type tuple or list, not int",
+    "join_stores": "each of stores must be of type FrameStore, not str",
+    "open_footage": "path must be of type str or Path, not FrameStore; of a frame store",
+    "objects": "objects must be of type Objects, not None; a store has them where",
+    "keypoints": r"centres must be an array \[N, K, 2\]; of keypoints, keypoints.centers_yx",
+    "widths": "xywh must have widths and heights of 0 or more",
+    "split_range": "split='tests' is none of train, validation, test",
+}
+
+
+@pytest.fixture(scope="module")
+def store():
+    return permakey_tf.FrameStore.from_arrays(FRAMES, image_size=16)
+
+
+@pytest.mark.parametrize("call", TAKES)
+def test_what_is_of_another_kind_is_refused_in_a_line_that_names_the_remedy(call, store, tmp_path):
+    pk, config = permakey_tf, permakey_tf.KeypointConfig.make("quick")
+    centers, episodes = np.zeros([2, 1, 2]), [0, 0]
+    boxes = {"frame": [0], "category": [0], "categories": ["a"]}
+    objects = pk.Objects(xywh=[[0, 0, 1, 1]], **boxes)
+    calls = {
+        "train": lambda: pk.train(FRAMES, config, tmp_path / "run"),
+        "make": lambda: pk.KeypointConfig.make("quick", image_size=84),
+        "from_arrays": lambda: pk.FrameStore.from_arrays([FRAMES[0], FRAMES[0][:4]]),
+        "split": lambda: pk.FrameStore.from_arrays(FRAMES, split=1),
+        "join_stores": lambda: pk.join_stores(["a", "b"]),
+        "open_footage": lambda: pk.open_footage(store),
+        "objects": lambda: pk.evaluate_keypoints(centers, store.objects(), episodes),
+        "keypoints": lambda: pk.evaluate_keypoints(
+            Keypoints(centers, centers[..., 0]), objects, episodes
+        ),
+        "widths": lambda: pk.Objects(xywh=[[9, 0, -5, 1]], **boxes),
+        "split_range": lambda: store.split_range("tests"),
+    }
+    with pytest.raises(pk.UserError, match=TAKES[call]):
+        calls[call]()
+
+
+def test_numbers_of_numpy_are_numbers():
+    config = permakey_tf.KeypointConfig.make(num_keypoints=np.int64(5), latent_dim=np.uint8(7))
+    assert config.pointnet.num_keypoints == 5 and type(config.vae.latent_dim) is int
+
+
+def test_too_few_frames_leave_no_run_behind(store, tmp_path):
+    config = permakey_tf.KeypointConfig.make("quick", num_keypoints=2, batch_size=500)
+    with pytest.raises(permakey_tf.UserError, match="fewer than batch_size=500: lower it, or take"):
+        permakey_tf.train(store, config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 # In one process, since each would load the libraries anew. What is not allowed cannot be imported,

@@ -455,6 +455,9 @@ class TestRefusals:
         make_store(tmp_path / "bare", boxes=False)
         with pytest.raises(UserError, match=r"no ground-truth boxes.*run\.data.*--objects"):
             open_footage(tmp_path / "bare")
+        make_store(tmp_path / "mine", game="mine", boxes=False)  # no game that could be played
+        with pytest.raises(UserError, match=r"evaluate_keypoints\(centers, Objects"):
+            open_footage(tmp_path / "mine")
         make_store(tmp_path / "old", visible=False)
         with pytest.raises(UserError, match=r"which objects are drawn.*visible_only"):
             open_footage(tmp_path / "old")

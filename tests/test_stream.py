@@ -174,8 +174,33 @@ def test_what_is_no_frame_is_refused_and_nothing_forgotten():
     for wrong, message in (
         (frames, r"one frame \[H, W, 3\]"),
         (frames[0] / 255.0, "must be uint8"),
-        (np.zeros((4, 4, 2), np.uint8), "3 channels or 1"),
+        (np.zeros((4, 4, 2), np.uint8), "must be uint8"),
     ):
         with pytest.raises(UserError, match=message):
             stream.update(wrong)
     assert_same(stream.update(frames[1]), detector.keypoints(frames[1]))
+
+
+FRAMES = np.zeros([4, 24, 30, 3], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("frames", "remedy"),
+    [
+        (FRAMES[..., 0], "grey frames have one channel: frames[..., None]"),
+        (FRAMES[0, ..., 0], "grey frames have one channel: frames[..., None]"),
+        (FRAMES / 255, "(frames * 255).astype(np.uint8)"),
+        (FRAMES.astype(int), "frames.astype(np.uint8)"),
+        (FRAMES.transpose(0, 3, 1, 2), "channels come last: np.moveaxis(frames, -3, -1)"),
+        ([FRAMES[0], FRAMES[1, :5]], "the parts of this list differ in shape"),
+    ],
+)
+def test_how_to_make_frames_of_what_is_none_is_told(frames, remedy):
+    with pytest.raises(UserError) as caught:
+        make_detector().detect(frames)
+    assert remedy in str(caught.value)
+
+
+def test_grey_frames_with_a_channel_are_taken():
+    grey = make_detector(channels=1)
+    assert grey.detect(FRAMES[..., :1]).shape == (4, 2, 2)

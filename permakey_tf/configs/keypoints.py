@@ -19,6 +19,8 @@ METHODS = ("permakey", "transporter")
 EXTRACTORS = ("pointnet", "pursuit")  # of keypoints from error maps
 NOISES = ("none", "vertical", "horizontal", "both")  # bars on the frames, see data/noise.py
 
+_OF_FRAMES = ("image_size", "channels", "keep_aspect", "split")
+
 MAX_UNITS = 4096  # of a layer
 MAX_BATCH = 8192
 _MAX_WEIGHTS = 2**30  # of a network: 16 GB with gradients and Adam's moments
@@ -587,6 +589,9 @@ class KeypointConfig(Config):
           UserError: an unknown preset or setting (the nearest is named), a wrong value, or a game
             without a number of keypoints.
         """
+        for name in settings:
+            if name in _OF_FRAMES:
+                raise UserError(f"{name} is a setting of the frames: FrameStore.from_arrays has it")
         config = super().make(preset, **settings)
         return config if game is None else resolve(config, game)
 

@@ -17,7 +17,7 @@ import numpy as np
 from permakey_tf.data.format import SPLITS
 from permakey_tf.data.reading import JoinedFrames
 from permakey_tf.data.store import FrameStore
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, expect
 
 _OPENING = 32  # actions by which an episode is found again; then its frames are compared
 
@@ -46,6 +46,8 @@ def join_stores(stores: Sequence[FrameStore], weights: Sequence[int] = ()) -> Fr
     """
     if len(stores) < 2:
         raise UserError(f"{len(stores)} frame stores are joined: at least two are needed")
+    for store in stores:
+        expect(FrameStore, store, "each of stores", "FrameStore.open(folder) gives one")
     weights = _check_weights(weights, len(stores))
     _check_parts(stores)
     pieces = _pieces_of(stores)

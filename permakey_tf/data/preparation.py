@@ -10,6 +10,19 @@ from permakey_tf.data.noise import draw_bars
 from permakey_tf.errors import UserError
 
 
+def remedy(frames: np.ndarray) -> str:
+    """How to make uint8 frames, with channels last, of an array that has no such; "" if unknown."""
+    if frames.dtype.kind == "f":
+        return "; (frames * 255).astype(np.uint8) makes it of [0, 1]"
+    if frames.dtype != np.uint8 and frames.dtype.kind in "iu":
+        return "; frames.astype(np.uint8) makes it of whole numbers from 0 to 255"
+    if frames.ndim in (3, 4) and frames.shape[-3] in (1, 3):
+        return "; channels come last: np.moveaxis(frames, -3, -1)"
+    if frames.ndim in (2, 3) and frames.shape[-1] > 4:
+        return "; grey frames have one channel: frames[..., None]"
+    return ""
+
+
 def prepare_frame(
     frame: np.ndarray, image_size: int, channels: int, keep_aspect: bool = False
 ) -> np.ndarray:

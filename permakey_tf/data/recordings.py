@@ -16,7 +16,9 @@ import numpy as np
 
 from permakey_tf.data.folders import Part, find_files, named, sort_into_splits
 from permakey_tf.data.format import SPLITS
+from permakey_tf.data.preparation import remedy
 from permakey_tf.errors import UserError
+from permakey_tf.system.arrays import as_array
 from permakey_tf.system.npz import ArrayInfo, DamagedError, NpzFile
 from permakey_tf.types import Step
 
@@ -246,12 +248,11 @@ def read_arrays(frames: np.ndarray, episodes: np.ndarray | None) -> Recording:
     Raises:
       UserError: other arrays.
     """
-    frames = np.asarray(frames)
+    frames = as_array(frames, "frames")
     if not are_frames(frames.shape, frames.dtype):
-        hint = "; (frames * 255).astype(np.uint8) makes it of [0, 1]" * (frames.dtype.kind == "f")
         raise UserError(
             f"frames must be uint8 [N, H, W, 3], or grey [N, H, W], not {frames.dtype} "
-            f"{list(frames.shape)}{hint}"
+            f"{list(frames.shape)}{remedy(frames)}"
         )
     numbers = np.zeros(len(frames), int) if episodes is None else np.asarray(episodes)
     if numbers.dtype.kind not in "iu" or numbers.shape != (len(frames),):

@@ -34,7 +34,7 @@ from permakey_tf.data.format import (
 )
 from permakey_tf.data.reading import FrameFile, Read
 from permakey_tf.data.recordings import read_arrays
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, expect
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.system import schema
 from permakey_tf.system.npz import NpzFile, map_npy
@@ -93,7 +93,9 @@ class FrameStore(NamedTuple):
         return self.manifest["content_hash"]
 
     def split_range(self, split: str) -> range:
-        """Rows of "train", "validation" or "test"."""
+        """Rows of "train", "validation" or "test"; UserError for another split."""
+        if split not in SPLITS:
+            raise UserError(f"split={split!r} is none of {', '.join(SPLITS)}")
         counts = [self.manifest["splits"][name] for name in SPLITS]
         position = SPLITS.index(split)
         start = sum(counts[:position])
@@ -193,6 +195,7 @@ class FrameStore(NamedTuple):
         Raises:
           UserError: other arrays, too few frames, a wrong setting, no room, or `path` exists.
         """
+        expect((tuple, list), split, "split", "(85, 5, 5) are shares of train, validation and test")
         wanted: dict[str, Any] = {"game": game, "split": tuple(split), "image_size": image_size}
         wanted |= {"channels": channels, "keep_aspect": keep_aspect}
         config, recording = CollectionConfig(**wanted), read_arrays(frames, episodes)

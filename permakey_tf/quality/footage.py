@@ -9,7 +9,7 @@ from permakey_tf.configs.frames import canonical_game
 from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.data.recordings import scan_rollout
 from permakey_tf.data.store import FrameStore
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, expect
 from permakey_tf.objects.boxes import ROLLOUT_NAMES, Objects
 from permakey_tf.objects.categories import GAMES
 from permakey_tf.objects.visibility import FRAME_SHAPE, VisibilityTest
@@ -64,6 +64,7 @@ def open_footage(path: str | Path, game: str | None = None, visible_only: bool =
     Raises:
       UserError: nothing there, no boxes, or damaged.
     """
+    expect((str, Path), path, "path", "of a frame store, store.path")
     path = Path(path)
     if path.is_dir():
         return _open_store(path, game, visible_only)
@@ -80,7 +81,10 @@ def _open_store(path: Path, game: str | None, visible_only: bool) -> Footage:
     objects = store.objects()
     make = f"python -m run.data --game={held} --objects --seed=1000 --out=OTHER_FOLDER"
     if objects is None:
-        raise UserError(f"{path} has no ground-truth boxes; make a store that has: {make}")
+        way = f"make a store that has: {make}"
+        if held not in GAMES:
+            way = "evaluate_keypoints(centers, Objects(...), episodes) takes boxes of your own"
+        raise UserError(f"{path} has no ground-truth boxes; {way}")
     if visible_only and objects.visible is None:
         raise UserError(
             f"{path} does not say which objects are drawn; make it anew with {make}, or count all "

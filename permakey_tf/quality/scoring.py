@@ -15,11 +15,13 @@ import numpy as np
 
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.quality import QualityConfig
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, expect
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.objects.categories import GAMES, GameObjects
 from permakey_tf.objects.tracks import link_boxes
 from permakey_tf.quality import measures
+from permakey_tf.system.arrays import as_array
+from permakey_tf.types import Keypoints
 
 # {group: {measure: value, or {distance, window, threshold ...: value}}}; NaN: not defined.
 Measures = dict[str, dict[str, float | dict[float, float]]]
@@ -71,6 +73,7 @@ def evaluate_keypoints(
     Raises:
       UserError: the arrays do not fit each other.
     """
+    expect(Objects, objects, "objects", "a store has them where it was made with --objects")
     ground_truth = GroundTruth(objects, episodes, game, config or QualityConfig())
     return ground_truth.measure(centers, probing, confidence)
 
@@ -322,7 +325,9 @@ def _positions(objects: Objects, name: str) -> tuple[np.ndarray, np.ndarray]:
 def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
     """`centers` as float64. Raises UserError where it is not float [num_frames, K, 2], finite, in
     (or not far beyond) [-1, 1]."""
-    centers = np.asarray(centers)
+    if isinstance(centers, Keypoints):
+        raise UserError("centres must be an array [N, K, 2]; of keypoints, keypoints.centers_yx")
+    centers = as_array(centers, "centres")
     if centers.dtype.kind != "f" or centers.ndim != 3 or centers.shape[2] != 2:
         raise UserError(
             f"centres must be floating-point [N, K, 2], not {centers.dtype} {list(centers.shape)}"

@@ -10,9 +10,10 @@ from permakey_tf.configs.keypoints import (
     check_fit,
     resolve,
 )
+from permakey_tf.data.pipeline import check_enough
 from permakey_tf.data.store import FrameStore
 from permakey_tf.detector import KeypointDetector
-from permakey_tf.errors import settings_spelled
+from permakey_tf.errors import expect, settings_spelled
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.progress import read_status
 from permakey_tf.system.cluster import Line, of_training
@@ -58,8 +59,11 @@ def train(
         or frames, or in use; a loss that is not finite.
       Interrupted: on Ctrl-C, a KeyboardInterrupt, after saving.
     """
+    expect(FrameStore, store, "store", "FrameStore.open and FrameStore.from_arrays give one")
+    expect(KeypointConfig, config, "config", "KeypointConfig.make(preset) gives one")
     config, frames = resolve(config, store.game), FrameSpec.of(store)
     check_fit(config, store.image_size)
+    check_enough(store, config)
     DistributionConfig(distribute)
     RunFolder.check_place(out)
     with of_training(distribute, config.to_dict()) as line:
