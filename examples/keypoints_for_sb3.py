@@ -1,7 +1,7 @@
 """Trains a Stable-Baselines3 agent on keypoints instead of pictures.
 
   pip install stable-baselines3
-  python examples/keypoints_for_sb3.py RUN_FOLDER [ALE/MsPacman-v5] [STEPS]
+  python -m examples.keypoints_for_sb3 RUN_FOLDER [ALE/MsPacman-v5] [STEPS]
 
 RUN_FOLDER is a keypoint run of the game, as `python -m run.keypoints` makes it. Prints the mean
 score of whole games, of the agent and of random play.

@@ -1,6 +1,6 @@
 """Lets a trained agent play a Gymnasium environment.
 
-  python examples/play_with_an_agent.py RUN_FOLDER [ALE/MsPacman-v5] [MAX_STEPS]
+  python -m examples.play_with_an_agent RUN_FOLDER [ALE/MsPacman-v5] [MAX_STEPS]
 
 RUN_FOLDER is an agent's run, as `python -m run.rl` makes it. Prints the values of the actions every
 100 steps, and the score.

@@ -1,5 +1,6 @@
 """Scores keypoints of any origin against the true boxes of a game's objects. No TensorFlow needed.
 
+  pip install --no-deps ocatari==2.2.1
   python -m run.data --game=mspacman --objects --num_frames=6000 --split=1,1,1 --seed=1000 \
     --out=data/truth
   python -m examples.score_your_keypoints data/truth

@@ -16,9 +16,14 @@ def read_images(folder: Path):
     """uint8 [N, H, W, 3] in RGB, and int [N], the number of each image's sub-folder."""
     paths = sorted(folder.glob("*/*.png")) + sorted(folder.glob("*/*.jpg"))
     paths.sort(key=lambda path: path.parent)
-    frames = np.stack([cv2.imread(str(path))[..., ::-1] for path in paths])  # OpenCV reads BGR
+    if not paths:
+        sys.exit(f"{folder} has no images: they are looked for as EPISODE/*.png and EPISODE/*.jpg")
+    frames = [cv2.imread(str(path)) for path in paths]
+    for path, frame in zip(paths, frames, strict=True):
+        if frame is None or frame.shape != frames[0].shape:
+            sys.exit(f"{path} cannot be read, or is of another size than {paths[0]}")
     names = [path.parent for path in paths]
-    return frames, np.unique(names, return_inverse=True)[1]
+    return np.stack(frames)[..., ::-1], np.unique(names, return_inverse=True)[1]  # OpenCV reads BGR
 
 
 def draw(frame: np.ndarray, centers: np.ndarray) -> np.ndarray:
@@ -43,4 +48,6 @@ def main(folder, num_keypoints, out="runs/my_images", image_size=84, **settings)
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     main(sys.argv[1], int(sys.argv[2]))

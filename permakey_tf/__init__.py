@@ -7,7 +7,7 @@ What most users need, by name:
   store = pk.FrameStore.from_arrays(frames)                # uint8 [N, H, W, 3]
   config = pk.KeypointConfig.make("quick", num_keypoints=5)
   detector = pk.train(store, config, "runs/mine")          # resumes where it was interrupted
-  centers = detector.detect(frames[:8])                    # float32 [8, 5, 2], (y, x) in [-1, 1]
+  centers = detector.detect(frames[500:508])               # float32 [8, 5, 2], (y, x) in [-1, 1]
 
 Names are loaded on first use: settings, frame stores and scores need no TensorFlow, which takes
 seconds to load, and a detector needs no emulator.

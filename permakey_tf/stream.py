@@ -69,7 +69,8 @@ class KeypointStream:
 
     def reset(self) -> None:
         """Forgets all that was seen: the next frame is a whole one, in the detector's order."""
-        self._memory, self._found = self._graph.model.initial_memory(1), None
+        self._memory = self._graph.model.initial_memory(1)
+        self._found: Keypoints | None = None
         if self._tracker:
             self._tracker.reset()
 
@@ -99,6 +100,8 @@ class KeypointStream:
     def _seen(self, frame) -> Keypoints:
         """Keypoints [1, K, 2] and [1, K] in the frame as the model sees it."""
         seen = np.array(self._prepare(frame))  # a copy: it is compared with the next frame
-        if self._found is None or not np.array_equal(seen, self._memory.frames):
-            self._found, self._memory = self._graph.step(seen, self._memory)
-        return self._found
+        found = self._found
+        if found is None or not np.array_equal(seen, self._memory.frames):
+            found, self._memory = self._graph.step(seen, self._memory)
+            self._found = found
+        return found

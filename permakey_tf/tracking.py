@@ -187,7 +187,8 @@ def _checked(keypoints: Keypoints) -> tuple[np.ndarray, np.ndarray]:
     """Centres and confidences as float64; without confidences all are equal."""
     centers, confidence = keypoints
     centers = np.asarray(centers, np.float64)
-    confidence = np.ones(centers.shape[:1]) if confidence is None else np.float64(confidence)
+    known = np.ones(centers.shape[:1]) if confidence is None else confidence
+    confidence = np.asarray(known, np.float64)
     if centers.ndim != 2 or centers.shape[1] != 2 or confidence.shape != centers.shape[:1]:
         raise UserError(
             "keypoints of one frame are centres [K, 2] and confidences [K], not "

@@ -34,7 +34,7 @@ def train(command, line):
         tell_results(RunFolder.open(command.logdir), requests.all_notes(command))
         return
     store = requests.store_for_all(command, line)
-    notes = requests.unused_flags(store, command)
+    notes = requests.notes_on(store, command)
     # TensorFlow takes seconds to load; wrong flags and missing frames are refused before.
     from permakey_tf.system.device import prepare_device
     from permakey_tf.training.replicas import make_replicas

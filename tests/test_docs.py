@@ -80,6 +80,12 @@ def test_python_in_the_pages_uses_public_names():
     assert "pk.train" in (ROOT / "README.md").read_text()
 
 
+def test_examples_are_started_where_the_package_is_found():
+    """As a file, an example looks for `permakey_tf` beside itself."""
+    for page in [*PAGES, *(ROOT / "examples").glob("*.py")]:
+        assert "python examples/" not in page.read_text(), page.name
+
+
 def test_the_citation_names_this_version():
     assert f"version: {permakey_tf.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"## {permakey_tf.__version__}" in (ROOT / "CHANGELOG.md").read_text()

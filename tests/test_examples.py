@@ -42,8 +42,7 @@ def test_train_from_arrays(detector):
     assert detector.config.vae.vae_filters == TINY["vae_filters"]
 
 
-def test_your_own_images(detector, tmp_path, monkeypatch, capsys):
-    """What is trained is tested above."""
+def test_your_own_images(tmp_path, monkeypatch):
     frames, episodes = train_from_arrays.make_frames(num_episodes=3, length=4, size=20)
     for number, (frame, episode) in enumerate(zip(frames, episodes, strict=True)):
         path = tmp_path / "images" / f"game {episode}" / f"{number:03}.png"
@@ -54,18 +53,31 @@ def test_your_own_images(detector, tmp_path, monkeypatch, capsys):
 
     def train(store: FrameStore, config, out):
         asked.update(store=store, config=config)
-        Path(out).mkdir()
-        return detector
+        return real_train(store, config, out)
 
+    real_train = permakey_tf.train
     monkeypatch.setattr(permakey_tf, "train", train)
     out = tmp_path / "out"
-    your_own_images.main(tmp_path / "images", 3, out, image_size=20)
+    your_own_images.main(tmp_path / "images", 3, out, image_size=20, **TINY)
     store = asked["store"]
     np.testing.assert_array_equal(store.frames[:, 3:17], frames[:, :14])  # padded
     np.testing.assert_array_equal(store.episodes, episodes)
     assert asked["config"].pointnet.num_keypoints == 3
     drawn = cv2.imread(str(out / "keypoints_6.png"))[..., ::-1]
     assert drawn.shape == (14, 20, 3) and (drawn == (0, 255, 0)).all(-1).any()
+
+
+def test_images_that_are_none_are_told_before_anything_is_made(tmp_path):
+    with pytest.raises(SystemExit, match="has no images: they are looked for as EPISODE"):
+        your_own_images.main(tmp_path, 3)
+    for name, size in (("a", 20), ("b", 24)):
+        path = tmp_path / name / "0.png"
+        path.parent.mkdir()
+        cv2.imwrite(str(path), np.zeros([size, size, 3], np.uint8))
+    with pytest.raises(
+        SystemExit, match=r"b/0\.png cannot be read, or is of another size than .*a/0"
+    ):
+        your_own_images.main(tmp_path, 3)
 
 
 def test_score_your_keypoints(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import signal
 import threading
 from pathlib import Path
@@ -76,6 +77,12 @@ def test_progress_is_shown_unless_it_is_switched_off(run):
     assert run.silent == ""
     for shown in ("run folder: ", "training: ", "4/4", "test losses: ", "evaluation.json"):
         assert shown in run.shown
+
+
+def test_what_is_to_be_known_of_the_frames_is_told_and_kept(store, run):
+    (cut, *_) = notes = store.manifest["notes"]
+    assert "cut into" in cut and f"note: {cut}\n" in run.shown
+    assert json.loads((run.folder / "evaluation.json").read_text())["notes"] == notes
 
 
 def test_a_detector_comes_back_and_the_folder_is_a_finished_run(store, run):

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def join_stores(stores: Sequence[FrameStore], weights: Sequence[int] = ()) -> Fr
     return FrameStore(
         path=Path(",".join(str(store.path) for store in stores)),
         manifest=_joined_manifest(stores, weights),
-        frames=frames,
+        frames=cast(np.ndarray, frames),  # is indexed like one
         episodes=_joined_episodes(pieces),
         actions=_joined_column(pieces, "actions"),
         rewards=_joined_column(pieces, "rewards"),
@@ -197,6 +197,6 @@ def _episodes(store: FrameStore, split: str) -> Iterator[range]:
 
 def _opening(store: FrameStore, rows: range, by_actions: bool) -> bytes:
     """Equal for equal episodes: the first actions, or the first frame."""
-    if by_actions:
+    if by_actions and store.actions is not None:
         return store.actions[rows.start : min(rows.start + _OPENING, rows.stop)].tobytes()
     return hashlib.sha256(store.read(np.array(rows.start)).data).digest()

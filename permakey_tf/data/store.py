@@ -46,7 +46,7 @@ class FrameStore(NamedTuple):
     Attributes:
       path: the folder.
       manifest: contents of manifest.json.
-      frames: uint8 [N, S, S, C], a read-only memory map.
+      frames: uint8 [N, S, S, C], a read-only memory map; joined stores' are indexed like one.
       episodes: int32 [N].
       actions: int16 [N], or None where the source has none.
       rewards: float32 [N], or None where the source has none.

@@ -16,8 +16,8 @@ _SETTINGS_STEP = 0  # the first report is of step 1 or later
 # Columns of TensorBoard's table of runs. One list for keypoints and agents: TensorBoard takes the
 # list of any of the runs that it shows for all of them.
 _HYPERPARAMETERS = (
-    *("game", "method", "num_keypoints", "noise", "seed", "learning_rate", "batch_size"),
-    *("max_steps", "schedule", "soft_argmax", "window_join", "overlap_weight", "lsp_layers"),
+    *("game", "method", "extractor", "num_keypoints", "noise", "seed"),
+    *("learning_rate", "batch_size", "max_steps", "lsp_layers"),
     *("encoder", "nodes", "track_keypoints", "num_steps", "n_step", "sticky_actions"),
 )
 _HYPERPARAMETER_METRICS = ("validation/selection", "agent/validation/score")

@@ -1,4 +1,4 @@
-"""Every random number of the project comes from here: one stream for each purpose of a seed.
+"""Random streams of games, noise, batches and agents: one for each purpose of a seed.
 
 Streams are independent of each other, and a draw depends on its seed, purpose and numbers alone,
 so that a resumed run draws what an uninterrupted one would.

@@ -140,7 +140,7 @@ def open_or_collect(request: KeypointRequest) -> FrameStore:
     """
     store = open_store(request)
     if store:
-        for note in unused_flags(store, request):
+        for note in notes_on(store, request):
             print(f"note: {note}")
         return store
     try:
@@ -193,6 +193,11 @@ def open_store(request: KeypointRequest) -> FrameStore | None:
     return store
 
 
+def notes_on(store: FrameStore, request: KeypointRequest) -> list[str]:
+    """What the user should know of the store's frames, and of flags that have no effect on it."""
+    return [*store.manifest.get("notes", []), *unused_flags(store, request)]
+
+
 def unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
     """A store that is there is used as it is: which collection flags have no effect, in words.
 
@@ -225,4 +230,4 @@ def all_notes(request: KeypointRequest) -> list[str]:
     evaluation = schema.read_object(RunFolder.open(request.logdir).results["test losses"])
     notes = schema.parse(list[str], evaluation.get("notes", []), "notes")
     store = None if request.is_missing else open_store(request)
-    return list(dict.fromkeys(notes + (unused_flags(store, request) if store else [])))
+    return list(dict.fromkeys(notes + (notes_on(store, request) if store else [])))

@@ -73,9 +73,11 @@ def train(
                 logging = logging or LoggingConfig()
                 trainer = train_to_the_end(folder, store, logging, progress, replicas)
                 line.release()
-                written = evaluate_run(trainer) if line.is_chief else {}
-            for what, path in written.items() if progress else ():
-                print(f"{what}: {path}")
+                notes = store.manifest.get("notes", [])
+                written = evaluate_run(trainer, notes) if line.is_chief else {}
+            if progress and written:
+                told = [*(("note", note) for note in notes), *written.items()]
+                print(*(f"{what}: {words}" for what, words in told), sep="\n")
     return KeypointDetector.load(out)
 
 

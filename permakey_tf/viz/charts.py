@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 # Who a bar is of -> how it looks.
 _STYLES = {
@@ -115,6 +116,7 @@ def learning_curves(
             axis.plot(line.steps, line.value, dash, color=color, lw=2.5, label=name, marker=".")
             axis.fill_between(line.steps, line.low, line.high, color=color, alpha=0.2, lw=0)
         axis.set(xlabel="agent steps", ylabel=ylabel)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
         axis.xaxis.set_major_formatter("{x:,.0f}")
         _name(axis, game, levels)
         axis.legend(loc="upper left", bbox_to_anchor=(0, -0.2), fontsize=8, frameon=False)
