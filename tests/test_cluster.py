@@ -41,6 +41,16 @@ try:
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(0.5)
             print("evaluated", flush=True)
+        elif action == "gather":
+            begin = time.monotonic()
+            time.sleep(1.0 if index == 1 else 0.0)
+            line.gather()
+            print("waited" if time.monotonic() - begin > 0.9 else "went on alone", flush=True)
+        elif action.startswith("late"):
+            if action == f"late{index}":
+                time.sleep(0.5)  # while the others gather
+                os.kill(os.getpid(), signal.SIGKILL)
+            line.gather()
         elif action != "work":
             time.sleep(60)
 except UserError as error:
@@ -102,6 +112,37 @@ def test_a_death_ends_all_with_one_line_that_names_it(dead):
     assert done.pop(dead)[0] == -signal.SIGKILL
     for result in done:
         one_line(result, f"worker {dead} (", "has died", "same command", "last checkpoint")
+
+
+def test_workers_gather():
+    codes, outputs, errors = zip(*run_workers(3, "gather"), strict=True)
+    assert codes == (0, 0, 0), errors
+    assert [output.splitlines()[-1] for output in outputs] == ["waited"] * 3
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_death_ends_those_who_gather(dead):
+    done = run_workers(3, f"late{dead}")
+    assert done.pop(dead)[0] == -signal.SIGKILL
+    for result in done:
+        one_line(result, f"worker {dead} (", "has died")
+
+
+@pytest.mark.parametrize("seconds", [1, 30])
+def test_a_wait_that_gives_no_thread_a_turn_is_ended_by_force(seconds):
+    """`PyDLL` calls C without giving Python's lock away."""
+    wait = (
+        "import ctypes; from permakey_tf.system import cluster\n"
+        f"with cluster.ended_by_force({seconds}): ctypes.PyDLL(None).sleep(4)\n"
+        "print('met')"
+    )
+    done = subprocess.run([sys.executable, "-c", wait], capture_output=True, text=True)
+    if seconds == 30:
+        assert (done.returncode, done.stdout, done.stderr) == (0, "met\n", "")
+    else:
+        assert done.returncode == -signal.SIGKILL and done.stdout == ""
+        (line,) = done.stderr.strip().splitlines()
+        assert line.startswith("error: TensorFlow's workers did not meet within 1 s; all workers")
 
 
 def test_a_death_ends_a_worker_whose_output_nobody_reads():
@@ -180,6 +221,7 @@ def config(workers=("a:1", "b:2"), kind="worker", index=1, **more):
 
 def test_tf_config_by_hand():
     assert cluster.parse_tf_config(config()) == Member(("a:1", "b:2"), 1)
+    assert cluster.parse_tf_config(config(index="1")) == Member(("a:1", "b:2"), 1)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +234,11 @@ def test_tf_config_by_hand():
         (config(kind="chief"), "of the job worker"),
         (config(index=2), "no worker 2"),
         (config(index=-1), "no worker -1"),
+        (config(index=0.7), "no worker 0.7"),
+        (config(index="x"), "damaged"),
         (config(workers=("a", "b:2")), "'a' is no host:port"),
+        (config(workers=("a:0", "b:2")), "'a:0' is no host:port"),
+        (config(workers=("a:65536", "b:2")), "'a:65536' is no host:port"),
         (config(workers=("a:1", "a:1")), "same address"),
     ],
 )
@@ -209,18 +255,44 @@ def test_multiworker_needs_to_know_the_workers(monkeypatch):
         cluster.find_member()
 
 
-@pytest.mark.parametrize(("host", "index"), [("node9", 1), ("node10", 0)])
-def test_a_slurm_step_whose_hosts_sort_otherwise_as_text(host, index, monkeypatch):
+STEP = {
+    "SLURM_JOB_ID": "1234",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_STEP_NODELIST": "node[9-10]",
+    "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
+    "SLURMD_NODENAME": "node9",
+}
+
+
+def in_step(monkeypatch, **changes):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    step = {
-        "SLURM_JOB_ID": "1234",
-        "SLURM_PROCID": str(1 - index),
-        "SLURM_LOCALID": "0",
-        "SLURM_STEP_NUM_TASKS": "2",
-        "SLURM_STEP_NODELIST": "node[9-10]",
-        "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
-        "SLURMD_NODENAME": host,
-    }
-    for name, value in step.items():
-        monkeypatch.setenv(name, value)
+    for name, value in (STEP | changes).items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("host", "index"), [("node9", 1), ("node10", 0), ("node10.cluster.org", 0)]
+)
+def test_a_slurm_step_whose_hosts_sort_otherwise_as_text(host, index, monkeypatch):
+    in_step(monkeypatch, SLURMD_NODENAME=host, SLURM_PROCID=str(1 - index))
     assert cluster.find_member() == Member(("node10:21234", "node9:21234"), index)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"SLURM_STEP_NUM_TASKS": None},
+        {"SLURM_STEP_NODELIST": "gpu-a[01-03,07]-x"},
+        {"SLURM_JOB_ID": "x"},
+        {"SLURM_LOCALID": None},
+        {"SLURMD_NODENAME": "elsewhere"},
+    ],
+)
+def test_a_slurm_step_that_cannot_be_read_is_refused_with_the_other_way(changes, monkeypatch):
+    in_step(monkeypatch, **changes)
+    with pytest.raises(UserError, match=r"Slurm step cannot be made out .* TF_CONFIG="):
+        cluster.find_member()

@@ -201,6 +201,22 @@ def test_how_to_make_frames_of_what_is_none_is_told(frames, remedy):
     assert remedy in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"extractor": "pointnet"}, {"method": "transporter"}],
+    ids=["pursuit", "pointnet", "transporter"],
+)
+def test_in_bfloat16_too(settings):
+    detector = make_detector(precision="bfloat16", **settings)
+    frames = film()
+    found = detector.keypoints(frames)
+    assert all(part.dtype == np.float32 and np.isfinite(part).all() for part in found)
+    one = detector.stream().update(frames[0])  # nothing to be updated: the same graph's values
+    np.testing.assert_allclose(one.centers_yx, found.centers_yx[0], atol=0.05)
+    tracked = detector.track(frames)
+    assert tracked.centers_yx.shape == found.centers_yx.shape
+
+
 def test_grey_frames_with_a_channel_are_taken():
     grey = make_detector(channels=1)
     assert grey.detect(FRAMES[..., :1]).shape == (4, 2, 2)

@@ -225,7 +225,7 @@ def training_batches(
     """
     training = config.training
     read = store.read
-    if training.shuffle == "blocks":
+    if training.shuffle == "blocks" and not sampler.shape:  # pairs are drawn anywhere
         most = 2 * _PUT_OFF // _BLOCK * max(len(store.parts), 1)
         read = BlockReader(store.read, len(store.frames), _BLOCK, most)
 

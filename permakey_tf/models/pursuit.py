@@ -38,7 +38,8 @@ class Pursuit(Serializable, keras.layers.Layer):
         self.coordinates = pursuit.cell_coordinates(image_size, cell_size)
         num_cells = len(self.coordinates)
         self._border = pursuit.border_factors(num_cells, config.pursuit_border)
-        of_cells = {"shape": [num_cells] * 2, "initializer": "zeros"}
+        # Float32 in a bfloat16 model too, which reads them without calling this layer.
+        of_cells = {"shape": [num_cells] * 2, "initializer": "zeros", "autocast": False}
         self.background = self.add_weight(**of_cells, trainable=False, name="background")
         self.usual = self.add_weight(**of_cells, trainable=False, name="usual")
 

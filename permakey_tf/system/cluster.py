@@ -12,6 +12,7 @@ import queue
 import re
 import select
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -29,6 +30,10 @@ _PATIENCE = 180.0  # seconds until all workers have to be there
 _NOTE_AFTER = 10.0  # seconds of waiting, until the user is told for whom
 _ALIVE_EVERY = 5.0  # seconds
 _SILENCE = 30.0  # seconds without a word, after which a machine is lost
+_AT_ONCE = 45.0  # seconds for what takes all of them a moment, once all are there
+_RESUME = (
+    "all workers end: the same command on each of them resumes from the last checkpoint, if any"
+)
 _PROTOCOL = "permakey 1"
 _MAX_LINE = 1 << 20  # bytes of a message
 
@@ -73,17 +78,19 @@ def parse_tf_config(text: str) -> Member:
     try:
         content = json.loads(text)
         cluster, task = dict(content["cluster"]), content["task"]
-        addresses, kind, index = tuple(cluster.pop("worker")), task["type"], int(task["index"])
+        addresses, kind, index = tuple(cluster.pop("worker")), task["type"], task["index"]
+        index = int(index) if isinstance(index, str) else index  # TensorFlow takes both
     except (ValueError, TypeError, KeyError) as error:
         raise _bad_config(f"it is damaged ({type(error).__name__}: {error})") from error
     if cluster or kind != "worker":
         raise _bad_config("all processes must be of the job worker; worker 0 is the chief")
     for address in addresses:
-        if not isinstance(address, str) or not re.fullmatch(r"[^\s:]+:\d{1,5}", address):
+        parts = re.fullmatch(r"[^\s:]+:(\d{1,5})", address) if isinstance(address, str) else None
+        if parts is None or not 0 < int(parts[1]) < 2**16:
             raise _bad_config(f"{address!r} is no host:port")
     if len(set(addresses)) < len(addresses):
         raise _bad_config("two workers have the same address")
-    if not 0 <= index < len(addresses):
+    if type(index) is not int or not 0 <= index < len(addresses):
         raise _bad_config(f"there is no worker {index}: it lists {len(addresses)}")
     return Member(addresses, index)
 
@@ -98,20 +105,25 @@ def _of_slurm() -> Member:
 
     # Ports differ from job to job, which can share a node. One GPU a task is said because the
     # resolver fails at none; which GPUs a task sees is Slurm's affair.
-    port = 20_000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 10_000
-    places = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1")
-    most = max(int(number) for number in re.findall(r"(?:^|,)(\d+)", places))
-    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-        port_base=port, gpus_per_node=most, gpus_per_task=1, auto_set_gpu=False
-    )
     try:
+        port = 20_000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 10_000
+        places = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1")
+        most = max(int(number) for number in re.findall(r"(?:^|,)(\d+)", places))
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=port, gpus_per_node=most, gpus_per_task=1, auto_set_gpu=False
+        )
         addresses = tuple(resolver.cluster_spec().as_dict()["worker"])
         # By the place, not by SLURM_PROCID: the resolver sorts hosts as text (node10, node9),
-        # Slurm does not.
-        own = f"{os.environ['SLURMD_NODENAME']}:{port + int(os.environ['SLURM_LOCALID'])}"
-        return Member(addresses, addresses.index(own))
-    except (KeyError, ValueError) as error:
-        raise UserError(f"the Slurm step cannot be made out: {error}") from error
+        # Slurm does not. It may name them in short.
+        host, place = os.environ["SLURMD_NODENAME"], port + int(os.environ["SLURM_LOCALID"])
+        own = {f"{host}:{place}", f"{host.partition('.')[0]}:{place}"}
+        (index,) = (number for number, address in enumerate(addresses) if address in own)
+        return Member(addresses, index)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"the Slurm step cannot be made out ({type(error).__name__}: {error}); give every "
+            f"process its own TF_CONFIG='{_EXAMPLE}'"
+        ) from error
 
 
 class Line:
@@ -131,6 +143,9 @@ class Line:
         It must be what JSON can hold.
         """
         return function()
+
+    def gather(self) -> None:
+        """Returns when all workers have come as far as this."""
 
     def release(self) -> None:
         """From here on nobody is needed: the chief goes on without workers that are gone."""
@@ -191,6 +206,31 @@ def of_training(distribute: str, settings: dict[str, Any]):
     for name, value in settings.items():
         flat |= value if isinstance(value, dict) else {name: value}
     return joined(find_member(), {"version": permakey_tf.__version__, **flat})
+
+
+@contextlib.contextmanager
+def ended_by_force(seconds: float = _AT_ONCE):
+    """Kills this process with one line where the block takes longer.
+
+    For calls that wait for other workers without giving Python's threads a turn, the line's among
+    them: TensorFlow's own meeting is such a call. So it is another process that watches.
+    """
+    line = f"TensorFlow's workers did not meet within {seconds:.0f} s; {_RESUME}"
+    # Its standard input ends with the block, and with this process.
+    watch = [sys.executable, "-S", "-c", _WATCH, str(seconds), line]
+    process = subprocess.Popen(watch, stdin=subprocess.PIPE)
+    try:
+        yield
+    finally:
+        process.communicate()
+
+
+_WATCH = """
+import os, select, signal, sys
+if not select.select([0], [], [], float(sys.argv[1]))[0]:
+    print(f"\\nerror: {sys.argv[2]}", file=sys.stderr, flush=True)
+    os.kill(os.getppid(), signal.SIGKILL)
+"""
 
 
 # ----------------------------------------------------------------------------------------- meeting
@@ -306,7 +346,7 @@ def _meet_chief(member: Member, about, deadline: float) -> list[_Connection]:
     host, _, port = member.addresses[0].rpartition(":")
     about = {"addresses": list(member.addresses), **about}
     hello = {"protocol": _PROTOCOL, "index": member.index, "about": about}
-    noted, told = time.monotonic() + _NOTE_AFTER, False
+    noted, told, why = time.monotonic() + _NOTE_AFTER, False, ""
     while time.monotonic() < deadline:
         if time.monotonic() > noted and not told:
             told = _say(f"waiting for {member.name(0)}")
@@ -316,14 +356,15 @@ def _meet_chief(member: Member, about, deadline: float) -> list[_Connection]:
             connection.send(**hello)
             sock.settimeout(max(deadline - time.monotonic(), 1.0))
             answer = connection.receive()
-        except (OSError, ValueError):  # not there yet, or the port is another program's
+        except (OSError, ValueError) as error:  # not there yet, or the port is another program's
+            why = f" ({error})"
             time.sleep(0.2)
             continue
         if "refused" in answer:
             raise UserError(f"worker 0 refuses: {answer['refused']}")
         sock.settimeout(_SILENCE)
         return [connection]
-    raise UserError(f"{member.name(0)} did not come: start the same command on all workers")
+    raise UserError(f"{member.name(0)} did not come{why}: start the same command on all workers")
 
 
 def _say(text: str) -> bool:
@@ -341,6 +382,7 @@ class _Connected(Line):
         super().__init__(member)
         self._connections = connections
         self._values: queue.Queue = queue.Queue()
+        self._there = threading.Semaphore(0)  # released for each worker that gathers
         self._needed = True  # whether a death ends this process
         self._ending = threading.Lock()
         self._chief_left = threading.Event()
@@ -354,6 +396,14 @@ class _Connected(Line):
         value = function()
         self._tell(value=value)
         return value
+
+    def gather(self):
+        if self.is_chief:
+            for _ in self._connections:
+                self._there.acquire()
+        else:
+            self._tell(there=True)
+        self.from_chief(lambda: None)
 
     def release(self):
         if self.is_chief:
@@ -389,17 +439,19 @@ class _Connected(Line):
                 message = connection.receive()
                 if "value" in message:
                     self._values.put(message["value"])
+                elif "there" in message:
+                    self._there.release()
                 elif "gone" in message:
                     self._end(message["gone"])
                 elif "left" in message:
                     if message["left"]:
-                        self._end(f"{name} stopped: {message['left']}")
+                        self._end(f"{name} stopped: {message['left']}; all workers end")
                     self._chief_left.set()
                     return
         except TimeoutError:
-            self._end(f"{name} is lost: it has said nothing for {_SILENCE:.0f} s")
+            self._end(f"{name} is lost: it has said nothing for {_SILENCE:.0f} s; {_RESUME}")
         except (OSError, ValueError):
-            self._end(f"{name} has died")
+            self._end(f"{name} has died; {_RESUME}")
 
     def _end(self, what: str):
         """Ends the process, whatever its other threads wait for: TensorFlow cannot be called back
@@ -410,12 +462,7 @@ class _Connected(Line):
         self._tell(gone=what)
         try:
             # The line before may be a progress bar, which nobody closes any more.
-            print(
-                f"\nerror: {what}; all workers end: the same command on each of them resumes from "
-                "the last checkpoint",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"\nerror: {what}", file=sys.stderr, flush=True)
             sys.stdout.flush()
         finally:  # where nobody reads what is printed, too
             os._exit(1)

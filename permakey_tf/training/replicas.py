@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from permakey_tf.errors import UserError
 from permakey_tf.ops import replicas
-from permakey_tf.system.cluster import Line
+from permakey_tf.system.cluster import Line, ended_by_force
 from permakey_tf.system.interruption import Interruption
 
 
@@ -173,8 +173,16 @@ def make_replicas(distribute: str, line: Line) -> Replicas:
         task_id=line.member.index,
         rpc_layer="grpc",
     )
+    line.gather()  # TensorFlow's meeting takes a moment then, and hears of no death
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        with ended_by_force():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except tf.errors.OpError as error:
+        own = line.member.name(line.member.index)
+        raise UserError(
+            f"TensorFlow cannot serve the other workers at the address of {own}: is its port used "
+            f"by another program? Name another in TF_CONFIG ({error.message.splitlines()[0]})"
+        ) from error
     except RuntimeError as error:
         raise UserError(
             "distribute=multiworker: TensorFlow has computed in this process before; train in a "
