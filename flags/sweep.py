@@ -194,6 +194,13 @@ def _check_distribution(run: PlannedRun, values: absl_flags.FlagValues) -> None:
             f"run {run.name}: --distribute={run.wanted.distribute} has no use for "
             f"--slurm_nodes={nodes}: leave --distribute out"
         )
+    devices = nodes * max(values["slurm_gpus"].value or 0, 1)
+    batch_size = run.wanted.keypoints.training.batch_size
+    if run.wanted.distribute != "none" and batch_size % devices:
+        raise UserError(
+            f"run {run.name}: --batch_size={batch_size} is the global batch, and must be divisible "
+            f"by {devices}, the devices of --slurm_nodes and --slurm_gpus"
+        )
 
 
 # ---------------------------------------------------------------------------------------- the grid

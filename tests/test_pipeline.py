@@ -105,6 +105,16 @@ class TestBlocks:
         np.testing.assert_array_equal(later, seen[9])
 
 
+def test_pairs_are_drawn_as_they_are_without_blocks(store):
+    def batch(shuffle):
+        config = tiny_config(method="transporter", shuffle=shuffle)
+        sampler = pipeline.make_sampler(store, config, 2)
+        (pairs,) = pipeline.training_batches(store, sampler, config, 3, 4)
+        return pairs.numpy()
+
+    np.testing.assert_array_equal(batch("blocks"), batch("full"))
+
+
 def test_batches_are_read_without_the_memory_map(store):
     """Its pages would count as memory of the process: an epoch's would be the whole store."""
 

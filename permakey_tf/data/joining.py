@@ -126,7 +126,7 @@ def _check_weights(weights: Sequence[int], number: int) -> tuple[int, ...]:
     whole = all(isinstance(weight, int | np.integer) and weight > 0 for weight in weights)
     if weights and (len(weights) != number or not whole):
         raise UserError(
-            f"weights {','.join(map(str, weights))}: {number} stores need one positive whole "
+            f"weights={','.join(map(str, weights))}: {number} stores need one positive whole "
             "number each, or none at all"
         )
     divisor = math.gcd(*map(int, weights))
