@@ -22,6 +22,7 @@ GAMES = {
     "frostbite": "Frostbite",
     "spaceinvaders": "Space Invaders",
 }
+MOVING = {"enduro": "Enduro", "battlezone": "Battlezone"}  # games whose ground moves
 FIELDS = ("game", "noise", "row", "seed", "measure", "value")
 # Names of the raw values, and where a report has them: in a dictionary, at which of its keys.
 MEASURES = {
@@ -83,15 +84,21 @@ def _values(scores: dict, bars: dict | None):
         yield f"bars_{name}", f"{value:.4f}"
 
 
-def table(raw: list[dict], noise: str, measures: list[str], rows: list[str]) -> str:
-    """Markdown: a line for each row, a column for each game; a cell has the measures, of several
-    seeds the mean and their range."""
+def by_place(raw: list[dict]) -> dict[tuple, list[float]]:
+    """{(game, noise, row, measure): values of all seeds}."""
     found: dict[tuple, list[float]] = {}
     for one in raw:
         place = tuple(one[name] for name in ("game", "noise", "row", "measure"))
         found.setdefault(place, []).append(float(one["value"]))
-    games = [game for game in GAMES if any(place[:2] == (game, noise) for place in found)]
-    lines = ["| | " + " | ".join(map(GAMES.get, games)) + " |", "|---" * (len(games) + 1) + "|"]
+    return found
+
+
+def table(raw: list[dict], noise: str, measures: list[str], rows: list[str], known=GAMES) -> str:
+    """Markdown: a line for each row, a column for each game; a cell has the measures, of several
+    seeds the mean and their range."""
+    found = by_place(raw)
+    games = [game for game in known if any(place[:2] == (game, noise) for place in found)]
+    lines = ["| | " + " | ".join(map(known.get, games)) + " |", "|---" * (len(games) + 1) + "|"]
     for row in rows:
         cells = [
             "; ".join(_shown(found.get((game, noise, row, measure), [])) for measure in measures)
@@ -107,6 +114,19 @@ def _shown(values: list[float]) -> str:
     mean = f"{sum(values) / len(values):.2f}"
     low, high = f"{min(values):.2f}", f"{max(values):.2f}"
     return mean if low == high else f"{mean} ({low}-{high})"
+
+
+def mean_over_conditions(raw: list[dict], measure: str, rows: list[str]) -> dict[str, float]:
+    """{row: mean of a measure over all games, clean and noisy}, the best first; each game and noise
+    counts once, however many seeds it has. Rows that lack one are left out."""
+    found = by_place(raw)
+    conditions = dict.fromkeys(place[:2] for place in found)
+    means = {}
+    for row in rows:
+        values = [found.get((*condition, row, measure)) for condition in conditions]
+        if all(values):
+            means[row] = sum(sum(v) / len(v) for v in values) / len(values)
+    return dict(sorted(means.items(), key=lambda item: -item[1]))
 
 
 def main(_) -> None:
@@ -126,6 +146,12 @@ def main(_) -> None:
     print(table(raw, "none", ["recall", "best_f1", "average_precision"], plain))
     print("With bars: recall; F1 at the best threshold; share of keypoints on bars\n")
     print(table(raw, "both", ["recall", "best_f1", "bars_share"], plain))
+    print("Where the ground moves: recall; F1 at the best threshold; average precision\n")
+    measures = ["recall", "best_f1", "average_precision"]
+    print(table(raw, "none", measures, plain, MOVING))
+    print("F1 at the best threshold, mean over all conditions\n")
+    means = mean_over_conditions(raw, "best_f1", plain)
+    print("; ".join(f"{row} {value:.2f}" for row, value in means.items()), end="\n\n")
     print("Tracked, clean: TOP; tracking recall over 25 frames; redundant\n")
     print(table(raw, "none", ["TOP", "tracking_recall_25", "redundancy"], tracked))
 
