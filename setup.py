@@ -14,6 +14,8 @@ setup(
     description="Unsupervised object keypoints from local spatial predictability, in TensorFlow",
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
     packages=find_packages(include=["permakey_tf", "permakey_tf.*"]),
     package_data={
         "permakey_tf": ["py.typed"],
@@ -47,6 +49,8 @@ setup(
         "dev": [
             "hypothesis>=6.100",
             "imageio>=2.37",
+            "mypy>=1.10",
+            "pdoc>=15",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.12",

@@ -11,7 +11,7 @@ from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.scores import published
 
 home = Path(pk.__file__).parent
-assert home.parent == Path(sys.argv[1]), f"{home} is not the wheel's"
+assert Path(sys.argv[1]) in home.parents, f"{home} is not the wheel's"
 assert (home / "py.typed").is_file()
 assert pk.KeypointConfig.make("paper") == pk.KeypointConfig() != pk.KeypointConfig.make("quick")
 for name in preset_files.names():
@@ -24,8 +24,13 @@ objects = pk.Objects(np.zeros(1, np.int32), np.zeros(1, np.uint8), np.array([[0,
 scores = pk.evaluate_keypoints(np.full([1, 1, 2], -1.0), objects, np.zeros(1, int))
 assert scores["all"]["recall"][4] == 1
 
-from examples import train_from_arrays  # noqa: E402 (needs TensorFlow: last)
+import cv2  # noqa: E402
+from examples import train_from_arrays, your_own_images  # noqa: E402 (needs TensorFlow: last)
 
 frames = train_from_arrays.make_frames(num_episodes=3, length=8, size=20)
 tiny = {"vae_filters": (4, 8, 8, 8), "lsp_hidden_sizes": (8, 8), "batch_size": 4, "max_steps": 2}
 train_from_arrays.main("run", frames, image_size=20, **tiny)
+for number, (frame, episode) in enumerate(zip(*frames, strict=True)):
+    Path(f"images/{episode}").mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(f"images/{episode}/{number:03}.png", frame)
+your_own_images.main("images", 1, "run_of_images", image_size=20, **tiny)
