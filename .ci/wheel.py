@@ -25,6 +25,7 @@ scores = pk.evaluate_keypoints(np.full([1, 1, 2], -1.0), objects, np.zeros(1, in
 assert scores["all"]["recall"][4] == 1
 
 import cv2  # noqa: E402
+
 from examples import train_from_arrays, your_own_images  # noqa: E402 (needs TensorFlow: last)
 
 frames = train_from_arrays.make_frames(num_episodes=3, length=8, size=20)
