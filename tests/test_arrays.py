@@ -100,5 +100,5 @@ def test_nothing_is_overwritten(tmp_path, frames):
     with pytest.raises(UserError, match="exists already; delete it"):
         FrameStore.from_arrays(frames, path=tmp_path)
     FrameStore.from_arrays(frames, path=tmp_path / "store")
-    with pytest.raises(UserError, match=r"already; FrameStore\.open reads it; delete it"):
+    with pytest.raises(UserError, match=r"is a frame store already: FrameStore\.open\("):
         FrameStore.from_arrays(frames, path=tmp_path / "store")

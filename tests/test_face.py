@@ -52,7 +52,6 @@ TAKES = {
     "open_footage": "path must be of type str or Path, not FrameStore; of a frame store",
     "objects": "objects must be of type Objects, not None; a store has them where",
     "keypoints": r"centres must be an array \[N, K, 2\]; of keypoints, keypoints.centers_yx",
-    "widths": "xywh must have widths and heights of 0 or more",
     "split_range": "split='tests' is none of train, validation, test",
 }
 
@@ -79,7 +78,6 @@ def test_what_is_of_another_kind_is_refused_in_a_line_that_names_the_remedy(call
         "keypoints": lambda: pk.evaluate_keypoints(
             Keypoints(centers, centers[..., 0]), objects, episodes
         ),
-        "widths": lambda: pk.Objects(xywh=[[9, 0, -5, 1]], **boxes),
         "split_range": lambda: store.split_range("tests"),
     }
     with pytest.raises(pk.UserError, match=TAKES[call]):

@@ -39,6 +39,8 @@ from permakey_tf.objects.boxes import Objects
 from permakey_tf.system import schema
 from permakey_tf.system.npz import NpzFile, map_npy
 
+_MANIFEST = "manifest.json"
+
 
 class FrameStore(NamedTuple):
     """A complete frame store, opened for reading by `FrameStore.open`.
@@ -204,6 +206,8 @@ class FrameStore(NamedTuple):
             store = cls.from_arrays(frames, episodes, Path(temporary.name) / "store", **wanted)
             weakref.finalize(store.frames, temporary.cleanup)
             return store
+        if (Path(path) / _MANIFEST).exists():
+            raise UserError(f"{path} is a frame store already: FrameStore.open({str(path)!r})")
         about = {
             "game": canonical_game(game),
             "source": "arrays",
@@ -232,7 +236,7 @@ class _Manifest(TypedDict):
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / "manifest.json"
+    file = path / _MANIFEST
     if not path.is_dir():
         raise UserError(
             f"{path}: no such folder; make a store with python -m run.data --out={path}"

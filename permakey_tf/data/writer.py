@@ -41,9 +41,7 @@ class MadeMeanwhileError(UserError):
 def check_new(path: str | os.PathLike) -> None:
     """Raises UserError where a store cannot be made, or something is: it is never overwritten."""
     if os.path.lexists(path):
-        is_store = (Path(path) / "manifest.json").exists()
-        open_it = "FrameStore.open reads it; " * is_store
-        raise UserError(f"{path}: exists already; {open_it}delete it or choose another folder")
+        raise UserError(f"{path}: exists already; delete it or choose another folder")
     disk.check_place(Path(path).absolute().parent)
 
 

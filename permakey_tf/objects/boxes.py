@@ -59,8 +59,6 @@ class Objects:
                 shape = (*count, 4) if name == "xywh" else count
                 object.__setattr__(self, name, _checked(name, column, dtype, shape))
         object.__setattr__(self, "categories", _checked_names(self.categories))
-        if (self.xywh[:, 2:] < 0).any():
-            raise UserError("the boxes' xywh must have widths and heights of 0 or more")
         if self.frame.size and (self.frame[0] < 0 or (self.frame[1:] < self.frame[:-1]).any()):
             raise UserError("the boxes' frame must be ascending, from 0 on")
         if self.category.size and self.category.max() >= len(self.categories):
