@@ -404,3 +404,58 @@ def test_every_test_of_this_file_has_a_row_in_the_page():
     text = (ROOT / "docs/stack.md").read_text()
     for name in re.findall(r"^def (test_\w+)\(", Path(__file__).read_text(), re.MULTILINE):
         assert name.startswith("test_every_test") or f"`test_stack.{name}`" in text, name
+
+
+class Counting(keras.layers.Layer):
+    """Calls the layers in it, and counts its own calls; `built` by Keras, or by nothing."""
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts, self.calls = parts, 0
+
+    def call(self, x):
+        self.calls += 1
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+class CountingBuilt(Counting):
+    def build(self, input_shape):
+        pass
+
+
+@pytest.mark.parametrize(("kind", "calls"), [(Counting, (2, 3, 4)), (CountingBuilt, (1, 1, 1))])
+def test_keras_traces_a_layer_without_build_before_its_first_call_and_those_in_it_again(
+    kind, calls
+):
+    innermost = kind(keras.layers.Dense(2))
+    inner = kind(innermost)
+    outer = kind(inner)
+    outer(np.zeros([1, 2], np.float32))
+    assert (outer.calls, inner.calls, innermost.calls) == calls
+
+
+def test_a_float32_layers_weights_are_bfloat16_to_a_bfloat16_model_that_reads_them_itself():
+    class Reader(keras.layers.Layer):
+        def __init__(self, **settings):
+            super().__init__(dtype="float32")
+            self.weight = self.add_weight(shape=[1], **settings)
+
+        def read(self):
+            return tf.convert_to_tensor(self.weight).dtype
+
+        def call(self, x):
+            return self.read()
+
+    class Model(keras.Model):
+        def __init__(self, reader):
+            super().__init__(dtype="mixed_bfloat16")
+            self.reader = reader
+
+        def call(self, x):
+            return [self.reader.read(), self.reader(x)]
+
+    x = np.zeros([1, 1], np.float32)
+    assert Model(Reader())(x) == [tf.bfloat16, tf.float32]
+    assert Model(Reader(autocast=False))(x) == [tf.float32, tf.float32]
