@@ -308,7 +308,7 @@ class _Sight:
 
 
 def _check_frame_skip(env: gymnasium.Env, frame_skip: int) -> int:
-    if not isinstance(frame_skip, int) or frame_skip < 1:
+    if not isinstance(frame_skip, int | np.integer) or frame_skip < 1:
         raise UserError(f"frame_skip={frame_skip}: a whole number, at least 1")
     # ale-py's attribute, which Gymnasium's AtariPreprocessing reads too.
     own = getattr(env.unwrapped, "_frameskip", 1)

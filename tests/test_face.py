@@ -49,7 +49,7 @@ TAKES = {
     "from_arrays": "frames must be one array, and the parts of this list differ in shape",
     "split": "split must be of type tuple or list, not int",
     "join_stores": "each of stores must be of type FrameStore, not str",
-    "open_footage": "path must be of type str or Path, not FrameStore; of a frame store",
+    "open_footage": "path must be of type str or PathLike, not FrameStore; of a frame store",
     "objects": "objects must be of type Objects, not None; a store has them where",
     "keypoints": r"centres must be an array \[N, K, 2\]; of keypoints, keypoints.centers_yx",
     "split_range": "split='tests' is none of train, validation, test",
@@ -86,6 +86,8 @@ def test_what_is_of_another_kind_is_refused_in_a_line_that_names_the_remedy(call
 
 def test_numbers_of_numpy_are_numbers():
     config = permakey_tf.KeypointConfig.make(num_keypoints=np.int64(5), latent_dim=np.uint8(7))
+    filters = permakey_tf.KeypointConfig.make(vae_filters=np.array([8, 16, 16, 16])).vae.vae_filters
+    assert filters == (8, 16, 16, 16)
     assert config.pointnet.num_keypoints == 5 and type(config.vae.latent_dim) is int
 
 

@@ -151,20 +151,17 @@ class Config:
         for name in settings:
             if name not in kinds:
                 near = difflib.get_close_matches(name, kinds, n=1)
-                hint = (
-                    f"; did you mean {near[0]}?"
-                    if near
-                    else f"; print({cls.__name__}.make()) shows all"
-                )
-                raise UserError(f"{cls.__name__} has no setting {name!r}{hint}")
+                all_of_them = f"print({cls.__name__}.make()) shows all"
+                hint = f"did you mean {near[0]}?" if near else all_of_them
+                raise UserError(f"{cls.__name__} has no setting {name!r}; {hint}")
         values = {}
         for name, text in preset_files.read(preset, cls._preset_prefix) if preset else ():
             if text is None and name not in kinds:
                 name, text = name.removeprefix("no"), "false"
             if name in kinds:
                 values[name] = from_text(kinds[name], "true" if text is None else text)
-        # NumPy's numbers have it, and settings do without NumPy.
-        plain = {n: v.item() if hasattr(v, "item") else v for n, v in settings.items()}
+        # Numbers and arrays of NumPy have `tolist`; settings do without NumPy.
+        plain = {n: v.tolist() if hasattr(v, "tolist") else v for n, v in settings.items()}
         return _nested(cls, values | plain)
 
 

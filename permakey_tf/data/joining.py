@@ -108,7 +108,7 @@ def _joined_manifest(parts: Sequence[FrameStore], weights: Sequence[int]) -> dic
         "splits": {split: sum(len(part.split_range(split)) for part in parts) for split in SPLITS},
         "sha256": {},
         "content_hash": hashlib.sha256(content.encode()).hexdigest(),
-        "notes": [f"{part.path}: {n}" for part in parts for n in part.manifest.get("notes", [])],
+        "notes": [f"{part.path}: {n}" for part in parts for n in part.notes],
         "keep_aspect": parts[0].keep_aspect,
         "environment": environments[0] if alike else None,
     }

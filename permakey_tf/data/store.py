@@ -94,6 +94,11 @@ class FrameStore(NamedTuple):
         """SHA-256 (hex) of all that is stored: equal for stores with equal contents."""
         return self.manifest["content_hash"]
 
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the frames, a sentence each."""
+        return self.manifest.get("notes", [])
+
     def split_range(self, split: str) -> range:
         """Rows of "train", "validation" or "test"; UserError for another split."""
         if split not in SPLITS:

@@ -1,5 +1,6 @@
 """Frames with ground truth, from a frame store or a rollout file, and which of them are scored."""
 
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ def open_footage(path: str | Path, game: str | None = None, visible_only: bool =
     Raises:
       UserError: nothing there, no boxes, or damaged.
     """
-    expect((str, Path), path, "path", "of a frame store, store.path")
+    expect((str, PathLike), path, "path", "of a frame store, store.path")
     path = Path(path)
     if path.is_dir():
         return _open_store(path, game, visible_only)

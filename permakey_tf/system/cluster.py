@@ -36,6 +36,13 @@ _RESUME = (
 )
 _PROTOCOL = "permakey 1"
 _MAX_LINE = 1 << 20  # bytes of a message
+# Of another process: kills its parent where its standard input does not end in time.
+_WATCH = """
+import os, select, signal, sys
+if not select.select([0], [], [], float(sys.argv[1]))[0]:
+    print(f"\\nerror: {sys.argv[2]}", file=sys.stderr, flush=True)
+    os.kill(os.getppid(), signal.SIGKILL)
+"""
 
 
 class Member(NamedTuple):
@@ -223,14 +230,6 @@ def ended_by_force(seconds: float = _AT_ONCE):
         yield
     finally:
         process.communicate()
-
-
-_WATCH = """
-import os, select, signal, sys
-if not select.select([0], [], [], float(sys.argv[1]))[0]:
-    print(f"\\nerror: {sys.argv[2]}", file=sys.stderr, flush=True)
-    os.kill(os.getppid(), signal.SIGKILL)
-"""
 
 
 # ----------------------------------------------------------------------------------------- meeting

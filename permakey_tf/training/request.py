@@ -148,7 +148,7 @@ def open_or_collect(request: KeypointRequest) -> FrameStore:
     except MadeMeanwhileError:
         print(f"note: {request.data_dir} was made by another process meanwhile, and is used")
         return open_store(request)
-    for note in store.manifest["notes"]:
+    for note in store.notes:
         print(f"note: {note}")
     return store
 
@@ -195,7 +195,7 @@ def open_store(request: KeypointRequest) -> FrameStore | None:
 
 def notes_on(store: FrameStore, request: KeypointRequest) -> list[str]:
     """What the user should know of the store's frames, and of flags that have no effect on it."""
-    return [*store.manifest.get("notes", []), *unused_flags(store, request)]
+    return [*store.notes, *unused_flags(store, request)]
 
 
 def unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:

@@ -73,11 +73,12 @@ def train(
                 logging = logging or LoggingConfig()
                 trainer = train_to_the_end(folder, store, logging, progress, replicas)
                 line.release()
-                notes = store.manifest.get("notes", [])
-                written = evaluate_run(trainer, notes) if line.is_chief else {}
+                written = evaluate_run(trainer, store.notes) if line.is_chief else {}
             if progress and written:
-                told = [*(("note", note) for note in notes), *written.items()]
-                print(*(f"{what}: {words}" for what, words in told), sep="\n")
+                for note in store.notes:
+                    print(f"note: {note}")
+                for what, path in written.items():
+                    print(f"{what}: {path}")
     return KeypointDetector.load(out)
 
 
