@@ -14,9 +14,10 @@ from pathlib import Path
 from absl import app
 from absl import flags as absl_flags
 
-from permakey_tf.configs.base import Config, plain_type, value_range
+from permakey_tf.configs.base import Config, flatten, plain_type, value_range
 from permakey_tf.configs.frames import canonical_game, plain_name
 from permakey_tf.errors import UserError, settings_spelled
+from permakey_tf.runs.families import lacks
 
 # What a full or protected disk answers, whichever file is written at that moment.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -183,6 +184,20 @@ def parse_tuple(name: str, words: list[str], element: type) -> tuple:
 def command_line(program: str) -> str:
     """What was typed to start `python -m PROGRAM`, ready to be typed again in the same folder."""
     return shlex.join(["python", "-m", program, *sys.argv[1:]])
+
+
+def tell_without_effect(config: Config) -> None:
+    """Prints a note on each flag that was typed and does nothing beside the others.
+
+    Those of flag files are not told: a preset may be of several methods.
+    """
+    settings = flatten(config)
+    for word in sys.argv[1:]:
+        typed = word.lstrip("-").partition("=")[0] if word.startswith("-") else ""
+        name = typed if typed in settings else typed.removeprefix("no")
+        if name in settings and (lacked := lacks(name, settings)):
+            other, value = lacked
+            print(f"note: --{name} does nothing without --{other}={value}")
 
 
 def fail(message: str, code: int = 1) -> typing.NoReturn:

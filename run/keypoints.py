@@ -20,6 +20,7 @@ from permakey_tf.training import request as requests
 
 def main(command):
     command = command.as_begun()
+    common.tell_without_effect(command.keypoints)
     try:
         with of_training(command.distribute, command.keypoints.to_dict()) as line:
             train(command, line)
@@ -47,6 +48,10 @@ def train(command, line):
         replicas = make_replicas(command.distribute, line)
         if replicas.number > 1:
             print(f"each batch is shared by {replicas.number} devices")
+        elif command.distribute != "none":
+            print(
+                f"note: --distribute={command.distribute} finds one device, which has all batches"
+            )
         trainer = train_to_the_end(folder, store, command.logging, True, replicas)
         line.release()
         if line.is_chief:

@@ -40,6 +40,7 @@ def open_keypoints(command: rl_flags.Training) -> RunFolder:
 def train(command: rl_flags.Training):
     keypoints = open_keypoints(command)
     agent = resolve_agent(command.agent, keypoints, command.given)
+    common.tell_without_effect(agent)
     logdir = command.logdir(agent, keypoints.config.method)
     AgentFolder.check_place(logdir)
     agent = follow_folder(agent, logdir, command.given)

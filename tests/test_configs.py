@@ -539,3 +539,20 @@ def test_cores_are_shared_where_updates_take_as_long_as_steps():
     assert paper.lspn.num_weights(32) == 1024 * 512 + 512 * 256 + 256 * 128
     four = KeypointConfig.make("paper", lsp_depth="4-layer", num_keypoints=1).lspn
     assert four.num_weights(32) == 1024**2 + paper.lspn.num_weights(32)
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "told"),
+    [
+        ("transporter", ["--lsp_sample=0.2", "--seed=1"], ["lsp_sample, method=permakey"]),
+        # PointNet's are without effect twice over: the nearer cause would not help alone.
+        ("transporter", ["--pointnet_filters", "8"], ["pointnet_filters, method=permakey"]),
+        ("permakey", ["-nopursuit_lines"], ["pursuit_lines, extractor=pursuit"]),
+        ("permakey", ["--pointnet_filters=8", "--flagfile=lsp_sample", "lsp_sample"], []),
+    ],
+)
+def test_flags_that_do_nothing_are_told(method, words, told, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["run.keypoints", *words])
+    common.tell_without_effect(KeypointConfig(method=method))
+    expected = [f"note: --{a} does nothing without --{b}" for a, b in (t.split(", ") for t in told)]
+    assert capsys.readouterr().out.splitlines() == expected

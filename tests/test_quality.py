@@ -51,6 +51,13 @@ def score(centers, objects, episodes=None, **settings):
     return evaluate_keypoints(centers, objects, episodes, config=config)
 
 
+def test_a_known_games_name_misspelled_is_refused_and_another_game_is_not():
+    objects, centers = two_walkers(5)
+    with pytest.raises(UserError, match=r"mspackman' has no named sets; did you mean mspacman\?"):
+        evaluate_keypoints(centers, objects, np.zeros(5, int), game="mspackman")
+    assert "all" in evaluate_keypoints(centers, objects, np.zeros(5, int), game="my_robot")
+
+
 def two_walkers(num_frames=50):
     """Two objects that walk to the right, 60 pixels below each other: boxes and their middles."""
     boxes = [[(20 + t, 60 + 60 * n, 8, 10) for n in range(2)] for t in range(num_frames)]

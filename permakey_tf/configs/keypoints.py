@@ -643,6 +643,32 @@ def check_kernels(config, prefix: str, image_size: int):
     _check_weights(weights, f"{prefix}_filters", f"{prefix}_kernel_sizes")
 
 
+def check_batch(
+    config: KeypointConfig,
+    num_frames: int,
+    place: object,
+    more: str = "take more frames",
+    *names: str,
+) -> None:
+    """Raises UserError where PermaKey's first batch is larger than the training split.
+
+    Args:
+      config: resolved.
+      num_frames: of the training split.
+      place: of the frames.
+      more: how to have more of them.
+      names: of the settings that `more` speaks of.
+    """
+    batch_size = config.training.batch_size
+    assert batch_size is not None
+    if config.method == "permakey" and num_frames < batch_size:
+        raise UserError(
+            f"{place}: {num_frames} training frames are fewer than batch_size={batch_size}: lower "
+            f"it, or {more}",
+            ["batch_size", *names],
+        )
+
+
 def check_fit(config: KeypointConfig, image_size: int) -> None:
     """Raises UserError where a method's networks do not fit frames of `image_size` pixels a side.
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from permakey_tf.configs.keypoints import KeypointConfig
+from permakey_tf.configs.keypoints import KeypointConfig, check_batch
 from permakey_tf.data.noise import Bars, bar_positions, draw_bars_at
 from permakey_tf.data.reading import BlockReader
 from permakey_tf.data.store import FrameStore
@@ -51,7 +51,7 @@ class SingleFrames:
     def __init__(self, store: FrameStore, config: KeypointConfig):
         self._store, self._training = store, config.training
         self._rows = store.split_range("train")
-        check_enough(store, config)
+        check_batch(config, len(self._rows), store.path)
         self.steps_per_epoch = len(self._rows) // config.training.batch_size
         # In a thread, one epoch ahead: no batch waits for the order of a million frames.
         draw = concurrent.futures.ThreadPoolExecutor(max_workers=1).submit
@@ -189,17 +189,6 @@ class FramePairs:
         rng = stream(self._training.seed, Stream.HELD_OUT_PAIRS)
         windows, number = self._windows(split), len(self._store.split_range(split))
         return self._pairs(windows, rng.integers(windows.ends[-1], size=number), rng)
-
-
-def check_enough(store: FrameStore, config: KeypointConfig) -> None:
-    """Raises UserError where PermaKey's first batch already is larger than the training split."""
-    number, batch_size = len(store.split_range("train")), config.training.batch_size
-    if config.method == "permakey" and number < batch_size:
-        raise UserError(
-            f"{store.path}: {number} training frames are fewer than batch_size={batch_size}: lower "
-            "it, or take more frames",
-            ["batch_size"],
-        )
 
 
 def make_sampler(store: FrameStore, config: KeypointConfig, frames_per_example: int):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from permakey_tf.configs.frames import canonical_game
+from permakey_tf.configs.frames import canonical_game, did_you_mean
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.errors import UserError, expect
 from permakey_tf.objects.boxes import Objects
@@ -71,8 +71,11 @@ def evaluate_keypoints(
       game. Measures over distances or windows are dicts.
 
     Raises:
-      UserError: the arrays do not fit each other.
+      UserError: the arrays do not fit each other, or the game is a known one's name misspelled.
     """
+    near = did_you_mean(game or "", GAMES, cutoff=0.8)
+    if near and canonical_game(game or "") not in GAMES:
+        raise UserError(f"game={game!r} has no named sets; {near} None is for other games")
     expect(Objects, objects, "objects", "a store has them where it was made with --objects")
     ground_truth = GroundTruth(objects, episodes, game, config or QualityConfig())
     return ground_truth.measure(centers, probing, confidence)

@@ -65,13 +65,18 @@ def show(value) -> str:
 
 def applies(name: str, settings: Settings) -> bool:
     """Whether a setting does anything beside the others: cnn_filters does not where encoder=gnn."""
+    return lacks(name, settings) is None
+
+
+def lacks(name: str, settings: Settings) -> tuple[str, Any] | None:
+    """(other setting, value) without which a setting does nothing; None where it does something."""
     if leaf(name) not in _CONDITIONS:
-        return True
+        return None
     other, value = _CONDITIONS[leaf(name)]
     beside = _beside(name, other, settings)
     if beside is None:  # runs of earlier versions lack it; what it depends on itself still counts
-        return applies(KEYPOINTS * name.startswith(KEYPOINTS) + other, settings)
-    return settings[beside] == value and applies(beside, settings)
+        return lacks(KEYPOINTS * name.startswith(KEYPOINTS) + other, settings)
+    return lacks(beside, settings) if settings[beside] == value else (beside, value)
 
 
 def _beside(name: str, other: str, settings: Settings) -> str | None:

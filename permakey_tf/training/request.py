@@ -8,7 +8,7 @@ from pathlib import Path
 
 from permakey_tf.configs.base import as_begun
 from permakey_tf.configs.frames import CollectionConfig, canonical_game
-from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig
+from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, check_batch
 from permakey_tf.data.joining import join_stores
 from permakey_tf.data.sources import build_store, played_counts
 from permakey_tf.data.store import FrameStore
@@ -113,16 +113,12 @@ def store_for_all(request: KeypointRequest, line: Line) -> FrameStore:
 
 def _frames_to_come(request: KeypointRequest) -> FrameSpec:
     """What is known of a store before it is made. Raises UserError for a game there is not."""
-    wanted, training = request.collection, request.keypoints.training
+    wanted = request.collection
     if wanted.source == "ale":
         find_rom(wanted.game)
-    counts = played_counts(wanted)
-    if counts and request.keypoints.method == "permakey" and counts["train"] < training.batch_size:
-        raise UserError(
-            f"{request.data_dir}: {counts['train']} training frames are fewer than "
-            f"batch_size={training.batch_size}: lower it, or collect more with num_frames",
-            ["batch_size", "num_frames"],
-        )
+    if counts := played_counts(wanted):
+        more = "collect more with num_frames", "num_frames"
+        check_batch(request.keypoints, counts["train"], request.data_dir, *more)
     return FrameSpec(
         wanted.game,
         wanted.image_size,

@@ -7,10 +7,10 @@ from permakey_tf.configs.keypoints import (
     DistributionConfig,
     KeypointConfig,
     LoggingConfig,
+    check_batch,
     check_fit,
     resolve,
 )
-from permakey_tf.data.pipeline import check_enough
 from permakey_tf.data.store import FrameStore
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import expect, settings_spelled
@@ -63,7 +63,7 @@ def train(
     expect(KeypointConfig, config, "config", "KeypointConfig.make(preset) gives one")
     config, frames = resolve(config, store.game), FrameSpec.of(store)
     check_fit(config, store.image_size)
-    check_enough(store, config)
+    check_batch(config, len(store.split_range("train")), store.path)
     DistributionConfig(distribute)
     RunFolder.check_place(out)
     with of_training(distribute, config.to_dict()) as line:
