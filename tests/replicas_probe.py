@@ -1,9 +1,14 @@
 """Trains the same steps on one and on several logical CPUs, for test_replicas.py.
 
+    PYTHONPATH=. python tests/replicas_probe.py FOLDER 4 every
+
+prints the differences of every method and optimizer with 4 devices (docs/distribute.md).
+
 In processes of their own, one for each number of devices: logical devices have to be made before
 TensorFlow computes anything, and strategies of 2 and of 4 devices in one process break each other.
 """
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -77,17 +82,42 @@ def differences(alone, shared):
     }
 
 
-def main(path: Path, number: int):
+def every_case(number):
+    """All methods and optimizers: more than the suite has the time for."""
+    pairs = itertools.product(("permakey", "transporter"), OPTIMIZERS)
+    return tuple(Case(method, 1.0, optimizer, number) for method, optimizer in pairs)
+
+
+def main(path: Path, number: int, cases: tuple[Case, ...], show):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
     store = write_store(path / "store")
     devices = [f"CPU:{device}" for device in range(number)]
     mirrored = Mirrored(tf.distribute.MirroredStrategy(devices))
-    for case in CASES:
+    for case in cases:
         if case.number == number:
             alone, shared = (train(store, path, case, on) for on in (Replicas(), mirrored))
-            print(json.dumps(differences(alone, shared)), flush=True)
+            print(show(case, differences(alone, shared)), flush=True)
+
+
+def as_json(_, found):
+    return json.dumps(found)
+
+
+def in_words(case, found):
+    """The worst of all losses, and of all variables but the two of test_replicas.py's comments."""
+    weights = found["weights"]
+    weights.pop("model/pointnet/regressor/bias", None)
+    offsets = (
+        {n for n in weights if n.endswith(("/beta", "/bias"))} if case.optimizer == "sgd" else set()
+    )
+    worst = max(value for name, value in weights.items() if name not in offsets)
+    return f"{case}: losses {found['losses']:.0e}, weights {worst:.0e}"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    devices = int(sys.argv[2])
+    if sys.argv[3:] == ["every"]:
+        main(Path(sys.argv[1]), devices, every_case(devices), in_words)
+    else:
+        main(Path(sys.argv[1]), devices, CASES, as_json)
