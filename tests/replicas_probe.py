@@ -23,6 +23,7 @@ from permakey_tf.configs.keypoints import LoggingConfig
 from permakey_tf.data import pipeline
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.training import keypoints
+from permakey_tf.training.adam import Adam
 from permakey_tf.training.replicas import Mirrored, Replicas
 
 STEPS = 20
@@ -45,7 +46,7 @@ CASES = (
     Case("transporter", 1.0, "sgd", 2),
 )
 OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
+    "adam": Adam,
     "sgd": keras.optimizers.SGD,
 }
 RATES = {
@@ -56,7 +57,7 @@ RATES = {
 
 def train(store, path, case, replicas):
     """Losses and metrics of every step, and weights at the end."""
-    keras.optimizers.Adam = OPTIMIZERS[case.optimizer]
+    keypoints.Adam = OPTIMIZERS[case.optimizer]
     settings = {"method": case.method, "lsp_sample": case.lsp_sample, **RATES[case.optimizer]}
     config = tiny_config(batch_size=BATCH, noise="both", **settings)
     folder = RunFolder(path / "no_run", config, FrameSpec.of(store))

@@ -26,6 +26,7 @@ from permakey_tf.models.q_network import RecurrentQNetwork
 from permakey_tf.models.transporter import Transporter
 from permakey_tf.models.vision import Nodes, window_means
 from permakey_tf.ops import losses, returns, spatial
+from permakey_tf.training.adam import Adam
 from permakey_tf.training.keypoints import learning_rate_schedule
 
 EXPECTED = json.loads(Path(__file__).with_name("parity.json").read_text())["values"]
@@ -314,7 +315,7 @@ class TestOptimizer:
         check("decay", [schedule(step) for step in (0, 9_999, 10_000, 25_000, 100_000)], atol=0)
 
     def test_three_steps_of_adam(self):
-        variable, adam = keras.Variable(wave([6], 13)), keras.optimizers.Adam(2e-4)
+        variable, adam = keras.Variable(wave([6], 13)), Adam(2e-4)
         adam.build([variable])
         for step in range(3):
             adam.apply([tf.constant(wave([6], 14 + step, 1e-3))], [variable])

@@ -21,6 +21,7 @@ from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import KeypointProgress
 from permakey_tf.system.interruption import Interruption, deferred
+from permakey_tf.training.adam import Adam
 from permakey_tf.training.replicas import Replicas
 from permakey_tf.viz import overlay
 
@@ -94,7 +95,7 @@ class KeypointTrainer:
     def _make_optimizer(self, name):
         module, rate = self.model.modules[name], self.model.learning_rate(name)
         schedule = learning_rate_schedule(rate, self.config.training, self.num_steps)
-        optimizer = keras.optimizers.Adam(schedule, name="adam")
+        optimizer = Adam(schedule, name="adam")
         optimizer.build(module.trainable_variables)
         return optimizer
 

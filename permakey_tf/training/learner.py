@@ -1,6 +1,5 @@
 """One update of recurrent double Q-learning (ICLR app. A.2.3)."""
 
-import keras
 import tensorflow as tf
 
 from permakey_tf.configs.agent import LearningConfig
@@ -8,6 +7,7 @@ from permakey_tf.models.q_network import RecurrentQNetwork
 from permakey_tf.ops import returns
 from permakey_tf.runs import checkpoint
 from permakey_tf.system.graphs import traced_once
+from permakey_tf.training.adam import Adam
 from permakey_tf.types import SequenceBatch
 
 
@@ -48,9 +48,7 @@ class Learner:
         )
         for copy, original in self._pairs:
             copy.assign(original)
-        self.optimizer = keras.optimizers.Adam(
-            config.learning_rate, epsilon=config.adam_epsilon, name="adam"
-        )
+        self.optimizer = Adam(config.learning_rate, epsilon=config.adam_epsilon, name="adam")
         self.optimizer.build(self._trained)
         self.update = traced_once(self._update, compiled=compiled)
 
