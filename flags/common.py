@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 
 from absl import app
@@ -214,6 +215,13 @@ def leave_if_interrupted(interruption, saved: str) -> None:
             "continues from there",
             code=128 + interruption.signal,
         )
+
+
+def refuse_flags(values: absl_flags.FlagValues, names: Iterable[str], where: str) -> None:
+    """Raises UserError for a flag that was given and does nothing; `where`: beside which others."""
+    for name in names:
+        if values[name].present:
+            raise UserError(f"--{name} does nothing {where}: leave it out")
 
 
 def parse(values: absl_flags.FlagValues, argv: list[str]) -> list[str]:

@@ -112,6 +112,8 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Drawing:
         raise UserError("--frames and --columns: give one, each frame is a column")
     if values.figure == "video":
         check_rate(values.format, values.fps)
+    else:
+        common.refuse_flags(values, ("episode", "fps", "format"), "without --figure=video")
     return Drawing(
         values.figure,
         values.runs,

@@ -5,8 +5,11 @@ from typing import NamedTuple
 from absl import flags as absl_flags
 
 from flags import common
+from permakey_tf.configs.base import flatten
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.errors import UserError
+
+_OF_SCORING = ("game", "visible_only", "baselines", *flatten(QualityConfig()))
 
 
 class Benchmark(NamedTuple):
@@ -71,10 +74,12 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
 
 def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Benchmark:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
-    if values["mean"].value and (values.runs or values.keypoints_npz or values.data):
-        raise UserError(
-            "--mean takes what was scored before: leave out --runs, --keypoints_npz, --data"
-        )
+    if values["mean"].value:
+        if values.runs or values.keypoints_npz or values.data:
+            raise UserError(
+                "--mean takes what was scored before: leave out --runs, --keypoints_npz, --data"
+            )
+        common.refuse_flags(values, _OF_SCORING, "with --mean, of what was scored before")
     for name in ("out",) if values["mean"].value else ("data", "out"):
         if not values[name].value:
             raise UserError(f"--{name} must be given (see --help)")

@@ -152,7 +152,7 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Training | T
         return _test(values)
     if values.mode == "film":
         return _film(values)
-    _refuse_flags(values, (*_OF_TESTS, *_OF_FILMS))
+    common.refuse_flags(values, (*_OF_TESTS, *_OF_FILMS), "where --mode=train")
     return Training(
         common.build(AgentConfig, values),
         common.build(AgentLoggingConfig, values),
@@ -162,15 +162,8 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Training | T
     )
 
 
-def _refuse_flags(values: absl_flags.FlagValues, names) -> None:
-    """Refuses flags that do nothing in a mode, rather than pass over them in silence."""
-    for name in names:
-        if values[name].present:
-            raise UserError(f"--{name} does nothing where --mode={values.mode}: leave it out")
-
-
 def _test(values: absl_flags.FlagValues) -> Test:
-    _refuse_flags(values, (*_OF_TRAINING, *_OF_FILMS))
+    common.refuse_flags(values, (*_OF_TRAINING, *_OF_FILMS), "where --mode=evaluate")
     runs, seeds = values["runs"].value, parse_seeds(values)
     if not runs:
         raise UserError("--runs is needed where --mode=evaluate: run folders of trained agents")
@@ -179,7 +172,7 @@ def _test(values: absl_flags.FlagValues) -> Test:
 
 
 def _film(values: absl_flags.FlagValues) -> Film:
-    _refuse_flags(values, (*_OF_TRAINING, "test_episodes"))
+    common.refuse_flags(values, (*_OF_TRAINING, "test_episodes"), "where --mode=film")
     runs, out = values["runs"].value, values["out"].value
     seeds = parse_seeds(values) if values["seeds"].present else [0]
     if len(runs) != 1 or len(seeds) != 1:

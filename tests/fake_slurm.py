@@ -129,7 +129,11 @@ def sacct(*arguments):
 
 def squeue(*arguments):
     (job,) = (a.removeprefix("--jobs=") for a in arguments if a.startswith("--jobs="))
-    if _file(job, "state").exists() and _file(job, "state").read_text() in ("PENDING", "RUNNING"):
+    if os.environ.get("FAKE_SLURM_DOWN"):
+        sys.exit("slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+    if not _file(job, "state").exists():
+        sys.exit("slurm_load_jobs error: Invalid job id specified")
+    if _file(job, "state").read_text() in ("PENDING", "RUNNING"):
         print(_file(job, "state").read_text())
 
 

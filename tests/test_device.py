@@ -34,3 +34,22 @@ def test_a_run_in_bfloat16_says_whether_that_is_faster(precision, instructions, 
     told = device.prepare_device(precision=precision)
     assert told.startswith("CPU (") and "\n" not in told
     assert told.endswith(" cores)") if words is None else words in told
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(None, 4), ("2", 1), ("6", 3)])
+def test_two_graphs_at_a_time_share_what_the_process_may_use(limit, expected, monkeypatch):
+    """A sweep of several jobs on this machine limits each by the environment."""
+    given = {}
+    monkeypatch.setattr(
+        "tensorflow.config.threading.set_intra_op_parallelism_threads",
+        lambda number: given.update(threads=number),
+    )
+    monkeypatch.setattr(
+        "tensorflow.config.threading.set_inter_op_parallelism_threads", lambda number: None
+    )
+    monkeypatch.setattr(device, "available_cores", lambda: 8)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    if limit:
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", limit)
+    device.prepare_device(at_a_time=2)
+    assert given == {"threads": expected}

@@ -54,6 +54,15 @@ def test_settings_that_do_nothing_are_not_told():
     ]
 
 
+def test_a_family_is_of_what_does_something():
+    """Transporter's settings beside PermaKey's; a figure would draw two curves of one name."""
+    plain, other = keypoint_run(seed=0), keypoint_run(seed=1, pair_window=7)
+    assert families.family_key(plain) == families.family_key(other)
+    assert families.family_key(plain) != families.family_key(keypoint_run(seed=1, lsp_sample=0.5))
+    pair = keypoint_run(method="transporter"), keypoint_run(method="transporter", pair_window=7)
+    assert len({families.family_key(run) for run in pair}) == 2
+
+
 def test_what_depends_on_a_setting_that_an_older_run_lacks():
     """track_keypoints is for nodes that are keypoints, and nodes are the graph's alone."""
     tracked = agent_run(encoder="gnn", track_keypoints=True)

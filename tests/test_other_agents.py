@@ -167,6 +167,7 @@ def test_the_report_reads_it_and_a_collection_leaves_it_out(tmp_path):
         ({"episodes": 0}, "episodes=0"),
         ({"num_steps": -1}, "num_steps=-1"),
         ({"noise": "both"}, "noise=both"),
+        ({"name": "PKey+GNN"}, "name='PKey.GNN' is an agent of this package"),
         ({"sticky": 0.25}, "no setting 'sticky'; did you mean sticky_actions"),
     ],
 )

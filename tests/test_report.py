@@ -410,6 +410,20 @@ def test_a_collection_takes_more_agents_and_loses_none(tmp_path):
     assert len(read_evaluation(path).policies) == 2
 
 
+def test_a_collection_keeps_the_longer_training(tmp_path):
+    target, path = tmp_path / "kept", tmp_path / "kept" / CELL / "evaluation.json"
+    assert collected(write_tested(tmp_path / "long", [0]), into=target).returncode == 0
+    shorter = write_tested(tmp_path / "half", [0, 1])
+    file = shorter / "tests" / "cell" / "evaluation.json"
+    content = json.loads(file.read_text())
+    for policy in content["policies"]:
+        policy["num_steps"] = 50_000
+    file.write_text(json.dumps(content))
+    result = collected(shorter, into=target)
+    assert result.stdout.startswith("note: ") and "seed-0 of more steps (100,000)" in result.stdout
+    assert [one.num_steps for one in read_evaluation(path).policies] == [100_000]
+
+
 def test_collections_refuse_what_is_not_one_cell(tmp_path):
     target = tmp_path / "kept"
     assert collected(write_tested(tmp_path / "a", [0]), into=target).returncode == 0
@@ -638,6 +652,15 @@ def test_damaged_run_folders_are_refused_by_name(tmp_path, name, text, problem):
     with pytest.raises(UserError, match=problem) as error:
         read(folder)
     assert str(folder / name) in str(error.value)
+
+
+def test_a_run_that_has_just_begun_does_not_hinder_the_others(tmp_path):
+    write_run(tmp_path / "one", {10: 1})
+    (write_run(tmp_path / "two", {10: 1}, seed=1) / "metrics.csv").unlink()
+    result = run("--curves", f"--runs={tmp_path}", f"--out={tmp_path / 'out'}")
+    assert result.returncode == 0, result.stderr
+    assert f"note: {tmp_path / 'two'}: no value of validation/score yet" in result.stdout
+    assert (tmp_path / "out" / "curves.png").exists()
 
 
 def test_a_run_without_metrics_is_refused(tmp_path):

@@ -721,6 +721,15 @@ def test_the_mean_of_several_reports(tmp_path):
     assert averages.as_table(precision).rows[0][1:] == ["-", "-", "-"]
 
 
+def test_one_report_with_two_numbers_of_keypoints(tmp_path):
+    rows = [(f"random (K={k})", "baseline", "", k / 100, []) for k in (5, 7)]
+    f1, *_ = averages.average([report_of(tmp_path / "both", "mspacman", rows)])
+    assert averages.as_table(f1).rows == [
+        ["random (K=7)", "0.07", "0.07"],
+        ["random (K=5)", "0.05", "0.05"],
+    ]
+
+
 def test_reports_through_the_command(tmp_path, result, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_report(result, tmp_path / "real")
@@ -746,6 +755,10 @@ def test_reports_through_the_command(tmp_path, result, monkeypatch):
         (["--mean=one,other", "--out=x"], "other: 'random' has another best_f1 for MsPacman"),
         (["--mean=old", "--out=x"], "old/quality.json is of another version: score its runs again"),
         (["--mean=foreign.json", "--out=x"], "foreign.json is no report of run.quality"),
+        (["--mean=one,far", "--out=x"], "one and far have no mean: --epsilon is 4 and 16"),
+        (["--mean=one,hidden", "--out=x"], "no mean: --visible_only is None and False"),
+        (["--mean=damaged", "--out=x"], "damaged/quality.json: data.game"),
+        (["--mean=empty", "--out=x"], "empty/quality.json: sets is empty"),
         (["--mean=one"], "--out must be given"),
     ],
 )
@@ -756,6 +769,15 @@ def test_reports_that_have_no_mean(tmp_path, monkeypatch, arguments, message):
     text = Path(report_of(tmp_path / "old", "pong", []), "quality.json").read_text()
     Path("old/quality.json").write_text(text.replace('"format_version": 2', '"format_version": 1'))
     Path("foreign.json").write_text("{}")
+    text = Path(report_of(tmp_path / "far", "pong", []), "quality.json").read_text()
+    Path("far/quality.json").write_text(text.replace('"epsilon": 4', '"epsilon": 16'))
+    for name, (old, new) in {
+        "hidden": ('"game": "pong"', '"game": "pong", "visible_only": false'),
+        "damaged": ('"game": "pong"', '"game": 3'),
+        "empty": ('"sets": ["characters", "all"]', '"sets": []'),
+    }.items():
+        Path(name).mkdir()
+        Path(name, "quality.json").write_text(text.replace(old, new))
     done = call("quality", *arguments)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 1 and line.startswith("error: ") and message in line

@@ -653,6 +653,19 @@ class TestSlurm:
         assert process.poll() == "cancelled"
         assert not launcher.owns("job")
 
+    def test_a_queue_that_does_not_answer_is_no_empty_one(self, cluster, tmp_path, monkeypatch):
+        launcher = self.launcher(tmp_path)
+        launcher.start(python(tmp_path, "job", "import time; time.sleep(600)"))
+        monkeypatch.setenv("FAKE_SLURM_DOWN", "1")
+        with pytest.raises(
+            UserError, match=r"squeue does not say whether job is in the queue.*try"
+        ):
+            launcher.start(python(tmp_path, "job", ""))
+        monkeypatch.delenv("FAKE_SLURM_DOWN")
+        assert not (cluster / "2.script").exists()
+        (tmp_path / "slurm" / "job.job").write_text("77\n")  # of long ago
+        assert not launcher.owns("job")
+
     def test_machines_without_submitit_or_slurm(self, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path))
         if importlib.util.find_spec("submitit"):

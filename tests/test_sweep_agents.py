@@ -306,6 +306,25 @@ def test_a_test_of_something_else_is_left_alone(agents_of_two_seeds, tmp_path):
     refused(agents_of_two_seeds.call("--grid=seed=0")[0], "run test_all", "no test of agents")
 
 
+def test_an_unfinished_test_of_others_is_told_before_anything_starts(agents_of_two_seeds, tmp_path):
+    """Its command would refuse to start, after all training."""
+    sweep = agents_of_two_seeds
+    place = tmp_path / "out" / "tests" / "all"
+    place.mkdir(parents=True)
+
+    def unfinished(runs, seeds=(3, 4), episodes=1):
+        test = {"runs": runs, "weights": ["x"] * len(runs), "seeds": seeds, "episodes": episodes}
+        content = {"format_version": 1, "test": test, "played": {}}
+        (place / "evaluation.unfinished.json").write_text(json.dumps(content))
+        return sweep.call("--grid=seed=0 1", "--dry_run")
+
+    both = [str(tmp_path / "out" / f"seed-{seed}") for seed in (0, 1)]
+    assert unfinished(both)[0].returncode == 0
+    refused(unfinished(both[:1])[0], "unfinished test of other runs", "seed-0", "delete", "--out")
+    refused(unfinished(both, seeds=(3,))[0], "unfinished test of the seeds 3")
+    refused(unfinished(both, episodes=2)[0], "unfinished test of 2 episodes a seed")
+
+
 def folders_of(*arguments) -> set[str]:
     values = absl_flags.FlagValues()
     sweep.define(values)

@@ -10,7 +10,7 @@ import numpy as np
 
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
-from permakey_tf.runs.families import METHOD_NAMES, game_name, show
+from permakey_tf.runs.families import METHOD_NAMES, effective, game_name, show
 from permakey_tf.runs.keypoints import RunFolder
 
 _PAIRS_SEED = 0
@@ -233,10 +233,13 @@ def require_alike(runs: list[ShownRun], but: tuple[str, ...] = (), only: tuple[s
     """
     first = runs[0]
     for other in runs[1:]:
+        matter = effective(first.settings) | effective(other.settings)
         different = [
-            f"{name} is {show(first.settings[name])} and {show(value)}"
-            for name, value in other.settings.items()
-            if first.settings[name] != value and name not in but and (not only or name in only)
+            f"{name} is {show(first.settings[name])} and {show(other.settings[name])}"
+            for name in matter
+            if first.settings[name] != other.settings[name]
+            and name not in but
+            and (not only or name in only)
         ]
         if different:
             more = f", and {len(different) - 3} more" if len(different) > 3 else ""

@@ -17,6 +17,7 @@ from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.match import follow_folder, resolve_agent
 from permakey_tf.runs.progress import Status, read_agent_progress, read_agent_status, read_progress
 from permakey_tf.scores.protocol import Evaluation, read_evaluation
+from permakey_tf.scores.unfinished import check_unfinished, unfinished_path
 from permakey_tf.system import disk
 
 SEED = "seed"  # the axis of the agents of one cell
@@ -114,6 +115,7 @@ class PlannedTest(NamedTuple):
         """
         path = Path(self.folder) / "evaluation.json"
         disk.check_place(path.parent, path.name)
+        check_unfinished(unfinished_path(path), self.runs, self.seeds, self.episodes)
         if not path.exists():
             return Status(0, False, False)
         evaluation = read_evaluation(path)

@@ -97,8 +97,14 @@ class SlurmLauncher(Launcher):
         if not file.exists():
             return False
         command = ["squeue", "--noheader", "--format=%T", f"--jobs={file.read_text().strip()}"]
+        asked = subprocess.run(command, capture_output=True, text=True)
         # An id that Slurm has forgotten is an error to squeue: the job is over.
-        return bool(subprocess.run(command, capture_output=True, text=True).stdout.strip())
+        if asked.returncode and "Invalid job id" not in asked.stderr:
+            why = " ".join(asked.stderr.split())
+            raise UserError(
+                f"squeue does not say whether {name} is in the queue ({why}): try again"
+            )
+        return bool(asked.stdout.strip())
 
     def start(self, job: Job) -> "SlurmProcess":
         file = self._id_file(job.name)

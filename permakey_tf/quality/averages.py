@@ -7,9 +7,10 @@ mspacman_quick (3 seeds) with seaquest_quick (3 seeds).
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -25,8 +26,32 @@ REPORT = "quality.json"
 _MEASURES = (
     ("F1 at the best threshold of the fitting frames", "best_f1", False),
     ("average precision", "average_precision", False),
-    ("recall", "recall", True),
+    ("recall within {epsilon:g} pixels", "recall", True),
 )
+
+
+class _Data(TypedDict):
+    game: str
+
+
+class _Settings(TypedDict):
+    epsilon: float
+
+
+class _Row(TypedDict):
+    name: str
+    variant: str
+    about: dict[str, Any]
+    scores: dict[str, dict[str, Any]]
+
+
+class _Report(TypedDict):
+    """What is read of a report."""
+
+    data: _Data
+    settings: _Settings
+    sets: list[str]
+    rows: list[_Row]
 
 
 class Value(NamedTuple):
@@ -56,14 +81,35 @@ def average(reports: Iterable[str | Path]) -> list[Average]:
     """Reads reports: folders of `run.quality`, or their quality.json.
 
     Raises:
-      UserError: no report, one of another version, or two with other values of the same row in the
-        same condition.
+      UserError: no report, one of another version, two that were scored in another way, or two with
+        other values of the same row in the same condition.
     """
     contents = {path: _read(path) for path in map(Path, reports)}
+    _refuse_differences(contents)
     return [_average(contents, *measure) for measure in _MEASURES]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _refuse_differences(contents: dict[Path, _Report]) -> None:
+    """Only what was scored alike has a mean."""
+
+    def way(content):
+        return {
+            "--epsilon": content["settings"]["epsilon"],
+            "first set of objects": content["sets"][0],
+            "--visible_only": content["data"].get("visible_only"),
+        }
+
+    (first, content), *others = contents.items()
+    for path, other in others:
+        for name, value in way(content).items():
+            if (now := way(other)[name]) != value:
+                raise UserError(
+                    f"{first} and {path} have no mean: {name} is {value} and {now}. Score their "
+                    "runs alike"
+                )
+
+
+def _read(path: Path) -> _Report:
     file = path / REPORT if path.is_dir() else path
     try:
         content = schema.read_object(file)
@@ -73,13 +119,20 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"{file} is no report of run.quality")
     if content.get("format_version") != tables.FORMAT_VERSION:
         raise UserError(f"{file} is of another version: score its runs again with run.quality")
-    return content
+    try:
+        report = schema.parse(_Report, content)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    if not report["sets"]:
+        raise UserError(f"{file}: sets is empty")
+    return report
 
 
-def _average(contents: dict[Path, dict], title: str, measure: str, near: bool) -> Average:
+def _average(contents: dict[Path, _Report], title: str, measure: str, near: bool) -> Average:
     found: dict[str, dict[str, list[float]]] = {}
+    epsilon = next(iter(contents.values()))["settings"]["epsilon"]
+    at = str(epsilon) if near else None
     for path, content in contents.items():
-        at = str(content["settings"]["epsilon"]) if near else None
         for label, condition, values in _rows(content, measure, at):
             before = found.setdefault(label, {}).setdefault(condition, values)
             if not np.array_equal(before, values, equal_nan=True):
@@ -91,15 +144,16 @@ def _average(contents: dict[Path, dict], title: str, measure: str, near: bool) -
     rows = {label: _with_mean(by, conditions) for label, by in found.items()}
     last = Value(-math.inf, math.nan, math.nan)
     order = sorted(rows, key=lambda label: -rows[label].get(MEAN, last).value)
-    return Average(title, measure, conditions, {label: rows[label] for label in order})
+    ordered = {label: rows[label] for label in order}
+    return Average(title.format(epsilon=epsilon), measure, conditions, ordered)
 
 
-def _rows(content: dict, measure: str, at: str | None):
+def _rows(content: _Report, measure: str, at: str | None):
     """Yields (label, condition, one value for each seed); seeds of one model are one row."""
     first, game = content["sets"][0], content["data"]["game"]
 
     def value_of(row: dict) -> float:
-        value = row["scores"][first].get(measure)
+        value = row["scores"].get(first, {}).get(measure)
         value = value.get(at) if at is not None else value
         return math.nan if value is None else value
 
@@ -109,11 +163,14 @@ def _rows(content: dict, measure: str, at: str | None):
         for row in content["rows"]
         for name in row["about"].get("members", ())
     }
+    kinds = Counter((row["about"].get("baseline"), row["variant"]) for row in content["rows"])
     for (name, variant), row in by_name.items():
         if (name, variant) in members or variant.endswith(TRACKED):  # tracked: the same points
             continue
         noise = row["about"]["noise"]
-        maker = row["about"].get("baseline") or seeds.without_words(name, (game, noise))
+        maker = row["about"].get("baseline")
+        if maker is None or kinds[maker, variant] > 1:  # such as one with 5 keypoints, one with 7
+            maker = seeds.without_words(name, (game, noise))
         condition = game_name(game) + (f", {noise}" if noise != "none" else "")
         of_seeds = [by_name[member, variant] for member in row["about"].get("members", ())]
         values = [value_of(one) for one in of_seeds or [row]]
@@ -123,9 +180,8 @@ def _rows(content: dict, measure: str, at: str | None):
 def _with_mean(by_condition: dict[str, list[float]], conditions: tuple[str, ...]):
     row = {condition: _value(values) for condition, values in by_condition.items()}
     if set(row) == set(conditions) and not any(math.isnan(value.value) for value in row.values()):
-        alike = len({len(values) for values in by_condition.values()}) == 1
-        lists = by_condition.values() if alike else [[value.value] for value in row.values()]
-        row[MEAN] = _value(np.mean(list(lists), axis=0).tolist())  # of each seed
+        # Of each seed: rows of other numbers of seeds have other names.
+        row[MEAN] = _value(np.mean(list(by_condition.values()), axis=0).tolist())
     return row
 
 

@@ -48,14 +48,15 @@ def _read(path: Path, seen: SeenFrames) -> tuple[np.ndarray, np.ndarray | None]:
         centers = npz.read("centers")
         confidence = npz.read("confidence") if "confidence" in npz.arrays else None
     rows, everything = seen.scored_rows, len(seen.footage.frames)
-    if len(centers) not in (everything, len(rows)):
+    number = len(centers) if centers.ndim else 0
+    if number not in (everything, len(rows)):
         raise UserError(
-            f"{path}: 'centers' has {len(centers)} frames; {seen.footage.path} has "
+            f"{path}: 'centers' has {number} frames; {seen.footage.path} has "
             f"{everything}, of which {len(rows)} are scored (rows {rows.start} to "
             f"{rows.stop - 1}): give centres for all of them or for the scored ones"
         )
     try:
-        centers = check_centers(centers, len(centers))
+        centers = check_centers(centers, number)
         return centers, None if confidence is None else check_confidence(confidence, centers)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

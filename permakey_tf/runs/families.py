@@ -30,9 +30,14 @@ def leaf(name: str) -> str:
     return name.rpartition(".")[2]
 
 
+def effective(settings: Settings) -> Settings:
+    """The settings that do something beside the others."""
+    return {name: value for name, value in settings.items() if applies(name, settings)}
+
+
 def without_seeds(settings: Settings) -> Settings:
-    """All settings but the seeds."""
-    return {name: value for name, value in settings.items() if leaf(name) != "seed"}
+    """All that do something but the seeds: the same for runs of one family."""
+    return {name: value for name, value in effective(settings).items() if leaf(name) != "seed"}
 
 
 def seeds_of(settings: Settings) -> Settings:
@@ -41,7 +46,7 @@ def seeds_of(settings: Settings) -> Settings:
 
 
 def family_key(settings: Settings) -> str:
-    """The same for runs that differ in their seeds only."""
+    """The same for runs that differ in their seeds only, and in settings that do nothing."""
     return json.dumps(without_seeds(settings), sort_keys=True)
 
 

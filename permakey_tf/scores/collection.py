@@ -113,6 +113,10 @@ def _kept(folder: Path, evaluation: Evaluation) -> str:
         return f"{folder} also has {', '.join(lost)}"
     if there.scores[0].size > evaluation.scores[0].size:
         return f"{folder} has more test games"
+    steps = dict(zip(_names(evaluation), (p.num_steps for p in evaluation.policies), strict=True))
+    for name, policy in zip(_names(there), there.policies, strict=True):
+        if policy.num_steps > steps[name]:
+            return f"{folder} has {name} of more steps ({policy.num_steps:,})"
     return ""
 
 

@@ -60,6 +60,11 @@ class ScoreCurve(NamedTuple):
     runs: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
 
+def is_agents(folder: Path) -> bool:
+    """Whether a run folder is an agent's, by its config.json. UserError where that is damaged."""
+    return schema.read_object(Path(folder) / "config.json").get("kind") == "agent"
+
+
 def read_run(folder: Path, metric: str) -> ScoredRun | None:
     """Reads config.json and a column of metrics.csv; None where the run is not an agent's.
 

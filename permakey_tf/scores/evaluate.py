@@ -16,6 +16,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.player import load_player
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.families import effective
 from permakey_tf.runs.release import sha256
 from permakey_tf.scores.protocol import (
     AgentSpec,
@@ -26,7 +27,7 @@ from permakey_tf.scores.protocol import (
     write_evaluation,
 )
 from permakey_tf.scores.repeats import GameRepeats, Games
-from permakey_tf.scores.unfinished import Unfinished
+from permakey_tf.scores.unfinished import Unfinished, unfinished_path
 from permakey_tf.system import files
 from permakey_tf.system.interruption import Interrupted, Interruption, deferred
 from permakey_tf.training.acting import Player, play_episodes
@@ -67,7 +68,7 @@ def evaluate_policies(
     config = folders[0].config
     task = make_task(config.environment, config.encoder.needs_objects)
     unfinished = Unfinished(
-        path.with_suffix(".unfinished.json"),
+        unfinished_path(path),
         runs=[str(folder.path) for folder in folders],
         weights=[sha256(folder.require_best()) for folder in folders],
         seeds=list(seeds),
@@ -193,18 +194,18 @@ def load_policy(folder: AgentFolder, task: Task) -> TestedPolicy:
 
 
 def _settings(folder: AgentFolder) -> dict:
-    """All settings of the agent and of its keypoints."""
-    keypoints = flatten(folder.keypoints.config).items()
-    return flatten(folder.config) | {f"the keypoints' {name}": value for name, value in keypoints}
+    """All settings of the agent and of its keypoints that do something."""
+    keypoints = effective(flatten(folder.keypoints.config)).items()
+    return effective(flatten(folder.config)) | {f"the keypoints' {n}": v for n, v in keypoints}
 
 
 def _refuse_differences(first: AgentFolder, other: AgentFolder):
     then, now = _settings(first), _settings(other)
-    for name, value in then.items():
-        if now[name] != value and name not in _FREE:
+    for name in then | now:
+        if (value := then.get(name)) != now.get(name) and name not in _FREE:
             raise UserError(
-                f"runs: {name} is {value} in {first.path} and {now[name]} in {other.path}: only "
-                "policies that differ in their seed are tested together",
+                f"runs: {name} is {value} in {first.path} and {now.get(name)} in {other.path}: "
+                "only policies that differ in their seed are tested together",
                 ["runs"],
             )
 

@@ -24,7 +24,8 @@ _COLUMNS = (
 def _own_table(table: int, filled: list[Cell]) -> list[str]:
     lines = [
         f"Paper: {published.sources()['iclr2021']}. Paper and ours: mean (standard deviation) over "
-        "policies at the median test seed. IQM, with 95 % interval: over runs, all seeds. N/A: no "
+        "policies at the median test seed. IQM, with 95 % interval (of three runs or "
+        "fewer, their range): over runs, all seeds. N/A: no "
         "better than a random policy. Random play: mean in the same test games. Machine hours: of "
         "the runs' training with its validations, all but the last, by the speeds that they "
         "reported.",

@@ -21,6 +21,7 @@ from permakey_tf.scores.protocol import (
     write_evaluation,
 )
 from permakey_tf.scores.repeats import GameRepeats, Games
+from permakey_tf.scores.tables import AGENTS
 from permakey_tf.system.files import make_folder
 from permakey_tf.training.games import Episodes, begin, collect, random_scores
 
@@ -85,6 +86,10 @@ def evaluate_agent(
     config = EnvironmentConfig.make(game=game, **settings)
     _check(policies, config, list(seeds), episodes, num_steps)
     agent = OtherAgent(name or _name_of(policies[0]), num_steps)
+    if agent.name in AGENTS:
+        raise UserError(
+            f"name={agent.name!r} is an agent of this package to the tables: choose another"
+        )
     path = Path(out) / "evaluation.json" if out is not None else None
     if path:
         check_place(path, OtherAgent)

@@ -178,9 +178,12 @@ def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
     Raises:
       UserError: a folder that is none, a damaged file, no agent's run, runs that cannot be joined.
     """
-    configs = find_files(folders, "config.json")
-    runs = [run for path in configs if (run := curves.read_run(path.parent, metric))]
-    notes = [f"{run.path}: no value of {metric} yet" for run in runs if not len(run.steps)]
+    found = [path.parent for path in find_files(folders, "config.json")]
+    begun = [folder for folder in found if (folder / "metrics.csv").exists()]
+    runs = [run for folder in begun if (run := curves.read_run(folder, metric))]
+    waiting = [folder for folder in found if folder not in begun and curves.is_agents(folder)]
+    waiting += [run.path for run in runs if not len(run.steps)]
+    notes = [f"{folder}: no value of {metric} yet" for folder in waiting]
     groups = curves.group([run for run in runs if len(run.steps)])
     if not groups:
         raise UserError(f"no agent's run with a value of {metric} under {', '.join(folders)}")
@@ -200,7 +203,8 @@ def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
         runs_word = "run" if one.num_runs == 1 else "runs"
         lines.append(charts.Line(label, f"{one.num_runs} {runs_word}", *one[3:]))
     middle = "IQM (of three runs or fewer, the mean)" if statistic == "iqm" else "Mean"
-    title = f"{middle} over runs, 95 % bootstrap interval; thin: every run"
+    band = "95 % bootstrap interval (of three runs or fewer, their range)"
+    title = f"{middle} over runs, {band}; thin: every run"
     names = ["curves.png", "curves.pdf", "curves.csv"]
 
     def write(out: Path):

@@ -1,6 +1,7 @@
 """What is played of a test, kept on disk until all is: after an interruption the test goes on."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -35,6 +36,47 @@ class _PartsContent(TypedDict):
     played: dict[str, _Part]
 
 
+def unfinished_path(evaluation: Path) -> Path:
+    """The file of a test's parts, beside that of the whole."""
+    return evaluation.with_suffix(".unfinished.json")
+
+
+def check_unfinished(path: Path, runs: Sequence[str], seeds: Sequence[int], episodes: int) -> None:
+    """Raises UserError where a file is of another test than this one, whose runs may lie elsewhere.
+
+    What `Unfinished` would refuse, as far as it is known before the runs are trained.
+    """
+    if not path.exists():
+        return
+    then = _read_parts(path, schema.read_object(path))["test"]
+    names, now = (sorted(Path(run).name for run in of) for of in (then["runs"], runs))
+    _refuse_another(path, then, names == now, seeds, episodes)
+
+
+def _read_parts(path: Path, content: dict[str, Any]) -> _PartsContent:
+    schema.check_version(path, content, _FORMAT_VERSION)
+    try:
+        return schema.parse(_PartsContent, content)
+    except UserError as error:
+        raise UserError(f"{path} is damaged: {error}; {_remedy(path)}", ["out"]) from error
+
+
+def _refuse_another(path: Path, then: _Test, same_runs: bool, seeds, episodes: int) -> None:
+    if not same_runs:
+        what = f"other runs, {','.join(then['runs'])}"
+    elif then["seeds"] != list(seeds):
+        what = f"the seeds {','.join(map(str, then['seeds']))}"
+    elif then["episodes"] != episodes:
+        what = f"{then['episodes']} episodes a seed"
+    else:
+        return
+    raise UserError(f"{path} is an unfinished test of {what}: {_remedy(path)}", ["out"])
+
+
+def _remedy(path: Path) -> str:
+    return f"delete {path} to test anew, or choose another out"
+
+
 class Unfinished:
     """The parts of a test that were played, {name: {name of Episodes: array}}.
 
@@ -56,28 +98,20 @@ class Unfinished:
             self._read(schema.read_object(path))
 
     def _read(self, content: dict[str, Any]) -> None:
-        schema.check_version(self.path, content, _FORMAT_VERSION)
-        remedy = f"delete {self.path} to test anew, or choose another out"
-        try:
-            parsed = schema.parse(_PartsContent, content)
-        except UserError as error:
-            raise UserError(f"{self.path} is damaged: {error}; {remedy}", ["out"]) from error
+        parsed = _read_parts(self.path, content)
         then, now = parsed["test"], self._test
-        if then["weights"] != now["weights"]:
-            same = sorted(then["runs"]) == sorted(now["runs"]) and len(then["runs"]) == 1
-            runs = ",".join(then["runs"])
-            what = f"an earlier best checkpoint of {runs}" if same else f"other runs, {runs}"
-        elif then["seeds"] != now["seeds"]:
-            what = f"the seeds {','.join(map(str, then['seeds']))}"
-        elif then["episodes"] != now["episodes"]:
-            what = f"{then['episodes']} episodes a seed"
-        else:
-            self.played = {
-                name: {field: np.array(values) for field, values in part.items()}
-                for name, part in parsed["played"].items()
-            }
-            return
-        raise UserError(f"{self.path} is an unfinished test of {what}: {remedy}", ["out"])
+        same = then["weights"] == now["weights"]
+        if not same and len(then["runs"]) == 1 and then["runs"] == now["runs"]:
+            raise UserError(
+                f"{self.path} is an unfinished test of an earlier best checkpoint of "
+                f"{then['runs'][0]}: {_remedy(self.path)}",
+                ["out"],
+            )
+        _refuse_another(self.path, then, same, now["seeds"], now["episodes"])
+        self.played = {
+            name: {field: np.array(values) for field, values in part.items()}
+            for name, part in parsed["played"].items()
+        }
 
     def add(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Keeps a part; on disk when this returns. Raises UserError where it cannot be written."""

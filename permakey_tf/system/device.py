@@ -71,4 +71,6 @@ def _share_cores(at_a_time: int) -> None:
     # trained first. Then the graphs share the threads that there are, and are slower.
     with contextlib.suppress(RuntimeError):
         threading.set_inter_op_parallelism_threads(at_a_time)
-        threading.set_intra_op_parallelism_threads(max(available_cores() // at_a_time, 1))
+        # A launcher's limit, or the user's, is of the whole process.
+        cores = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or available_cores())
+        threading.set_intra_op_parallelism_threads(max(cores // at_a_time, 1))
