@@ -20,7 +20,7 @@ from flags import common
 from permakey_tf.configs.agent import EnvironmentConfig
 from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
-from permakey_tf.scores.protocol import read_evaluation
+from permakey_tf.scores.evaluation_file import read_evaluation
 from permakey_tf.system.seeds import episode_seed
 from sprites import BALLS
 

@@ -18,7 +18,7 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.match import follow_folder, refuse_contradictions, resolve_agent
 from permakey_tf.runs.progress import read_agent_progress, read_agent_status, read_progress
-from permakey_tf.scores.protocol import read_evaluation
+from permakey_tf.scores.evaluation_file import read_evaluation
 from permakey_tf.system.interruption import Interrupted
 
 

@@ -28,7 +28,7 @@ from permakey_tf.quality import measures
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.scores.evaluate import evaluate_policies
-from permakey_tf.scores.protocol import read_evaluation
+from permakey_tf.scores.evaluation_file import read_evaluation
 from permakey_tf.training import controls
 from permakey_tf.training.acting import Player
 from permakey_tf.training.agent import AgentTrainer

@@ -12,7 +12,7 @@ from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.games import make_game
 from permakey_tf.envs.play import GameStep
 from permakey_tf.errors import UserError
-from permakey_tf.scores.protocol import Rules
+from permakey_tf.scores.evaluation import Rules
 
 SEED = np.random.SeedSequence(0)
 NOOP, FIRE, UP, RIGHT = Action.NOOP, Action.FIRE, Action.UP, Action.RIGHT

@@ -15,7 +15,8 @@ from permakey_tf.envs.atari import AtariGame
 from permakey_tf.errors import UserError
 from permakey_tf.scores import markdown, report, tables
 from permakey_tf.scores.evaluate import evaluate_policies
-from permakey_tf.scores.protocol import OtherAgent, read_evaluation, write_evaluation
+from permakey_tf.scores.evaluation import OtherAgent
+from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 

@@ -7,17 +7,9 @@ import numpy as np
 import pytest
 
 from permakey_tf.errors import UserError
-from permakey_tf.scores.protocol import (
-    AgentSpec,
-    Evaluation,
-    PolicySpec,
-    Rules,
-    advantage,
-    aggregate,
-    find_median_seed,
-    read_evaluation,
-    write_evaluation,
-)
+from permakey_tf.scores.aggregates import advantage, aggregate, find_median_seed
+from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
+from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats
 
 # Three policies on five seeds, two episodes each. Policies' means by seed:

@@ -14,14 +14,8 @@ from permakey_tf.errors import UserError
 from permakey_tf.runs.readers import machine_hours
 from permakey_tf.scores import curves, tables
 from permakey_tf.scores.collection import cell_name
-from permakey_tf.scores.protocol import (
-    AgentSpec,
-    Evaluation,
-    PolicySpec,
-    Rules,
-    read_evaluation,
-    write_evaluation,
-)
+from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
+from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
 from permakey_tf.viz import charts
 
 ROOT = Path(__file__).parents[1]

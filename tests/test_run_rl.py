@@ -24,14 +24,8 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.checkpoint import load, save
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.match import refuse_another_environment
-from permakey_tf.scores.protocol import (
-    AgentSpec,
-    Evaluation,
-    PolicySpec,
-    Rules,
-    read_evaluation,
-    write_evaluation,
-)
+from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
+from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
 from permakey_tf.system.seeds import ROLES, episode_seed
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
-from permakey_tf.scores import curves, protocol
+from permakey_tf.scores import curves, evaluation, evaluation_file
 from permakey_tf.system import files, schema
 
 WRONG = [None, True, 3, -7, 2.5, 10**400, "x", "", [], [[]], ["x"], [1, [2]], {}, {"a": 1}]
@@ -116,14 +116,16 @@ def test_manifest_of_a_frame_store(tmp_path):
 
 
 def test_evaluation_of_agents(tmp_path):
-    specs = protocol.AgentSpec("permakey", "gnn", 7, "none", 100, 50)
-    policies = tuple(protocol.PolicySpec(f"run{i}", i, 100, 50) for i in range(2))
+    specs = evaluation.AgentSpec("permakey", "gnn", 7, "none", 100, 50)
+    policies = tuple(evaluation.PolicySpec(f"run{i}", i, 100, 50) for i in range(2))
     scores, at_random = np.arange(4.0).reshape(2, 1, 2), np.zeros([1, 2])
     lengths = np.ones([2, 1, 2], int)
-    rules, path = protocol.Rules(), tmp_path / "evaluation.json"
-    made = protocol.Evaluation("toy", "", rules, specs, policies, (3,), scores, lengths, at_random)
-    protocol.write_evaluation(path, made)
-    fuzz(path, lambda: protocol.read_evaluation(path), ["kind", "aggregates"])
+    rules, path = evaluation.Rules(), tmp_path / "evaluation.json"
+    made = evaluation.Evaluation(
+        "toy", "", rules, specs, policies, (3,), scores, lengths, at_random
+    )
+    evaluation_file.write_evaluation(path, made)
+    fuzz(path, lambda: evaluation_file.read_evaluation(path), ["kind", "aggregates"])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from permakey_tf.launch import agents, plan
 from permakey_tf.launch.local import Job, Launcher, Process, run_all
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.progress import read_agent_progress
-from permakey_tf.scores.protocol import read_evaluation
+from permakey_tf.scores.evaluation_file import read_evaluation
 
 ROOT = Path(__file__).parents[1]
 

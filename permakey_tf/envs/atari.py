@@ -107,7 +107,7 @@ class AtariGame:
         After the no-ops, FIRE is pressed where the game has it: some games wait for it.
 
         Returns:
-          uint8 [210, 160, 3], the screen.
+          uint8 [H, 160, 3], the screen; H is 210 in most games.
         """
         rng = np.random.default_rng(seed)
         if self._sticky:  # the emulator's own random numbers matter then, and are seeded at loading

@@ -45,7 +45,7 @@ def play_episode(
       reader: `objects.ObjectReader` where ground-truth boxes are wanted.
 
     Yields:
-      Steps with frames uint8 [210, 160, 3], the start first.
+      Steps with frames uint8 [H, 160, 3] (H is 210 in most games), the start first.
     """
     game_seed, policy_seed = (
         np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, part)) for part in (0, 1)

@@ -16,7 +16,8 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.match import follow_folder, resolve_agent
 from permakey_tf.runs.progress import Status, read_agent_progress, read_agent_status, read_progress
-from permakey_tf.scores.protocol import Evaluation, read_evaluation
+from permakey_tf.scores.evaluation import Evaluation
+from permakey_tf.scores.evaluation_file import read_evaluation
 from permakey_tf.scores.unfinished import check_unfinished, unfinished_path
 from permakey_tf.system import disk
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from permakey_tf.quality.benchmark import Result, Row
+from permakey_tf.system import markdown
 
 FORMAT = "permakey-quality"
 FORMAT_VERSION = 2
@@ -221,13 +222,9 @@ def as_markdown(result: Result) -> str:
 
 def table_as_markdown(table: Table) -> str:
     """With its title as a heading, and a blank line at the end."""
-    lines = [f"## {table.title}", "", _line(table.header)]
-    lines += [_line(["---", *["---:"] * (len(table.header) - 1)])]
-    return "\n".join([*lines, *map(_line, table.rows), "", ""])
-
-
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    lines = [f"## {table.title}", "", markdown.row(table.header)]
+    lines += [markdown.row(["---", *["---:"] * (len(table.header) - 1)])]
+    return "\n".join([*lines, *map(markdown.row, table.rows), "", ""])
 
 
 def as_csv(result: Result) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -168,4 +167,4 @@ class AgentFolder(Folder):
 
 
 def _hash(keypoints: RunFolder) -> str:
-    return hashlib.sha256(keypoints.require_best().read_bytes()).hexdigest()
+    return files.sha256(keypoints.require_best())

@@ -4,7 +4,6 @@ An .npz of NumPy arrays: `about`, a JSON text, and the weights that detection re
 only losses read, and the state of training are left out.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -68,7 +67,7 @@ def write(path: Path, release: Release, half: bool) -> str:
     files.make_folder(path.parent)
     with files.replaced(path) as file:
         np.savez_compressed(file, **arrays)
-    return sha256(path)
+    return files.sha256(path)
 
 
 def read(path: Path) -> Release:
@@ -99,14 +98,6 @@ def read(path: Path) -> Release:
 
 def check(path: Path, expected: str) -> None:
     """Raises UserError where the file's SHA-256 is another one."""
-    found = sha256(path)
+    found = files.sha256(path)
     if found != expected.lower():
         raise UserError(f"{path}: SHA-256 is {found}, not {expected}: get the file anew")
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error

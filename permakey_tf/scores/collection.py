@@ -16,12 +16,8 @@ from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.errors import UserError
 from permakey_tf.runs import families
 from permakey_tf.scores import curves
-from permakey_tf.scores.protocol import (
-    Evaluation,
-    PolicySpec,
-    read_evaluation,
-    write_evaluation,
-)
+from permakey_tf.scores.evaluation import Evaluation, PolicySpec
+from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
 from permakey_tf.system import disk, files, schema
 
 _STEPS = 100_000  # of the papers' tables; other numbers stand in a cell's name

@@ -1,7 +1,7 @@
 """Learning curves over several training seeds, from the folders of agent runs.
 
 Runs that differ in nothing but the seed make one curve: an aggregate over the runs at every step
-and its bootstrap interval. `read_run` alone knows what an agent's run folder looks like.
+and its bootstrap interval.
 """
 
 import itertools

@@ -17,15 +17,8 @@ from permakey_tf.player import load_player
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.families import effective
-from permakey_tf.runs.release import sha256
-from permakey_tf.scores.protocol import (
-    AgentSpec,
-    Evaluation,
-    PolicySpec,
-    Rules,
-    check_place,
-    write_evaluation,
-)
+from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
+from permakey_tf.scores.evaluation_file import check_place, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.scores.unfinished import Unfinished, unfinished_path
 from permakey_tf.system import files
@@ -70,7 +63,7 @@ def evaluate_policies(
     unfinished = Unfinished(
         unfinished_path(path),
         runs=[str(folder.path) for folder in folders],
-        weights=[sha256(folder.require_best()) for folder in folders],
+        weights=[files.sha256(folder.require_best()) for folder in folders],
         seeds=list(seeds),
         episodes=episodes,
     )

@@ -1,7 +1,8 @@
 """A table with our numbers beside the papers' as a Markdown page."""
 
-from permakey_tf.scores import protocol, published, tables
+from permakey_tf.scores import aggregates, published, tables
 from permakey_tf.scores.tables import Cell
+from permakey_tf.system.markdown import row
 
 
 def page(table: int, filled: list[Cell]) -> str:
@@ -32,7 +33,7 @@ def _own_table(table: int, filled: list[Cell]) -> list[str]:
         "",
         _about_encoders(table),
         "",
-        f"| {' | '.join(_COLUMNS)} |",
+        row(_COLUMNS),
         "|---" * len(_COLUMNS) + "|",
     ]
     for cell in filled:
@@ -40,7 +41,7 @@ def _own_table(table: int, filled: list[Cell]) -> list[str]:
         paper = "none" if cell.score is None else str(cell.score)
         own = _own_cells(cell, record) if cell.found else ["not run", *[""] * 9]
         cells = [record["game"], str(record["num_keypoints"] or ""), record["agent"], paper]
-        lines.append(f"| {' | '.join(cells + own)} |")
+        lines.append(row(cells + own))
     return lines
 
 
@@ -85,7 +86,7 @@ def _across_table(filled: list[Cell]) -> list[str]:
         short = any(tables.shortfalls(one.evaluation) for one in found)
         remark = "falls short of the paper's test, see above" if estimate and short else ""
         shown = _with_interval(estimate, 3) if estimate else "not run on all games alike"
-        lines.append(f"| {agent} | {shown} | {remark} |")
+        lines.append(row([agent, shown, remark]))
     return lines
 
 
@@ -100,12 +101,12 @@ def _context_table(table: int, games: list[str]) -> list[str]:
     lines = [
         "Published by others, for context (other networks, budgets and test protocols):",
         "",
-        f"| game | {' | '.join(methods)} |",
+        row(["game", *methods]),
         "|---" * (len(methods) + 1) + "|",
     ]
     for game in games:
         values = {score.method: str(score) for score in others if score.game == game}
-        lines.append(f"| {game} | {' | '.join(values.get(method, '') for method in methods)} |")
+        lines.append(row([game, *(values.get(method, "") for method in methods)]))
     sources = [published.sources()[key] for key in cited]
     return [*lines, "", *(f"- {source}" for source in sources)]
 
@@ -114,7 +115,7 @@ def _with_std(value: float, std: float | None) -> str:
     return f"{value:.1f} ({'one policy' if std is None else f'{std:.1f}'})"
 
 
-def _with_interval(estimate: protocol.Estimate, digits: int) -> str:
+def _with_interval(estimate: aggregates.Estimate, digits: int) -> str:
     if estimate.low is None:
         return f"{estimate.value:.{digits}f} [one run]"
     return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

@@ -13,13 +13,8 @@ from permakey_tf.configs.frames import canonical_game
 from permakey_tf.envs.games import make_task
 from permakey_tf.envs.play import Game, Task, play
 from permakey_tf.errors import UserError
-from permakey_tf.scores.protocol import (
-    Evaluation,
-    OtherAgent,
-    Rules,
-    check_place,
-    write_evaluation,
-)
+from permakey_tf.scores.evaluation import Evaluation, OtherAgent, Rules
+from permakey_tf.scores.evaluation_file import check_place, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.scores.tables import AGENTS
 from permakey_tf.system.files import make_folder

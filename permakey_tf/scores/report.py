@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from permakey_tf.errors import UserError
 from permakey_tf.runs.readers import machine_hours, read_metrics
-from permakey_tf.scores import collection, curves, markdown, protocol, published, tables
-from permakey_tf.scores.protocol import Evaluation
+from permakey_tf.scores import collection, curves, evaluation_file, markdown, published, tables
+from permakey_tf.scores.evaluation import Evaluation
 from permakey_tf.scores.tables import Cell, Found
 from permakey_tf.system import files
 from permakey_tf.viz import charts
@@ -45,7 +45,9 @@ def find_evaluations(folders: list[str]) -> list[Found]:
     Raises:
       UserError: a folder that is none, a damaged file, or no test of an agent anywhere.
     """
-    read = [(path, protocol.read_evaluation(path)) for path in find_files(folders, _EVALUATION)]
+    read = [
+        (path, evaluation_file.read_evaluation(path)) for path in find_files(folders, _EVALUATION)
+    ]
     found = [
         Found(path, evaluation, _training_hours(path, evaluation))
         for path, evaluation in read

@@ -13,8 +13,8 @@ import numpy as np
 from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, canonical_game
 from permakey_tf.errors import UserError
-from permakey_tf.scores import protocol, published, statistics
-from permakey_tf.scores.protocol import Evaluation, OtherAgent, Rules
+from permakey_tf.scores import aggregates, published, statistics
+from permakey_tf.scores.evaluation import Evaluation, OtherAgent, Rules
 
 TITLES = {
     1: "Atari, 100,000 agent steps",
@@ -296,7 +296,7 @@ def _steps_are_unknown(evaluation: Evaluation) -> bool:
     return isinstance(agent, OtherAgent) and agent.num_steps is None
 
 
-def across_games(filled: list[Cell]) -> dict[str, protocol.Estimate | None]:
+def across_games(filled: list[Cell]) -> dict[str, aggregates.Estimate | None]:
     """IQM of the human-normalised run scores over all games, runs resampled game by game.
 
     Returns:
@@ -315,6 +315,6 @@ def across_games(filled: list[Cell]) -> dict[str, protocol.Estimate | None]:
         complete = alike and len(columns) == number
         runs_by_games = np.transpose(columns) if complete else None  # [R, T]
         estimates[agent] = (
-            protocol.estimate(runs_by_games, statistics.interquartile_mean) if complete else None
+            aggregates.estimate(runs_by_games, statistics.interquartile_mean) if complete else None
         )
     return estimates

@@ -3,6 +3,7 @@ whenever the process dies; reading one that a dying process has appended to."""
 
 import contextlib
 import csv
+import hashlib
 import secrets
 import shutil
 from pathlib import Path
@@ -23,6 +24,14 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise UserError(f"cannot make the folder {path}: {error.strerror}") from error
     return path
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file. Raises UserError where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

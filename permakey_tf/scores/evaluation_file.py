@@ -1,0 +1,146 @@
+"""evaluation.json, which holds every episode of a test; docs/report.md describes the format."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+
+from permakey_tf.configs.frames import canonical_game
+from permakey_tf.errors import UserError
+from permakey_tf.scores.aggregates import Aggregates
+from permakey_tf.scores.evaluation import AgentSpec, Evaluation, OtherAgent, PolicySpec, Rules
+from permakey_tf.scores.repeats import GameRepeats
+from permakey_tf.system import disk, files, schema
+
+_FORMAT_VERSION = 1
+# Keypoint runs have an evaluation.json too, of no such kind.
+_KIND = "agent"
+_OTHER_KIND = "policy"  # earlier versions pass over it, as they do over keypoint runs'
+
+
+def check_place(path: Path, agent: type) -> None:
+    """Checks before the first game that evaluation.json can be written.
+
+    An earlier test of the same kind of agent is replaced, nothing else.
+
+    Args:
+      path: of the file.
+      agent: AgentSpec or OtherAgent.
+
+    Raises:
+      UserError: it cannot.
+    """
+    disk.check_place(path.parent, path.name)
+    content = schema.read_object(path) if path.exists() else {}
+    if "losses" in content:
+        held = "the test losses of a keypoint run"
+    elif content.get("kind") == (_OTHER_KIND if agent is AgentSpec else _KIND):
+        held = "the test of another kind of agent"
+    else:
+        return
+    raise UserError(f"{path} has {held}: choose another out", ["out"])
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Writes evaluation.json, one line per top-level name."""
+    ours = isinstance(evaluation.agent, AgentSpec)
+    content = {
+        "format_version": _FORMAT_VERSION,
+        "kind": _KIND if ours else _OTHER_KIND,
+        "game": evaluation.game,
+        "env_id": evaluation.env_id,
+        "rules": dataclasses.asdict(evaluation.rules),
+        "agent": dataclasses.asdict(evaluation.agent),
+        "policies": [dataclasses.asdict(policy) for policy in evaluation.policies],
+        "seeds": list(evaluation.seeds),
+        "scores": evaluation.scores.tolist(),
+        "lengths": evaluation.lengths.tolist(),
+        "random_scores": evaluation.random_scores.tolist(),
+        "repeats": evaluation.repeats and dataclasses.asdict(evaluation.repeats),
+        "aggregates": _plain(evaluation.aggregates),
+    }
+    lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items()]
+    files.write_text(Path(path), "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _plain(aggregates: Aggregates) -> dict:
+    return {
+        "median_seed": aggregates.median_seed._asdict(),
+        "run_scores": list(aggregates.run_scores),
+        "mean": aggregates.mean._asdict(),
+        "iqm": aggregates.iqm._asdict(),
+    }
+
+
+def read_evaluation(path: Path) -> Evaluation | None:
+    """Reads and checks evaluation.json; None where it is that of another kind of run.
+
+    Raises:
+      UserError: a damaged file, another format version, or aggregates that do not follow from the
+        scores.
+    """
+    content = schema.read_object(path)
+    kind = content.get("kind")
+    if kind not in (_KIND, _OTHER_KIND):
+        return None
+    schema.check_version(path, content, _FORMAT_VERSION)
+    try:
+        evaluation = _from_content(
+            schema.parse(_EvaluationContent if kind == _KIND else _OtherContent, content)
+        )
+        stored = content["aggregates"]
+        if not np.allclose(
+            _numbers(stored), _numbers(_plain(evaluation.aggregates)), equal_nan=True
+        ):
+            raise ValueError("aggregates do not follow from scores")
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UserError(f"{path} is damaged or of another program: {error}") from error
+    return evaluation
+
+
+class _AnyContent(TypedDict):
+    """What the file holds beside its kind, its version, the aggregates and the agent."""
+
+    game: str
+    env_id: str
+    rules: Rules
+    policies: tuple[PolicySpec, ...]
+    seeds: tuple[int, ...]
+    scores: list[list[list[float]]]
+    lengths: list[list[list[int]]]
+    random_scores: list[list[float]]
+    repeats: NotRequired[GameRepeats | None]
+    aggregates: dict[str, Any]
+
+
+class _EvaluationContent(_AnyContent):
+    agent: AgentSpec
+
+
+class _OtherContent(_AnyContent):
+    agent: OtherAgent
+
+
+def _from_content(content: _EvaluationContent | _OtherContent) -> Evaluation:
+    return Evaluation(
+        game=canonical_game(content["game"]),
+        env_id=content["env_id"],
+        rules=content["rules"],
+        agent=content["agent"],
+        policies=content["policies"],
+        seeds=content["seeds"],
+        scores=np.array(content["scores"], float),
+        lengths=np.array(content["lengths"]),
+        random_scores=np.array(content["random_scores"], float),
+        repeats=content.get("repeats"),
+    )
+
+
+def _numbers(aggregates: dict) -> np.ndarray:
+    """The aggregates that involve no random draws, float [5 + P]."""
+    middle = aggregates["median_seed"]
+    points = [middle["seed"], middle["mean"], middle["std"]]
+    points += [aggregates["mean"]["value"], aggregates["iqm"]["value"], *aggregates["run_scores"]]
+    return np.array(points, float)
