@@ -15,6 +15,8 @@ from pathlib import Path
 from absl import app
 from absl import flags as absl_flags
 
+from permakey_tf.runs.families import METHOD_NAMES
+
 RAW = Path(__file__).parents[1] / "docs/experiments/quality.csv"
 GAMES = {
     "mspacman": "MsPacman",
@@ -43,10 +45,15 @@ def collect(reports: list[str]) -> list[dict]:
     for report in reports:
         content = json.loads((Path(report) / "quality.json").read_text())
         first = content["sets"][0]
+        methods = {
+            row["name"]: METHOD_NAMES[row["about"]["settings"]["method"]]
+            for row in content["rows"]
+            if row["kind"] == "run"
+        }
         for row in content["rows"]:
             if row["kind"] == "seeds" or row["variant"] == "shuffled":
                 continue
-            maker = "PermaKey" if row["kind"] in ("run", "control") else row["name"]
+            maker = methods.get(row["name"], row["name"])
             variant = f", {row['variant']}" if row["variant"] else ""
             settings = row["about"].get("settings", {})
             seed = settings.get("training", {}).get("seed", _seed_of(row["name"]))
@@ -101,11 +108,15 @@ def table(raw: list[dict], noise: str, measures: list[str], rows: list[str], kno
     lines = ["| | " + " | ".join(map(known.get, games)) + " |", "|---" * (len(games) + 1) + "|"]
     for row in rows:
         cells = [
-            "; ".join(_shown(found.get((game, noise, row, measure), [])) for measure in measures)
+            _cell([found.get((game, noise, row, measure), []) for measure in measures])
             for game in games
         ]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(measured: list[list[float]]) -> str:
+    return "; ".join(map(_shown, measured)) if any(measured) else "-"
 
 
 def _shown(values: list[float]) -> str:
@@ -139,7 +150,9 @@ def main(_) -> None:
             writer.writerows(raw)
     with RAW.open() as file:
         raw = list(csv.DictReader(file))
+    learned = (*METHOD_NAMES.values(), "")
     rows = list(dict.fromkeys(r["row"] for r in raw))
+    rows.sort(key=lambda row: next(i for i, name in enumerate(learned) if row.startswith(name)))
     plain = [row for row in rows if not row.endswith("tracked")]
     tracked = [row for row in rows if row.endswith("tracked")]
     print("Clean: recall; F1 at the best threshold; average precision\n")

@@ -1,5 +1,7 @@
 """The raw values behind docs/results.md."""
 
+import json
+
 from benchmarks import results
 
 
@@ -25,3 +27,28 @@ def test_a_row_is_replaced_with_all_its_seeds_and_the_others_stay():
 def test_a_cell_has_the_mean_of_the_seeds_and_their_range():
     shown = results.table(raw("seaquest", "PermaKey", 0.5, 0.7), "none", ["recall"], ["PermaKey"])
     assert shown.splitlines()[-1] == "| PermaKey | 0.60 (0.50-0.70) |"
+
+
+def test_rows_have_the_name_of_their_method(tmp_path):
+    def row(name, kind, variant="", method=None):
+        settings = {"method": method, "training": {"seed": 3}} if method else None
+        about = {"noise": "none"} | ({"settings": settings} if settings else {})
+        scores = {"characters": {"recall": {"4": 0.5}}}
+        return {"name": name, "kind": kind, "variant": variant, "about": about, "scores": scores}
+
+    rows = [
+        row("seed-3_a", "run", method="permakey"),
+        row("seed-3_a", "control", "peaks"),
+        row("seed-3_a", "control", "shuffled"),
+        row("seed-3_b", "run", "tracked", method="transporter"),
+        row("ORB", "baseline"),
+    ]
+    content = {"sets": ["characters"], "data": {"game": "seaquest"}, "rows": rows}
+    (tmp_path / "quality.json").write_text(json.dumps(content))
+    found = [(one["row"], str(one["seed"])) for one in results.collect([str(tmp_path)])]
+    assert found == [
+        ("PermaKey", "3"),
+        ("PermaKey, peaks", "3"),
+        ("Transporter, tracked", "3"),
+        ("ORB", ""),
+    ]
