@@ -15,10 +15,10 @@ from permakey_tf.errors import UserError
 from permakey_tf.launch import plan
 from permakey_tf.launch.agents import (
     PlannedAgent,
-    PlannedTest,
     axes_in,
     cell_name,
     fill_in_axes,
+    with_tests,
 )
 from permakey_tf.launch.local import Job
 from permakey_tf.launch.plan import Planned, PlannedRun, run_name
@@ -168,7 +168,7 @@ def _runs(values: absl_flags.FlagValues, out: Path) -> Sequence[Planned]:
     plan.refuse_equal_names(agents)
     cells = [cell_name(point) for point in points]
     seeds, episodes = tuple(rl_flags.parse_seeds(values)), values["test_episodes"].value
-    return list(_with_tests(agents, cells, out, seeds, episodes))
+    return list(with_tests(agents, cells, out, seeds, episodes))
 
 
 def _distribution(values: absl_flags.FlagValues) -> str:
@@ -302,25 +302,3 @@ def _agent(call: _Call) -> PlannedAgent:
         )
     folder = training.logdir_template
     return PlannedAgent(call.job, training.agent, training.keypoints, training.given, folder)
-
-
-def _with_tests(
-    agents: list[PlannedAgent], cells: list[str], out: Path, seeds: tuple[int, ...], episodes: int
-) -> Iterable[Planned]:
-    """The trainings, and behind the last one of each cell its test."""
-    for place, (agent, cell) in enumerate(zip(agents, cells, strict=True)):
-        yield agent
-        if cell not in cells[place + 1 :]:
-            runs = [one for one, its in zip(agents, cells, strict=True) if its == cell]
-            yield _test(cell, runs, out, seeds, episodes)
-
-
-def _test(cell: str, agents: list[PlannedAgent], out, seeds, episodes) -> PlannedTest:
-    folders = tuple(agent.folder for agent in agents)
-    folder = out / "tests" / cell
-    command = [sys.executable, "-m", "run.rl", "--mode=evaluate", f"--runs={','.join(folders)}"]
-    command += [f"--seeds={','.join(map(str, seeds))}", f"--test_episodes={episodes}"]
-    name = f"test_{cell}"
-    names = tuple(agent.name for agent in agents)
-    job = Job(name, [*command, f"--out={folder}"], out / "logs" / f"{name}.log", names)
-    return PlannedTest(job, folders, seeds, episodes, str(folder))

@@ -5,6 +5,8 @@ needs TensorFlow.
 """
 
 import re
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -144,3 +146,35 @@ def _steps(run: str) -> int:
     """Agent steps that a run has made."""
     progress = read_agent_progress(AgentFolder.open(run)) if AgentFolder.has_begun(run) else None
     return progress.step if progress else 0
+
+
+def with_tests(
+    agents: Sequence[PlannedAgent],
+    cells: Sequence[str],
+    out: Path,
+    seeds: tuple[int, ...],
+    episodes: int,
+) -> Iterator[PlannedAgent | PlannedTest]:
+    """The trainings, and behind the last one of each cell its test.
+
+    Args:
+      cells: of each agent, by `cell_name`.
+      out: the sweep's folder.
+      seeds, episodes: of the tests.
+    """
+    for place, (agent, cell) in enumerate(zip(agents, cells, strict=True)):
+        yield agent
+        if cell not in cells[place + 1 :]:
+            runs = [one for one, its in zip(agents, cells, strict=True) if its == cell]
+            yield _test(cell, runs, out, seeds, episodes)
+
+
+def _test(cell: str, agents: list[PlannedAgent], out, seeds, episodes) -> PlannedTest:
+    folders = tuple(agent.folder for agent in agents)
+    folder = out / "tests" / cell
+    command = [sys.executable, "-m", "run.rl", "--mode=evaluate", f"--runs={','.join(folders)}"]
+    command += [f"--seeds={','.join(map(str, seeds))}", f"--test_episodes={episodes}"]
+    name = f"test_{cell}"
+    names = tuple(agent.name for agent in agents)
+    job = Job(name, [*command, f"--out={folder}"], out / "logs" / f"{name}.log", names)
+    return PlannedTest(job, folders, seeds, episodes, str(folder))
