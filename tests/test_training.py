@@ -28,7 +28,7 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.metrics import MetricsLog
-from permakey_tf.runs.progress import KeypointProgress, read_status
+from permakey_tf.runs.progress import KeypointProgress, Status, read_status
 from permakey_tf.system import files
 from permakey_tf.training.keypoints import KeypointTrainer, learning_rate_schedule
 from permakey_tf.training.results import evaluate_run
@@ -330,16 +330,35 @@ class TestALongerRun:
 class TestABestThatIsMissing:
     def test_the_way_to_it_is_told(self, toy_store, tmp_path):
         path, frames = tmp_path / "run", FrameSpec.of(toy_store)
-        held = RunFolder.held(path, tiny_config(), frames, "python -m run.keypoints --x=1")
+        command = "python -m run.keypoints --x=1 --logdir=elsewhere"
+        held = RunFolder.held(path, tiny_config(), frames, command)
         with held as folder, pytest.raises(UserError, match=r"no such checkpoint; wait for the"):
             folder.load_model()
-        with pytest.raises(UserError, match=r"train first: `python -m run\.keypoints --x=1`"):
+        # The folder may have been moved since.
+        words = rf"train first: `python -m run\.keypoints --x=1 --logdir={path}`"
+        with pytest.raises(UserError, match=words):
             folder.load_model()
         checkpoint.save(folder.latest_checkpoint, {})
-        with pytest.raises(UserError, match=r"run ended before .*: resume it: `python .* --x=1`"):
+        with pytest.raises(
+            UserError, match=r"run ended before .*: resume it: `python .* --x=1 --l"
+        ):
             folder.load_model()
         with pytest.raises(UserError, match=r"resume it: `python"):
             AgentFolder(tmp_path / "agent", AgentConfig(), folder)
+
+    def test_one_that_was_there_is_gone(self, toy_store, tmp_path):
+        frames = FrameSpec.of(toy_store)
+        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        ended = KeypointProgress(step=20, best_step=10, finished=True)
+        checkpoint.save(folder.latest_checkpoint, ended.to_arrays())
+        words = r"best\.npz of step 10 is gone: bring it back, or train anew in another logdir"
+        for use in (
+            folder.load_model,
+            lambda: read_status(folder.path, tiny_config(), frames),
+            lambda: RunFolder.create_or_resume(folder.path, tiny_config(), frames),
+        ):
+            with pytest.raises(UserError, match=words):
+                use()
 
     def test_runs_of_earlier_versions_do_not_know_their_command(self, toy_store, tmp_path):
         frames = FrameSpec.of(toy_store)
@@ -347,6 +366,34 @@ class TestABestThatIsMissing:
         checkpoint.save(folder.latest_checkpoint, {})
         with pytest.raises(UserError, match="resume it with the command that made it"):
             folder.load_model()
+
+
+class TestALatestThatIsGone:
+    """A user deletes what only resuming needs, and types the command once more."""
+
+    @pytest.fixture
+    def folder(self, toy_store, tmp_path):
+        frames = FrameSpec.of(toy_store)
+        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        checkpoint.save(folder.best_checkpoint, {})
+        return folder
+
+    def test_a_run_that_is_not_finished_does_not_begin_anew(self, folder):
+        for use in (
+            lambda: read_status(folder.path, folder.config, folder.frames),
+            lambda: RunFolder.create_or_resume(folder.path, folder.config, folder.frames),
+        ):
+            with pytest.raises(UserError, match=r"latest\.npz is gone.*best\.npz still is there"):
+                use()
+        assert folder.best_checkpoint.exists()
+
+    def test_a_finished_run_stays_finished(self, folder):
+        (folder.path / "evaluation.json").write_text('{"steps": 20}')
+        found = read_status(folder.path, folder.config, folder.frames)
+        assert found == Status(20, True, False)
+        longer = tiny_config(epochs=10**6)
+        with pytest.raises(UserError, match=r"latest\.npz is gone"):
+            read_status(folder.path, longer, folder.frames)
 
 
 class TestRunFolder:

@@ -67,7 +67,9 @@ def load(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
     except UserError as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise UserError(
-            f"{path} is damaged or no checkpoint ({reason}); delete the run folder to start afresh"
+            f"{path} is damaged or no checkpoint ({reason}); bring back a copy of it, or train "
+            "anew in another logdir",
+            ["logdir"],
         ) from error
 
 
@@ -126,7 +128,10 @@ class ProgressRecord:
         names = [field.name for field in dataclasses.fields(cls)]
         saved = {name: arrays.pop(f"progress/{name}", None) for name in names}
         if any(value is None for value in saved.values()):
-            raise UserError(f"{path} does not say where the run stands; delete it to start afresh")
+            raise UserError(
+                f"{path} does not say where the run stands: train anew in another logdir",
+                ["logdir"],
+            )
         hints = schema.type_hints(cls)
         try:
             return cls(**{n: _number(hints[n], value, n) for n, value in saved.items()})

@@ -8,11 +8,13 @@ evaluation.json, figures/   written at the end
 
 import contextlib
 import json
+import shlex
 from pathlib import Path
 from typing import ClassVar
 
 import permakey_tf
 from permakey_tf.errors import UserError
+from permakey_tf.runs import checkpoint
 from permakey_tf.runs.families import applies
 from permakey_tf.system import disk, schema
 from permakey_tf.system.files import write_text
@@ -91,15 +93,40 @@ class Folder:
         """`best_checkpoint`. Raises UserError where it is missing, with the way to it."""
         if self.best_checkpoint.is_file():
             return self.best_checkpoint
-        command = self.command
+        command = self._resuming_command
         remedy = f": `{command}`" if command else " with the command that made it"
         if self.in_use:
             advice = f"wait for the first validation of {self.path}, which is being trained"
         elif self.latest_checkpoint.is_file():
+            self.refuse_lost_checkpoints()
             advice = f"{self.path} ended before its first validation: resume it{remedy}"
         else:
             advice = f"train first{remedy}" if command else "train first"
         raise UserError(f"{self.best_checkpoint}: no such checkpoint; {advice}")
+
+    @property
+    def _resuming_command(self) -> str:
+        """`command`, for where the folder is now; "" where it is not known."""
+        words = shlex.split(self.command)
+        words = [word for word in words if not word.startswith("--logdir=")]
+        return shlex.join([*words, f"--logdir={self.path}"]) if words else ""
+
+    def refuse_lost_checkpoints(self) -> None:
+        """Raises UserError where one of the checkpoints that the run has had is gone: without the
+        latest it would begin anew, and replace the best."""
+        latest, best = self.latest_checkpoint, self.best_checkpoint
+        if self.in_use or latest.is_file() == best.is_file():
+            return
+        anew = f"bring it back, or train anew in another logdir (or delete {self.path} first)"
+        if best.is_file():
+            raise UserError(
+                f"{latest} is gone, without which the run cannot go on; {best} still is there: "
+                + anew,
+                ["logdir"],
+            )
+        saved = checkpoint.load(latest, prefix="progress/best_step")
+        if step := int(saved.get("progress/best_step", 0)):
+            raise UserError(f"{best} of step {step} is gone: {anew}", ["logdir"])
 
     @contextlib.contextmanager
     def _held(self, command: str = ""):
@@ -116,6 +143,7 @@ class Folder:
           UserError: other settings (named), a folder that is not such a run's, or that is in use.
         """
         self._refuse_foreign(self.path)
+        self.refuse_lost_checkpoints()
         with self._explained():
             self.path.mkdir(parents=True, exist_ok=True)
         with self.locked():

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from pathlib import Path
+from typing import TypedDict
 
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.frames import MAX_SIDE, canonical_game
@@ -76,6 +77,12 @@ def _naming(path):
         ) from error
 
 
+class _Evaluated(TypedDict):
+    """What is read of evaluation.json."""
+
+    steps: int
+
+
 class RunFolder(Folder):
     """The folder of a keypoint run. `config`, `frames`: what config.json says."""
 
@@ -122,6 +129,12 @@ class RunFolder(Folder):
     def is_evaluated(self) -> bool:
         """Whether the results were made since the run was trained to its end."""
         return self.results["test losses"].is_file()
+
+    @property
+    def evaluated_steps(self) -> int:
+        """Training steps of the run that was evaluated. UserError where the file is damaged."""
+        file = self.results["test losses"]
+        return schema.parse(_Evaluated, schema.read_object(file), str(file))["steps"]
 
     def _take_back_the_end(self):
         self.results["test losses"].unlink(missing_ok=True)

@@ -113,6 +113,10 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
         frames = dataclasses.replace(frames, content_hash=begun.frames.content_hash)
     folder = RunFolder(path, config, frames)
     goes_on = folder.compare()
+    pruned = not folder.latest_checkpoint.exists() and folder.best_checkpoint.is_file()
+    if pruned and folder.is_evaluated and not goes_on:
+        return Status(folder.evaluated_steps, True, False)  # what only resuming needs is gone
+    folder.refuse_lost_checkpoints()
     progress = read_progress(folder) or KeypointProgress()
     finished = progress.finished and folder.is_evaluated and not goes_on
     return Status(progress.step, finished, not finished and folder.in_use)
@@ -134,6 +138,7 @@ def read_agent_status(path: str | Path, config: AgentConfig, keypoints: RunFolde
     if not folder.has_checkpoint:
         return Status(0, False, folder.in_use)
     folder.compare()
+    folder.refuse_lost_checkpoints()
     progress = read_agent_progress(folder) or AgentProgress()
     finished = progress.is_finished(folder.config)
     return Status(progress.step, finished, not finished and folder.in_use)
