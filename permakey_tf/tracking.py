@@ -18,6 +18,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from permakey_tf.errors import UserError
+from permakey_tf.system.arrays import as_episodes
 from permakey_tf.types import Keypoints
 
 CAP = 0.05  # squared half frame sides: 0.22 of a half side, some 20 pixels
@@ -162,12 +163,9 @@ def track(keypoints: Keypoints, episodes: np.ndarray | None = None, cap: float =
     """
     centers, confidence = keypoints
     number = len(centers)
-    episodes = np.zeros(number) if episodes is None else np.asarray(episodes)
-    if episodes.shape != (number,) or len(centers if confidence is None else confidence) != number:
-        raise UserError(
-            f"episodes {list(episodes.shape)} and confidences {np.shape(confidence)} do not fit "
-            f"centres of {number} frames"
-        )
+    episodes = as_episodes(episodes, number)
+    if confidence is not None and len(confidence) != number:
+        raise UserError(f"confidence of {len(confidence)} frames, and centres of {number}")
     tracker, orders = Tracker(cap), []
     for frame in range(number):
         if frame and episodes[frame] != episodes[frame - 1]:

@@ -42,7 +42,7 @@ def make_steps(seed=0):
             first,
             action=row,
             reward=row / 2,
-            boxes=[("Ghost", row, 2, 3, 4), ("Player", 9, 8, 7, -1)][: row % 3],
+            boxes=[("Ghost", row, 2, 3, 4), ("Player", -1, 8, 7, 9)][: row % 3],
         )
         for row, (_, first) in enumerate(ROWS)
     ]

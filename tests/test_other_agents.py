@@ -16,7 +16,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.scores import markdown, report, tables
 from permakey_tf.scores.evaluate import evaluate_policies
 from permakey_tf.scores.evaluation import OtherAgent
-from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
+from permakey_tf.scores.evaluation_file import check_place, read_evaluation, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 
@@ -163,8 +163,10 @@ def test_the_report_reads_it_and_a_collection_leaves_it_out(tmp_path):
         ({"policy": "DQN"}, "no act"),
         ({"policy": []}, "at least one"),
         ({"game": "spaceinvader"}, "unknown"),
-        ({"seeds": [1, 1]}, "seeds must be different"),
+        ({"seeds": [1, 1]}, "list of different whole numbers"),
         ({"seeds": [-1]}, "none below 0"),
+        ({"seeds": 0}, "seeds=0: a list of"),
+        ({"episodes": 1.5}, "episodes=1.5"),
         ({"episodes": 0}, "episodes=0"),
         ({"num_steps": -1}, "num_steps=-1"),
         ({"noise": "both"}, "noise=both"),
@@ -184,6 +186,30 @@ def test_a_test_of_an_agent_of_ours_is_not_replaced(tmp_path):
     with pytest.raises(UserError, match="another kind of agent: choose another out"):
         evaluate_agent(Shooter(), "spaceinvaders", out=tmp_path, **SHORT)
     assert (tmp_path / "evaluation.json").read_bytes() == before
+
+
+def test_a_larger_test_and_anothers_are_not_replaced(tested, tmp_path):
+    """A quick look must not wipe a hundred games."""
+    _, out, shooters = tested
+    before = (out / "evaluation.json").read_bytes()
+    with pytest.raises(UserError, match=r"larger test \(2 policies x .*: choose another out"):
+        evaluate_agent(shooters[0], "spaceinvaders", name="Shooter", out=out, **SHORT)
+    with pytest.raises(UserError, match="test of another agent, Shooter: choose another out"):
+        evaluate_agent(shooters, "spaceinvaders", name="Runner", out=out, **SHORT)
+    assert (out / "evaluation.json").read_bytes() == before
+    ours = tmp_path / "evaluation.json"
+    write_evaluation(ours, evaluation(shape=(3, 10, 10)))
+    check_place(ours, 300)
+    with pytest.raises(UserError, match=r"3 policies x 10 seeds x 10 episodes\): choose another"):
+        check_place(ours, 299)
+
+
+def test_numpys_numbers_are_numbers():
+    found = evaluate_agent(
+        lambda frame: 0, "pong", np.arange(2), np.int64(1), num_steps=np.int32(0),
+        max_episode_steps=2, progress=False,
+    )  # fmt: skip
+    assert found.seeds == (0, 1) and found.scores.shape == (1, 2, 1)
 
 
 def test_parts_that_do_not_fit_are_refused():

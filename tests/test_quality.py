@@ -58,6 +58,12 @@ def test_a_known_games_name_misspelled_is_refused_and_another_game_is_not():
     assert "all" in evaluate_keypoints(centers, objects, np.zeros(5, int), game="my_robot")
 
 
+def test_frames_of_an_episode_must_follow_one_another():
+    objects, centers = two_walkers(4)
+    with pytest.raises(UserError, match="frames of episode 0 do not follow one another"):
+        score(centers, objects, np.arange(4) % 2)
+
+
 def two_walkers(num_frames=50):
     """Two objects that walk to the right, 60 pixels below each other: boxes and their middles."""
     boxes = [[(20 + t, 60 + 60 * n, 8, 10) for n in range(2)] for t in range(num_frames)]

@@ -121,8 +121,8 @@ def test_keypoints_in_one_place_keep_their_numbers():
 def test_an_episode_starts_with_the_detectors_order():
     frames = [[A, B], [B, A], [B, A], [A, B]]
     assert orders(frames, episodes=[0, 0, 1, 1]) == [[0, 1], [1, 0], [0, 1], [1, 0]]
-    # A number that comes again is another episode.
-    assert orders(frames, episodes=[0, 1, 0, 0])[2] == [0, 1]
+    with pytest.raises(UserError, match="frames of episode 0 do not follow one another; sort"):
+        orders(frames, episodes=[0, 1, 0, 0])
 
 
 def test_nothing_but_the_order_changes():
@@ -208,7 +208,10 @@ def test_wrong_arrays_are_refused():
     tracker.update(keypoints_of([A, B]))
     with pytest.raises(UserError, match="3 keypoints after 2: reset first"):
         tracker.update(keypoints_of([A, B, C]))
-    with pytest.raises(UserError, match=r"episodes \[1\]"):
+    with pytest.raises(
+        UserError,
+        match=r"episodes must be whole numbers \[2\], one for each frame, not int64 \[1\]",
+    ):
         track(keypoints_of([[A], [B]]), [0])
     with pytest.raises(UserError, match="cap=0"):
         Tracker(cap=0)

@@ -18,7 +18,7 @@ from permakey_tf.data.folders import Part, find_files, named, sort_into_splits
 from permakey_tf.data.format import SPLITS
 from permakey_tf.data.preparation import remedy
 from permakey_tf.errors import UserError
-from permakey_tf.system.arrays import as_array
+from permakey_tf.system.arrays import as_array, as_episodes
 from permakey_tf.system.npz import ArrayInfo, DamagedError, NpzFile
 from permakey_tf.types import Step
 
@@ -254,20 +254,8 @@ def read_arrays(frames: np.ndarray, episodes: np.ndarray | None) -> Recording:
             f"frames must be uint8 [N, H, W, 3], or grey [N, H, W], not {frames.dtype} "
             f"{list(frames.shape)}{remedy(frames)}"
         )
-    numbers = np.zeros(len(frames), int) if episodes is None else np.asarray(episodes)
-    if numbers.dtype.kind not in "iu" or numbers.shape != (len(frames),):
-        hint = "; np.cumsum makes them of marks of starts" * (numbers.dtype == bool)
-        raise UserError(
-            f"episodes must be whole numbers [{len(frames)}], one for each frame, not "
-            f"{numbers.dtype} {list(numbers.shape)}{hint}"
-        )
+    numbers = as_episodes(episodes, len(frames))
     starts = np.flatnonzero(np.append(True, np.diff(numbers) != 0))
-    known, counts = np.unique(numbers[starts], return_counts=True)
-    if counts.max() > 1:
-        raise UserError(
-            f"episodes: frames of episode {known[counts.argmax()]} do not follow one another; sort "
-            "frames by episodes first, or number them anew"
-        )
     lengths = tuple(np.diff(starts, append=len(frames)).tolist())
     firsts = set(starts.tolist())
     steps = (Step(frame, row in firsts) for row, frame in enumerate(frames))

@@ -19,7 +19,7 @@ from permakey_tf.runs.keypoints import RunFolder
 from permakey_tf.runs.match import follow_folder, resolve_agent
 from permakey_tf.runs.progress import Status, read_agent_progress, read_agent_status, read_progress
 from permakey_tf.scores.evaluation import Evaluation
-from permakey_tf.scores.evaluation_file import read_evaluation
+from permakey_tf.scores.evaluation_file import read_evaluation, refuse_larger
 from permakey_tf.scores.unfinished import check_unfinished, unfinished_path
 from permakey_tf.system import disk
 
@@ -139,6 +139,7 @@ class PlannedTest(NamedTuple):
                 "the grid too, or choose another out",
                 ["out"],
             )
+        refuse_larger(path, evaluation, len(self.runs) * len(self.seeds) * self.episodes)
         return False
 
 

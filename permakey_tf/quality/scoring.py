@@ -20,7 +20,7 @@ from permakey_tf.objects.boxes import Objects
 from permakey_tf.objects.categories import GAMES, GameObjects
 from permakey_tf.objects.tracks import link_boxes
 from permakey_tf.quality import measures
-from permakey_tf.system.arrays import as_array
+from permakey_tf.system.arrays import as_array, as_episodes
 from permakey_tf.types import Keypoints
 
 # {group: {measure: value, or {distance, window, threshold ...: value}}}; NaN: not defined.
@@ -99,8 +99,7 @@ class GroundTruth:
           UserError: `episodes` is no such array, or does not fit the boxes.
         """
         self._config, self._game = config, game
-        self._episodes = np.asarray(episodes)
-        _check_episodes(self._episodes)
+        self._episodes = as_episodes(episodes)
         _check_names(objects.categories, game)
         objects.check_frames(len(self._episodes))
         self._epsilons = np.arange(config.max_epsilon + 1)
@@ -369,14 +368,6 @@ def check_confidence(confidence: np.ndarray | None, centers: np.ndarray) -> np.n
             f"confidence must be in [0, 1], not from {confidence.min():g} to {confidence.max():g}"
         )
     return confidence.astype(np.float64)
-
-
-def _check_episodes(episodes: np.ndarray) -> None:
-    if episodes.ndim != 1 or episodes.dtype.kind not in "iu" or not len(episodes):
-        hint = "; np.cumsum makes them of marks of starts" if episodes.dtype == bool else ""
-        raise UserError(
-            f"episodes must be whole numbers [N], not {episodes.dtype} {list(episodes.shape)}{hint}"
-        )
 
 
 def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:

@@ -57,7 +57,7 @@ def evaluate_policies(
         for earlier in folders[:i]:
             _refuse_differences(earlier, folder)
             _refuse_the_same(earlier, folder)
-    check_place(path, AgentSpec)
+    check_place(path, len(runs) * len(seeds) * episodes)
     config = folders[0].config
     task = make_task(config.environment, config.encoder.needs_objects)
     unfinished = Unfinished(

@@ -20,27 +20,43 @@ _KIND = "agent"
 _OTHER_KIND = "policy"  # earlier versions pass over it, as they do over keypoint runs'
 
 
-def check_place(path: Path, agent: type) -> None:
+def check_place(path: Path, num_games: int, name: str | None = None) -> None:
     """Checks before the first game that evaluation.json can be written.
 
-    An earlier test of the same kind of agent is replaced, nothing else.
+    An earlier test of the same kind of agent, of no more games, is replaced, nothing else.
 
     Args:
       path: of the file.
-      agent: AgentSpec or OtherAgent.
+      num_games: of the test, P * S * E.
+      name: of somebody else's agent; None: the test is of runs of ours.
 
     Raises:
       UserError: it cannot.
     """
     disk.check_place(path.parent, path.name)
     content = schema.read_object(path) if path.exists() else {}
+    held = ""
     if "losses" in content:
         held = "the test losses of a keypoint run"
-    elif content.get("kind") == (_OTHER_KIND if agent is AgentSpec else _KIND):
+    elif content.get("kind") == (_OTHER_KIND if name is None else _KIND):
         held = "the test of another kind of agent"
-    else:
-        return
-    raise UserError(f"{path} has {held}: choose another out", ["out"])
+    elif (found := read_evaluation(path) if content else None) is not None:
+        refuse_larger(path, found, num_games)
+        if isinstance(found.agent, OtherAgent) and found.agent.name != name:
+            held = f"the test of another agent, {found.agent.name}"
+    if held:
+        raise UserError(f"{path} has {held}: choose another out", ["out"])
+
+
+def refuse_larger(path: Path, found: Evaluation, num_games: int) -> None:
+    """Raises UserError where the test at `path` has more games than the one in its place would."""
+    if found.scores.size > num_games:
+        policies, seeds, episodes = found.scores.shape
+        raise UserError(
+            f"{path} has a larger test ({policies} policies x {seeds} seeds x {episodes} "
+            f"episodes): choose another out, or delete it",
+            ["out"],
+        )
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:

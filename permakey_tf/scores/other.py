@@ -79,7 +79,9 @@ def evaluate_agent(
     """
     policies: list[Any] = list(policy) if isinstance(policy, list | tuple) else [policy]
     config = EnvironmentConfig.make(game=game, **settings)
-    _check(policies, config, list(seeds), episodes, num_steps)
+    seeds = _numbers(seeds)
+    episodes, num_steps = _whole(episodes, 1, "episodes"), _whole(num_steps, 0, "num_steps")
+    _check(policies, config)
     agent = OtherAgent(name or _name_of(policies[0]), num_steps)
     if agent.name in AGENTS:
         raise UserError(
@@ -87,7 +89,7 @@ def evaluate_agent(
         )
     path = Path(out) / "evaluation.json" if out is not None else None
     if path:
-        check_place(path, OtherAgent)
+        check_place(path, len(policies) * len(seeds) * episodes, agent.name)
     task = make_task(config)
     at_random = [random_scores(task, "test", seed, episodes) for seed in seeds]
     with tqdm(total=len(policies) * len(seeds), unit="seed", disable=not progress) as bar:
@@ -114,13 +116,7 @@ def _name_of(policy: Any) -> str:
     return getattr(policy, "__name__", type(policy).__name__)
 
 
-def _check(
-    policies: list,
-    config: EnvironmentConfig,
-    seeds: list,
-    episodes: int,
-    num_steps: int | None,
-) -> None:
+def _check(policies: list, config: EnvironmentConfig) -> None:
     for policy in policies:
         if not callable(getattr(policy, "act", policy)):
             raise UserError(f"policy: {policy!r} has no act(frame), and is no function of a frame")
@@ -130,12 +126,33 @@ def _check(
         raise UserError(
             f"noise={config.noise}: other agents see the game's own frames; leave it out", ["noise"]
         )
-    whole = all(type(seed) is int and seed >= 0 for seed in seeds)
-    if not seeds or not whole or len(set(seeds)) < len(seeds):
-        raise UserError("seeds must be different whole numbers, none below 0", ["seeds"])
-    for given, low, what in ((episodes, 1, "episodes"), (num_steps, 0, "num_steps")):
-        if given is not None and not (type(given) is int and given >= low):
-            raise UserError(f"{what}={given}: a whole number from {low} on is needed", [what])
+
+
+def _numbers(seeds: Any) -> list[int]:
+    """Test seeds, NumPy's numbers too."""
+    try:
+        numbers = [operator.index(seed) for seed in seeds]
+    except TypeError:
+        numbers = []
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise UserError(
+            f"seeds={seeds!r}: a list of different whole numbers, none below 0, is needed",
+            ["seeds"],
+        )
+    return numbers
+
+
+def _whole(given: Any, low: int, what: str) -> Any:
+    """A setting as an int; None stays."""
+    if given is None and low == 0:
+        return None
+    try:
+        number = operator.index(given)
+    except TypeError:
+        number = low - 1
+    if number < low or isinstance(given, bool):
+        raise UserError(f"{what}={given!r}: a whole number from {low} on is needed", [what])
+    return number
 
 
 def _play(policy: Any, task: Task, seed: int, episodes: int, bar) -> Episodes:

@@ -16,3 +16,33 @@ def as_array(values: Any, name: str) -> np.ndarray:
             f"{name} must be one array, and the parts of this list differ in shape: bring them to "
             "one size first"
         ) from None
+
+
+def as_episodes(episodes: Any, number: int | None = None) -> np.ndarray:
+    """int [N], the episode of every frame.
+
+    Args:
+      episodes: int [N]; None where N is given: all frames are of one.
+      number: of the frames, N; None: as many as `episodes` has, one at least.
+
+    Raises:
+      UserError: other numbers, or frames of one episode that do not follow one another.
+    """
+    if episodes is None and number is not None:
+        return np.zeros(number, int)
+    numbers = as_array(episodes, "episodes")
+    fits = numbers.shape == (number,) or (number is None and numbers.ndim == 1 and numbers.size)
+    if numbers.dtype.kind not in "iu" or not fits:
+        hint = "; np.cumsum makes them of marks of starts" * (numbers.dtype == bool)
+        raise UserError(
+            f"episodes must be whole numbers [{'N' if number is None else number}], one for each "
+            f"frame, not {numbers.dtype} {list(numbers.shape)}{hint}"
+        )
+    starts = numbers[np.append(True, np.diff(numbers) != 0)[: len(numbers)]]
+    known, counts = np.unique(starts, return_counts=True)
+    if len(numbers) and counts.max() > 1:
+        raise UserError(
+            f"episodes: frames of episode {known[counts.argmax()]} do not follow one another; sort "
+            "frames by episodes first, or number them anew"
+        )
+    return numbers
