@@ -30,6 +30,8 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", max_steps: str = "4000"
     frame, _ = env.reset(seed=0)
     player.reset()
     score, step, over = 0.0, 0, False
+    if env.action_space.n != len(player.action_names):
+        sys.exit(f"{run_folder} plays a game of {len(player.action_names)} actions, not {game}")
     while not over and step < int(max_steps):
         action = player.act(frame)
         if step % 100 == 0:
@@ -43,4 +45,6 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", max_steps: str = "4000"
 
 
 if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 4:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -3,7 +3,7 @@
 from absl import flags as absl_flags
 
 from flags import common
-from permakey_tf.configs.frames import CollectionConfig
+from permakey_tf.configs.frames import CollectionConfig, atari_games, canonical_game
 from permakey_tf.errors import UserError
 
 
@@ -21,5 +21,11 @@ def from_flags(
         raise UserError(
             f"--game is needed with --source={collection.source}: a name for these frames, by "
             "which run.keypoints asks for them, such as --game=pong"
+        )
+    played = canonical_game(collection.env_id) if collection.source == "gymnasium" else ""
+    if played in atari_games() and canonical_game(collection.game) in atari_games() - {played}:
+        raise UserError(
+            f"--game={collection.game}: --env_id={collection.env_id} plays {played}, and keypoints "
+            f"would be trained as another game's: give --game={played}, or a name of your own"
         )
     return collection

@@ -5,6 +5,7 @@ import errno
 import functools
 import math
 import os
+import re
 import shlex
 import signal
 import sys
@@ -19,6 +20,7 @@ from permakey_tf.configs.base import Config, flatten, plain_type, value_range
 from permakey_tf.configs.frames import canonical_game, plain_name
 from permakey_tf.errors import UserError, settings_spelled
 from permakey_tf.runs.families import lacks
+from permakey_tf.system.files import at_home
 
 # What a full or protected disk answers, whichever file is written at that moment.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -30,18 +32,13 @@ _DEFINERS = {
 }
 
 
-def _at_home(path: str) -> str:
-    """~ is the home folder: the shell leaves it alone within --name=~/folder, and in flag files."""
-    return os.path.expanduser(path)  # noqa: PTH111 (pathlib makes "." of "" and raises for ~nobody)
-
-
 class _PathParser(absl_flags.ArgumentParser):
     """A path."""
 
     syntactic_help = "a path; ~ is the home folder"
 
     def parse(self, argument):
-        return _at_home(argument)
+        return at_home(argument)
 
     def flag_type(self):
         return "path"
@@ -51,7 +48,10 @@ class _PathListParser(absl_flags.ListParser):
     """Comma-separated paths."""
 
     def parse(self, argument):
-        return [_at_home(path) for path in super().parse(argument)]
+        paths = [at_home(path) for path in super().parse(argument)]
+        if len(paths) > 1 and "" in paths:
+            raise ValueError("a comma too many: a path is empty")
+        return paths
 
 
 def define_path(
@@ -201,6 +201,11 @@ def tell_without_effect(config: Config) -> None:
             print(f"note: --{name} does nothing without --{other}={value}")
 
 
+def quoted(name: str, value: object) -> str:
+    """--NAME=VALUE as a shell takes it."""
+    return f"--{name}={shlex.quote(str(value))}"
+
+
 def fail(message: str, code: int = 1) -> typing.NoReturn:
     """Prints one line to stderr and leaves."""
     print("error: " + " ".join(str(message).split()), file=sys.stderr)
@@ -233,10 +238,21 @@ def parse(values: absl_flags.FlagValues, argv: list[str]) -> list[str]:
     try:
         rest = values(argv, known_only=False)
     except absl_flags.Error as error:
-        raise UserError(error) from error
+        raise UserError(_in_our_words(error)) from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: settings are given as --name=value")
     return rest
+
+
+def _in_our_words(error: absl_flags.Error) -> str:
+    missing = re.search(r"Unable to open flagfile: .*'(.*)'", str(error))
+    if not missing:
+        return str(error)
+    line = f"no flag file {missing[1]}"
+    if Path(missing[1]).is_absolute():
+        return line
+    here = Path.cwd()
+    return f"{line} in {here}: flag files name others as seen from the checkout; run this there"
 
 
 def parse_or_leave(values: absl_flags.FlagValues, argv: list[str]) -> list[str]:
@@ -258,8 +274,9 @@ def call_or_leave(main):
             return main()
     except UserError as error:
         fail(error)
-    except KeyboardInterrupt:
-        fail("interrupted; nothing half-written is left", code=130)
+    except KeyboardInterrupt as stop:  # Ctrl-C, or see _interrupt
+        number = signal.Signals[str(stop)] if str(stop) else signal.SIGINT
+        fail("interrupted; nothing half-written is left", code=128 + number)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from permakey_tf.configs.frames import CollectionConfig as CollectionConfig
     from permakey_tf.configs.keypoints import KeypointConfig as KeypointConfig
+    from permakey_tf.configs.keypoints import LoggingConfig as LoggingConfig
     from permakey_tf.data.joining import join_stores as join_stores
     from permakey_tf.data.store import FrameStore as FrameStore
     from permakey_tf.detector import KeypointDetector as KeypointDetector
@@ -40,6 +41,7 @@ _HOMES = {
     "KeypointConfig": "permakey_tf.configs.keypoints",
     "KeypointDetector": "permakey_tf.detector",
     "KeypointObservation": "permakey_tf.wrappers",
+    "LoggingConfig": "permakey_tf.configs.keypoints",
     "Objects": "permakey_tf.objects.boxes",
     "UserError": "permakey_tf.errors",
     "evaluate_agent": "permakey_tf.scores.other",

@@ -42,6 +42,7 @@ class KeypointDetector:
         self._model, self._keep_aspect = model, keep_aspect
         shape = [None, model.image_size, model.image_size, model.channels]
         traced = {"input_signature": [tf.TensorSpec(shape, tf.uint8)], "autograph": False}
+        # Called as concrete functions: of five detectors TensorFlow thinks one that is traced anew.
         self._keypoints = tf.function(lambda frames: model(to_images(frames)), **traced)
         self._stream_graph: StreamGraph | None = None
         self._error_maps = None
@@ -63,8 +64,9 @@ class KeypointDetector:
         Raises:
           UserError: no such run or file, or a missing, damaged or other one.
         """
-        if Path(path).is_file():
-            return cls._load_file(Path(path), sha256)
+        path = files.user_path(path)
+        if path.is_file():
+            return cls._load_file(path, sha256)
         if sha256 is not None:
             raise UserError(f"{path}: sha256 is compared with a file, and this is none")
         folder = RunFolder.open(path)
@@ -100,7 +102,7 @@ class KeypointDetector:
         weights = checkpoint.to_arrays(self._variables_read())
         size, channels = self.image_size, self.channels
         content = release.Release(self.config, size, channels, self._keep_aspect, weights)
-        return release.write(Path(path), content, half)
+        return release.write(files.user_path(path), content, half)
 
     def _variables_read(self) -> dict[str, Any]:
         """{name: variable} of all that `detect` and `error_maps` read."""
@@ -270,7 +272,7 @@ class KeypointDetector:
         serve = tf.function(self._serve, input_signature=signature, autograph=False)
         # Only what the graph reads: decoders and losses stay behind.
         module.variables_read = serve.get_concrete_function().variables
-        with files.new_folder(Path(path)) as folder:
+        with files.new_folder(files.user_path(path)) as folder:
             try:
                 tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
             except tf.errors.OpError as error:
@@ -302,8 +304,9 @@ class KeypointDetector:
             batch = self._map(function, frames[None], none)
             return tf.nest.map_structure(lambda part: part[0], batch)
         outputs = [none]
+        graph = function.get_concrete_function()
         for start in range(0, len(frames), _CHUNK):
-            chunk = function(self._prepare(frames[start : start + _CHUNK]))
+            chunk = graph(tf.constant(self._prepare(frames[start : start + _CHUNK])))
             outputs.append(tf.nest.map_structure(lambda part: part.numpy(), chunk))
         return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *outputs)
 

@@ -10,6 +10,7 @@ from permakey_tf.envs.games import make_game
 from permakey_tf.envs.play import Playable
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.system.files import user_path
 from permakey_tf.system.seeds import Stream, stream
 from permakey_tf.training.acting import GREEDY, Player
 from permakey_tf.training.agent import build_player
@@ -71,7 +72,7 @@ class AgentPlayer:
         Raises:
           UserError: no such run, or one that is not validated yet; a game that cannot be made.
         """
-        folder = AgentFolder.open(run)
+        folder = AgentFolder.open(user_path(run))
         game = make_game(folder.config.environment)
         player = load_player(folder, game.num_actions)
         if not bars:

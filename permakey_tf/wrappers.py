@@ -164,6 +164,11 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
                 f"frame_skip={frame_skip}: an environment of a vector may start anew in between; "
                 "wrap each in gymnasium.wrappers.MaxAndSkipObservation instead"
             )
+        if env.metadata.get("autoreset_mode") == gymnasium.vector.AutoresetMode.SAME_STEP:
+            raise UserError(
+                "autoreset_mode=SAME_STEP hides the last frame of an episode: make the "
+                "environments with gymnasium.vector.AutoresetMode.NEXT_STEP"
+            )
         super().__init__(env)
         space = env.single_observation_space
         self._sight = _Sight(env, space, detector, form, frames, confidence)
@@ -211,6 +216,12 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
         return tuple(_draw(frames, seen))
 
 
+def _way_to_images(env) -> str:
+    """How to make an environment that has them."""
+    atari = getattr(env, "unwrapped", env).__class__.__name__ == "AtariVectorEnv"
+    return "make it with " + ("grayscale=False" if atari else 'render_mode="rgb_array"')
+
+
 class _Sight:
     """What both wrappers share: which images are looked at, and what becomes of the keypoints.
 
@@ -233,6 +244,11 @@ class _Sight:
         if isinstance(detector, str | os.PathLike):
             one = f"KeypointDetector.load({str(detector)!r})"
             raise UserError(f"detector must be a detector, not a path: {one} gives one")
+        if not all(hasattr(detector, name) for name in ("keypoints", "num_keypoints", "channels")):
+            raise UserError(
+                f"detector must be a detector, not {type(detector).__name__}: "
+                "KeypointDetector.load(run) gives one"
+            )
         self._env, self._detector, self._form, self._confidence = env, detector, form, confidence
         channels = (3,) if detector.channels == 3 else (3, 1)
         shape = (observed.shape or ()) if observed.dtype == np.uint8 else ()
@@ -243,7 +259,7 @@ class _Sight:
         if self.renders and env.render_mode != "rgb_array":
             raise UserError(
                 f"{found}, and render_mode is {env.render_mode!r}: images (uint8 [H, W, 3]) are "
-                'needed, make it with render_mode="rgb_array"'
+                f"needed, {_way_to_images(env)}"
             )
         if not self.renders and not is_image:
             raise UserError(f'{found}, no images (uint8 [H, W, 3]): choose frames="render"')

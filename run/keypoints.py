@@ -66,7 +66,7 @@ def tell_results(folder: RunFolder, notes: Iterable[str]) -> None:
     for what, path in folder.results.items():
         if path.exists():
             print(f"{what}: {path}")
-    print(f"TensorBoard: tensorboard --logdir={folder.path}")
+    print(f"TensorBoard: tensorboard {common.quoted('logdir', folder.path)}")
 
 
 if __name__ == "__main__":

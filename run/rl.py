@@ -29,7 +29,7 @@ def open_keypoints(command: rl_flags.Training) -> RunFolder:
         path = quick_keypoints(command.agent, command.logdir(command.agent, "permakey"))
     keypoints = RunFolder.open(path)
     progress = read_progress(keypoints)
-    if progress and not progress.finished:
+    if progress and not progress.finished and progress.best_step:
         print(
             f"note: {keypoints.path} is not trained to its end: these are keypoints of step "
             f"{progress.best_step}"
@@ -49,6 +49,9 @@ def train(command: rl_flags.Training):
         print(f"run folder: {logdir} (finished at step {status.step})")
         tell_results(AgentFolder.open(logdir))
         return
+    if not agent.learning.learns:
+        begin, end = agent.learning.learn_start, agent.learning.num_steps
+        print(f"note: nothing is learned in --num_steps={end} with --learn_start={begin}")
     if status.in_use:
         raise UserError(f"{logdir} is in use by another process")
     # TensorFlow takes seconds to load; what does not fit together is refused before.
@@ -73,8 +76,8 @@ def tell_results(folder: AgentFolder) -> None:
     evaluation = folder.path / "evaluation.json"
     if evaluation.exists():
         print(f"evaluation: {evaluation}{_of_fewer_steps(evaluation, folder, progress.step)}")
-    print(f"test it: python -m run.rl --mode=evaluate --runs={folder.path}")
-    print(f"TensorBoard: tensorboard --logdir={folder.path}")
+    print(f"test it: python -m run.rl --mode=evaluate {common.quoted('runs', folder.path)}")
+    print(f"TensorBoard: tensorboard {common.quoted('logdir', folder.path)}")
 
 
 def _of_fewer_steps(evaluation: Path, folder: AgentFolder, step: int) -> str:

@@ -556,3 +556,67 @@ def test_flags_that_do_nothing_are_told(method, words, told, monkeypatch, capsys
     common.tell_without_effect(KeypointConfig(method=method))
     expected = [f"note: --{a} does nothing without --{b}" for a, b in (t.split(", ") for t in told)]
     assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_lists_of_paths_with_an_empty_one_are_refused():
+    values = absl_flags.FlagValues()
+    keypoint_flags.define(values)
+    with pytest.raises(UserError, match=r"--data_dir=a,.*a comma too many"):
+        common.parse(values, ["run.keypoints", "--data_dir=a,"])
+
+
+def test_a_flag_file_that_another_names_is_looked_for_in_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = absl_flags.FlagValues()
+    keypoint_flags.define(values)
+    preset = FLAG_FOLDER / "presets" / "quick.cfg"
+    with pytest.raises(
+        UserError, match=r"^no flag file flags/presets/quick_pointnet\.cfg in .*run"
+    ):
+        common.parse(values, ["run.keypoints", f"--flagfile={preset}"])
+    with pytest.raises(UserError, match=r"^no flag file /nowhere\.cfg$"):
+        common.parse(values, ["run.keypoints", "--flagfile=/nowhere.cfg"])
+
+
+@pytest.mark.parametrize(
+    ("game", "env_id", "fits"),
+    [
+        ("mspacman", "ALE/Pong-v5", False),
+        ("pong", "ALE/Pong-v5", True),
+        ("ms_pacman", "MsPacmanNoFrameskip-v4", True),
+        ("mine", "ALE/Pong-v5", True),
+        ("mspacman", "CartPole-v1", True),
+    ],
+)
+def test_frames_of_one_atari_game_are_not_another_ones(game, env_id, fits):
+    values = absl_flags.FlagValues()
+    keypoint_flags.define(values)
+    words = ["--source=gymnasium", f"--game={game}", f"--env_id={env_id}", "--num_keypoints=3"]
+    common.parse(values, ["run.keypoints", *words])
+    if fits:
+        keypoint_flags.from_flags(values)
+    else:
+        with pytest.raises(UserError, match=r"plays pong.*--game=pong, or a name of your own"):
+            keypoint_flags.from_flags(values)
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "learn_start", "update_every", "learns"),
+    [(400, 2500, 4, False), (8, 8, 4, True), (11, 9, 4, False), (12, 9, 4, True)],
+)
+def test_whether_an_agent_learns_at_all(num_steps, learn_start, update_every, learns):
+    config = agent_configs.LearningConfig(
+        num_steps=num_steps, learn_start=learn_start, update_every=update_every
+    )
+    assert config.learns == learns
+
+
+@pytest.mark.parametrize(("signal_name", "code"), [("", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_an_interrupted_program_ends_with_the_code_of_its_signal(signal_name, code, capsys):
+    def main():
+        raise KeyboardInterrupt(*[signal_name] * bool(signal_name))
+
+    with pytest.raises(SystemExit) as ended:
+        common.call_or_leave(main)
+    assert ended.value.code == code
+    assert capsys.readouterr().err == "error: interrupted; nothing half-written is left\n"

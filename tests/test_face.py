@@ -44,6 +44,7 @@ def test_a_users_mistake_is_a_value_error():
 
 FRAMES = np.arange(120 * 12 * 16 * 3, dtype=np.uint8).reshape(120, 12, 16, 3)
 TAKES = {
+    "logging": "logging must be of type LoggingConfig, not dict; permakey_tf.LoggingConfig",
     "train": "store must be of type FrameStore, not ndarray; FrameStore.open and",
     "make": "image_size is a setting of the frames: FrameStore.from_arrays has it",
     "from_arrays": "frames must be one array, and the parts of this list differ in shape",
@@ -69,6 +70,7 @@ def test_what_is_of_another_kind_is_refused_in_a_line_that_names_the_remedy(call
     objects = pk.Objects(xywh=[[0, 0, 1, 1]], **boxes)
     calls = {
         "train": lambda: pk.train(FRAMES, config, tmp_path / "run"),
+        "logging": lambda: pk.train(store, config, tmp_path / "run", logging={"summary_every": 3}),
         "make": lambda: pk.KeypointConfig.make("quick", image_size=84),
         "from_arrays": lambda: pk.FrameStore.from_arrays([FRAMES[0], FRAMES[0][:4]]),
         "split": lambda: pk.FrameStore.from_arrays(FRAMES, split=1),
@@ -82,6 +84,33 @@ def test_what_is_of_another_kind_is_refused_in_a_line_that_names_the_remedy(call
     }
     with pytest.raises(pk.UserError, match=TAKES[call]):
         calls[call]()
+
+
+def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(store, tmp_path, monkeypatch):
+    """On command lines it is: what one of them makes is opened from Python."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    pk, small = permakey_tf, {"image_size": 16, "game": "mine"}
+    made = pk.FrameStore.from_arrays(FRAMES, path="~/mine", **small)
+    assert made.path == tmp_path / "mine"
+    assert pk.FrameStore.open("~/mine").path == tmp_path / "mine"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("not a run")
+    config = pk.KeypointConfig.make("quick", num_keypoints=2, batch_size=4)
+    for call in (
+        lambda: pk.train(store, config, "~/run"),
+        lambda: pk.KeypointDetector.load("~/run"),
+        lambda: pk.AgentPlayer.load("~/run"),
+        lambda: pk.open_footage("~/run"),
+    ):
+        with pytest.raises(pk.UserError, match=str(tmp_path / "run")):
+            call()
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_clip_without_boxes():
+    objects = permakey_tf.Objects(frame=[], category=[], xywh=[], categories=("ball",))
+    assert objects.frame.dtype == np.int32 and objects.xywh.shape == (0, 4)
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -443,3 +443,28 @@ class TestRefusals:
 def test_importing_it_loads_no_tensorflow():
     code = "import sys, permakey_tf.wrappers; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "detector", "words"),
+    [
+        ({}, Brightest(), "make it with grayscale=False"),  # it knows no render_mode
+        ({"grayscale": False}, None, "not NoneType: KeypointDetector.load"),
+    ],
+)
+def test_what_does_not_fit_a_vector_of_atari_games_names_a_way_that_there_is(
+    settings, detector, words
+):
+    environments = gymnasium.make_vec("ALE/Pong-v5", 2, **settings)
+    with pytest.raises(UserError, match=words):
+        KeypointObservation(environments, detector)
+    environments.close()
+
+
+def test_a_vector_that_hides_last_frames_is_refused():
+    environments = gymnasium.vector.SyncVectorEnv(
+        [lambda: gymnasium.make("Dot-v0", render_mode="rgb_array")] * 2,
+        autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP,
+    )
+    with pytest.raises(UserError, match=r"SAME_STEP hides.*AutoresetMode\.NEXT_STEP"):
+        KeypointObservation(environments, Brightest())

@@ -407,6 +407,11 @@ class LearningConfig(Config):
     )
 
     @property
+    def learns(self) -> bool:
+        """Whether any step of the run is followed by an update."""
+        return self.num_steps - self.num_steps % self.update_every >= self.learn_start
+
+    @property
     def exploration_steps(self) -> int:
         """Agent steps over which the share of random actions falls."""
         return self.epsilon_steps or self.num_steps

@@ -37,6 +37,7 @@ from permakey_tf.data.recordings import read_arrays
 from permakey_tf.errors import UserError, expect
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.system import schema
+from permakey_tf.system.files import user_path
 from permakey_tf.system.npz import NpzFile, map_npy
 
 _MANIFEST = "manifest.json"
@@ -135,7 +136,7 @@ class FrameStore(NamedTuple):
         Raises:
           UserError: the folder is missing, incomplete, damaged or not a frame store.
         """
-        path = Path(path)
+        path = user_path(path)
         manifest = _read_manifest(path)
         frames = map_npy(path / "frames.npy")
         shape, dtype = frames.shape, frames.dtype
@@ -211,7 +212,8 @@ class FrameStore(NamedTuple):
             store = cls.from_arrays(frames, episodes, Path(temporary.name) / "store", **wanted)
             weakref.finalize(store.frames, temporary.cleanup)
             return store
-        if (Path(path) / _MANIFEST).exists():
+        path = user_path(path)
+        if (path / _MANIFEST).exists():
             raise UserError(f"{path} is a frame store already: FrameStore.open({str(path)!r})")
         about = {
             "game": canonical_game(game),
@@ -222,7 +224,7 @@ class FrameStore(NamedTuple):
             "versions": filling.own_versions(),
         }
         contents = filling.of_recording(recording, config)
-        filling.fill(Path(path), contents, config, about, progress=False)
+        filling.fill(path, contents, config, about, progress=False)
         return cls.open(path)
 
 

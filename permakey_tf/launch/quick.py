@@ -1,6 +1,7 @@
 """Keypoints for an agent that was given none."""
 
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 
@@ -45,8 +46,12 @@ def quick_keypoints(agent: AgentConfig, logdir: str | Path) -> str:
     )
     if code := run_in_foreground([*command, f"--logdir={folder}"]):
         raise UserError(
-            f"training them failed with exit code {code}; see above. A run that is there already, "
-            f"of whatever settings, is taken with keypoints={folder}",
+            f"training them failed with exit code {code}; see above"
+            + (
+                f". A run is there already: whatever its settings, keypoints={folder} takes it"
+                if RunFolder.has_begun(folder)
+                else ""
+            ),
             ["keypoints"],
         )
     return folder
@@ -61,7 +66,7 @@ def _refuse_others(agent: AgentConfig, logdir: str | Path, folder: str) -> None:
         raise UserError(
             f"{logdir} holds a run, and what it would see with, the quick preset's {folder}, is "
             f"not trained to its end: resume with the run's own copy, "
-            f"keypoints={own.path}, or choose another logdir",
+            f"keypoints={shlex.quote(str(own.path))}, or choose another logdir",
             ["keypoints", "logdir"],
         )
 

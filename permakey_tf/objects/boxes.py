@@ -138,6 +138,8 @@ class Objects:
 def _checked(name: str, column, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     """The column as an array of `dtype`."""
     column, kinds = np.asarray(column), "b" if dtype is np.bool_ else "iu"
+    if not column.size and shape[0] == 0 and column.ndim == 1:  # [], of which NumPy makes floats
+        column = np.empty(shape, dtype)
     if column.dtype.kind not in kinds or column.shape != shape:
         what = "bool" if kinds == "b" else "whole numbers"
         raise UserError(

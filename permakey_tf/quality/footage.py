@@ -14,6 +14,7 @@ from permakey_tf.errors import UserError, expect
 from permakey_tf.objects.boxes import ROLLOUT_NAMES, Objects
 from permakey_tf.objects.categories import GAMES
 from permakey_tf.objects.visibility import FRAME_SHAPE, VisibilityTest
+from permakey_tf.system.files import user_path
 from permakey_tf.system.npz import NpzFile
 
 
@@ -66,7 +67,7 @@ def open_footage(path: str | Path, game: str | None = None, visible_only: bool =
       UserError: nothing there, no boxes, or damaged.
     """
     expect((str, PathLike), path, "path", "of a frame store, store.path")
-    path = Path(path)
+    path = user_path(path)
     if path.is_dir():
         return _open_store(path, game, visible_only)
     if path.suffix == ".npz":

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ class AgentFolder(Folder):
 
     @property
     def _remedy(self) -> tuple[str, list[str]]:
-        own = self.path / "keypoints"
+        own = shlex.quote(str(self.path / "keypoints"))
         text = (
             f"resume with the same ones (the run's own copy is keypoints={own}) or choose another"
         )

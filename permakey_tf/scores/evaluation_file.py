@@ -112,7 +112,9 @@ def read_evaluation(path: Path) -> Evaluation | None:
         ):
             raise ValueError("aggregates do not follow from scores")
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise UserError(f"{path} is damaged or of another program: {error}") from error
+        raise UserError(
+            f"{path} is damaged or of another program: {error}: delete it, and test again"
+        ) from error
     return evaluation
 
 

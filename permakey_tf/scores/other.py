@@ -17,7 +17,7 @@ from permakey_tf.scores.evaluation import Evaluation, OtherAgent, Rules
 from permakey_tf.scores.evaluation_file import check_place, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.scores.tables import AGENTS
-from permakey_tf.system.files import make_folder
+from permakey_tf.system.files import make_folder, user_path
 from permakey_tf.training.games import Episodes, begin, collect, random_scores
 
 
@@ -87,7 +87,7 @@ def evaluate_agent(
         raise UserError(
             f"name={agent.name!r} is an agent of this package to the tables: choose another"
         )
-    path = Path(out) / "evaluation.json" if out is not None else None
+    path = user_path(out) / "evaluation.json" if out is not None else None
     if path:
         check_place(path, len(policies) * len(seeds) * episodes, agent.name)
     task = make_task(config)

@@ -4,12 +4,23 @@ whenever the process dies; reading one that a dying process has appended to."""
 import contextlib
 import csv
 import hashlib
+import os
 import secrets
 import shutil
 from pathlib import Path
 
 from permakey_tf.errors import UserError
 from permakey_tf.system import disk
+
+
+def at_home(path: str) -> str:
+    """~ is the home folder: the shell leaves it alone in quotes, in flag files and in Python."""
+    return os.path.expanduser(path)  # noqa: PTH111 (pathlib makes "." of "" and raises for ~nobody)
+
+
+def user_path(path: str | os.PathLike) -> Path:
+    """A path that a user gives."""
+    return Path(at_home(os.fspath(path)))
 
 
 def make_folder(path: str | Path) -> Path:

@@ -17,6 +17,7 @@ from permakey_tf.errors import expect, settings_spelled
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.progress import read_status
 from permakey_tf.system.cluster import Line, of_training
+from permakey_tf.system.files import user_path
 from permakey_tf.system.interruption import Interrupted
 from permakey_tf.training.keypoints import KeypointTrainer
 from permakey_tf.training.replicas import Replicas, make_replicas
@@ -61,10 +62,13 @@ def train(
     """
     expect(FrameStore, store, "store", "FrameStore.open and FrameStore.from_arrays give one")
     expect(KeypointConfig, config, "config", "KeypointConfig.make(preset) gives one")
+    if logging is not None:
+        expect(LoggingConfig, logging, "logging", "permakey_tf.LoggingConfig(...) is one")
     config, frames = resolve(config, store.game), FrameSpec.of(store)
     check_fit(config, store.image_size)
     check_batch(config, len(store.split_range("train")), store.path)
     DistributionConfig(distribute)
+    out = user_path(out)
     RunFolder.check_place(out)
     with of_training(distribute, config.to_dict()) as line:
         if not line.from_chief(lambda: read_status(out, config, frames).finished):
