@@ -52,4 +52,6 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", steps: str = "5000") ->
 
 
 if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 4:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

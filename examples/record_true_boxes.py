@@ -56,4 +56,4 @@ def main(env_id: str, env_kwargs: str, path: str, num_frames: str = "2000") -> N
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:]) if 4 <= len(sys.argv) <= 5 else sys.exit(__doc__)

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import gymnasium
 import numpy as np
+import processes
 import pytest
 from support import write_agent, write_keypoints
 from test_run_quality import make_store
@@ -149,3 +150,13 @@ def test_examples_are_short_and_use_public_names_only(path):
             assert not any(name.startswith("permakey_tf.") for name in names)
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "pk":
             assert node.attr in permakey_tf.__all__
+
+
+CALLED = [p for p in EXAMPLES if "sys.argv" in p.read_text() and "sb3" not in p.stem]
+
+
+@pytest.mark.parametrize("path", CALLED)
+def test_without_its_arguments_an_example_says_how_it_is_called(path):
+    done = processes.run(f"examples.{path.stem}", [])
+    assert done.returncode == 1 and f"python -m examples.{path.stem}" in done.stderr
+    assert "Traceback" not in done.stderr
