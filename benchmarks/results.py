@@ -36,6 +36,7 @@ MEASURES = {
     "TOP": ("consistency", None),
     "tracking_recall_25": ("tracking_recall", "25"),
 }
+_NOTHING = "-"  # in a cell
 _COLLECT = absl_flags.DEFINE_list("collect", [], "Reports, comma-separated.")
 
 
@@ -101,8 +102,8 @@ def by_place(raw: list[dict]) -> dict[tuple, list[float]]:
 
 
 def table(raw: list[dict], noise: str, measures: list[str], rows: list[str], known=GAMES) -> str:
-    """Markdown: a line for each row, a column for each game; a cell has the measures, of several
-    seeds the mean and their range."""
+    """Markdown: a line for each row that has a value, a column for each game; a cell has the
+    measures, of several seeds the mean and their range."""
     found = by_place(raw)
     games = [game for game in known if any(place[:2] == (game, noise) for place in found)]
     lines = ["| | " + " | ".join(map(known.get, games)) + " |", "|---" * (len(games) + 1) + "|"]
@@ -111,17 +112,18 @@ def table(raw: list[dict], noise: str, measures: list[str], rows: list[str], kno
             _cell([found.get((game, noise, row, measure), []) for measure in measures])
             for game in games
         ]
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        if set(cells) != {_NOTHING}:
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def _cell(measured: list[list[float]]) -> str:
-    return "; ".join(map(_shown, measured)) if any(measured) else "-"
+    return "; ".join(map(_shown, measured)) if any(measured) else _NOTHING
 
 
 def _shown(values: list[float]) -> str:
     if not values:
-        return "-"
+        return _NOTHING
     mean = f"{sum(values) / len(values):.2f}"
     low, high = f"{min(values):.2f}", f"{max(values):.2f}"
     return mean if low == high else f"{mean} ({low}-{high})"
