@@ -135,7 +135,7 @@ class Test:
 
 
 @dataclasses.dataclass(frozen=True)
-class Film:
+class Filming:
     """What the flags ask for where --mode=film. `asked`: the agent's settings given."""
 
     run: str
@@ -146,7 +146,7 @@ class Film:
     asked: dict[str, Any]
 
 
-def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Training | Test | Film:
+def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Training | Test | Filming:
     """Checks all flags together. Raises UserError naming the flag that is wrong."""
     if values.mode == "evaluate":
         return _test(values)
@@ -171,7 +171,7 @@ def _test(values: absl_flags.FlagValues) -> Test:
     return Test(runs, seeds, values["test_episodes"].value, path, _asked(values))
 
 
-def _film(values: absl_flags.FlagValues) -> Film:
+def _film(values: absl_flags.FlagValues) -> Filming:
     common.refuse_flags(values, (*_OF_TRAINING, "test_episodes"), "where --mode=film")
     runs, out = values["runs"].value, values["out"].value
     seeds = parse_seeds(values) if values["seeds"].present else [0]
@@ -181,7 +181,7 @@ def _film(values: absl_flags.FlagValues) -> Film:
     if not out:
         raise UserError("--out is needed where --mode=film: a file, such as game.mp4 or game.png")
     episode, fps = values["episode"].value, values["fps"].value
-    return Film(runs[0], seeds[0], episode, Path(out), fps, _asked(values))
+    return Filming(runs[0], seeds[0], episode, Path(out), fps, _asked(values))
 
 
 def _asked(values: absl_flags.FlagValues) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from flags import figures as figure_flags
 def main(command):
     # TensorFlow takes seconds to load; wrong flags are refused before.
     from permakey_tf.figures import recipes as paper_figures
-    from permakey_tf.figures.runs import FrameChoice, open_runs
+    from permakey_tf.figures.runs import FrameChoice, open_shown_runs
     from permakey_tf.system import disk
 
     kinds = (command.format,) if command.figure == "video" else ("png", "pdf")
     disk.check_place(command.out, *(f"figure_{command.figure}.{kind}" for kind in kinds))
-    runs = open_runs(command.runs, command.data)
+    runs = open_shown_runs(command.runs, command.data)
     for run in runs:
         if run.seen_other_frames:
             print(f"note: {run} was trained on another store than {run.store.path}")

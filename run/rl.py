@@ -107,7 +107,7 @@ def evaluate(command: rl_flags.Test):
     print(f"evaluation: {command.path}")
 
 
-def film(command: rl_flags.Film):
+def film(command: rl_flags.Filming):
     refuse_contradictions(AgentFolder.open(command.run), command.asked)
     from permakey_tf.scores.film import check_place, play_film, write_film
     from permakey_tf.system.device import prepare_device
@@ -123,7 +123,7 @@ def film(command: rl_flags.Film):
 def main(command):
     if isinstance(command, rl_flags.Test):
         evaluate(command)
-    elif isinstance(command, rl_flags.Film):
+    elif isinstance(command, rl_flags.Filming):
         film(command)
     else:
         train(command)

@@ -24,7 +24,7 @@ from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
 from permakey_tf.figures import recipes as paper_figures
-from permakey_tf.figures.runs import FrameChoice, open_runs
+from permakey_tf.figures.runs import FrameChoice, open_shown_runs
 from permakey_tf.types import Keypoints, Step
 from permakey_tf.viz import figures, overlay, video
 
@@ -85,7 +85,9 @@ def folder(tmp_path_factory):
 def shown(folder):
     """{name: ShownRun}, opened once for all tests: models take their time to load."""
     names = [*TRAINED, *RETOLD]
-    runs = open_runs([str(folder / name) for name in names], [str(folder / s) for s in STORES])
+    runs = open_shown_runs(
+        [str(folder / name) for name in names], [str(folder / s) for s in STORES]
+    )
     shown = dict(zip(names, runs, strict=True))
     for name, (trained, _, _) in RETOLD.items():
         shown[name].model = shown[trained].model
@@ -457,7 +459,7 @@ class TestWrongCombinations:
             ([store, larger], [store, larger, "both hold toy"]),
         ):
             with pytest.raises(UserError) as caught:
-                open_runs([run], stores)
+                open_shown_runs([run], stores)
             for word in words:
                 assert word in str(caught.value)
         padded = shutil.copytree(run, tmp_path / "padded")
@@ -466,14 +468,16 @@ class TestWrongCombinations:
             content.replace('"keep_aspect": false', '"keep_aspect": true')
         )
         with pytest.raises(UserError, match=r"keep_aspect=True, those of .*toy have False"):
-            open_runs([str(padded)], [store])
+            open_shown_runs([str(padded)], [store])
         with pytest.raises(UserError, match=r"pk0 was trained on toy.*data names.*run\.data"):
-            paper_figures.make("4", open_runs([run], [str(folder / "frostbite")]), FrameChoice())
+            paper_figures.make(
+                "4", open_shown_runs([run], [str(folder / "frostbite")]), FrameChoice()
+            )
         with pytest.raises(UserError, match=r"names .*pk0 twice"):
-            open_runs([run, run + "/"], [store])
+            open_shown_runs([run, run + "/"], [store])
         other = write_store(tmp_path / "other", seed=9)
-        assert open_runs([run], [str(other.path)])[0].seen_other_frames
-        assert not open_runs([run], [store])[0].seen_other_frames
+        assert open_shown_runs([run], [str(other.path)])[0].seen_other_frames
+        assert not open_shown_runs([run], [store])[0].seen_other_frames
 
     def test_a_run_of_several_games_shows_the_one_whose_frames_are_named(self, folder, tmp_path):
         mixed = shutil.copytree(folder / "pk0", tmp_path / "mixed")
@@ -482,11 +486,11 @@ class TestWrongCombinations:
         (mixed / "config.json").write_text(json.dumps(config))
         stores = [str(folder / name) for name in STORES]
         for store, game in zip(stores, STORES, strict=True):
-            (run,) = open_runs([str(mixed)], [store])
+            (run,) = open_shown_runs([str(mixed)], [store])
             assert (run.game, run.store.game) == (game, game)
-        assert open_runs([str(mixed)], [])[0].game == "toy+frostbite"
+        assert open_shown_runs([str(mixed)], [])[0].game == "toy+frostbite"
         with pytest.raises(UserError, match=r"several games, and data names .*toy, .*: name one"):
-            open_runs([str(mixed)], stores)
+            open_shown_runs([str(mixed)], stores)
 
 
 class TestCurves:
@@ -536,8 +540,8 @@ class TestCurves:
             (path / "config.json").write_text(json.dumps(config))
             runs.append(str(path))
         with pytest.raises(UserError, match=r"29 lines cannot be told apart.*28"):
-            paper_figures.make("curves", open_runs(runs, []), FrameChoice())
-        picture = paper_figures.make("curves", open_runs(runs[:-1], []), FrameChoice())
+            paper_figures.make("curves", open_shown_runs(runs, []), FrameChoice())
+        picture = paper_figures.make("curves", open_shown_runs(runs[:-1], []), FrameChoice())
         drawn = figures.draw(picture)
         validation = [line for line in drawn.axes[0].get_lines() if line.get_marker() == "o"]
         legend = drawn.legends[0].get_lines()
@@ -554,7 +558,7 @@ class TestCurves:
         path = tmp_path / "short" / "metrics.csv"
         lines = path.read_text().splitlines(keepends=True)
         path.write_text("".join(lines[:2]) + lines[2][:-3])  # killed in its last number
-        runs = open_runs([str(folder / "pk0"), str(tmp_path / "short")], [])
+        runs = open_shown_runs([str(folder / "pk0"), str(tmp_path / "short")], [])
         charts = paper_figures.make("curves", runs, FrameChoice()).charts
         assert all(curve.steps.tolist() == [1] for curves in charts.values() for curve in curves)
         path.unlink()
@@ -567,7 +571,7 @@ class TestCurves:
         path = tmp_path / "begun" / "metrics.csv"
         path.write_text(path.read_text().splitlines(keepends=True)[0])
         places = {"pk0": folder / "pk0", "begun": tmp_path / "begun"}
-        runs = open_runs([str(places[name]) for name in order], [])
+        runs = open_shown_runs([str(places[name]) for name in order], [])
         with pytest.raises(UserError, match=rf"{tmp_path / 'begun'} has reported no losses yet"):
             paper_figures.make("curves", runs, FrameChoice())
 
@@ -591,7 +595,9 @@ class TestVideo:
                         writer.append(Step(frame, first=i == 0), split)
             writer.finish({"game": "toy", "source": "test"})
         frames = FrameStore.open(tmp_path / "store").frames
-        runs = open_runs([str(folder / name) for name in ("pk0", "tr0")], [str(tmp_path / "store")])
+        runs = open_shown_runs(
+            [str(folder / name) for name in ("pk0", "tr0")], [str(tmp_path / "store")]
+        )
         film = paper_figures.make("video", runs, FrameChoice(episode=1))
         np.testing.assert_array_equal(film.frames, frames[10:17])
         assert list(film.tracks) == ["PermaKey", "Transporter"]
@@ -610,7 +616,7 @@ class TestVideo:
         places = [tmp_path / "one" / "run", tmp_path / "two" / "run"]
         for place in places:
             shutil.copytree(folder / "pk0", place)
-        runs = open_runs(list(map(str, places)), [str(folder / "toy")])
+        runs = open_shown_runs(list(map(str, places)), [str(folder / "toy")])
         film = paper_figures.make("video", runs, FrameChoice())
         assert list(film.tracks) == list(map(str, places))
 
@@ -715,7 +721,9 @@ def test_the_caption_names_the_charts_with_spikes(folder, tmp_path):
         }
         rows.append(",".join(str(values.get(name, "")) for name in names))
     path.write_text("\n".join(rows) + "\n")
-    picture = paper_figures.make("curves", open_runs([str(tmp_path / "run")], []), FrameChoice())
+    picture = paper_figures.make(
+        "curves", open_shown_runs([str(tmp_path / "run")], []), FrameChoice()
+    )
     assert picture.caption == "single spikes leave the charts of LSPN"
 
 

@@ -13,7 +13,7 @@ from support import call, refused
 from permakey_tf.errors import UserError
 from permakey_tf.runs.readers import machine_hours
 from permakey_tf.scores import curves, tables
-from permakey_tf.scores.collection import cell_name
+from permakey_tf.scores.collection import folder_name
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
 from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
 from permakey_tf.viz import charts
@@ -431,13 +431,13 @@ def test_collections_refuse_what_is_not_one_cell(tmp_path):
 
 
 def test_cells_are_named_by_what_tells_them_apart():
-    assert cell_name(evaluation()) == CELL
+    assert folder_name(evaluation()) == CELL
     tracked = evaluation(agent={"track_keypoints": True}, steps=5000)
-    assert cell_name(tracked) == f"{CELL}_tracked_5000-steps"
+    assert folder_name(tracked) == f"{CELL}_tracked_5000-steps"
     small = evaluation(encoder="cnn", noise="both", agent={"cnn_filters": (32, 32)})
-    assert cell_name(small) == "mspacman_permakey_cnn_k7_both_filters-32+32"
-    assert cell_name(evaluation(noop_min=1)) == f"{CELL}_noop_min-1"
-    assert cell_name(evaluation(env_id="ALE/Pong-v5")) == f"{CELL}_ALE-Pong-v5"
+    assert folder_name(small) == "mspacman_permakey_cnn_k7_both_filters-32+32"
+    assert folder_name(evaluation(noop_min=1)) == f"{CELL}_noop_min-1"
+    assert folder_name(evaluation(env_id="ALE/Pong-v5")) == f"{CELL}_ALE-Pong-v5"
 
 
 # ----------------------------------------------------------------------------------------- curves

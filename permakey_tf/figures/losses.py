@@ -5,7 +5,7 @@ import numpy as np
 from permakey_tf.errors import UserError
 from permakey_tf.figures.runs import ShownRun
 from permakey_tf.runs import families
-from permakey_tf.runs.readers import Table, read_metrics
+from permakey_tf.runs.readers import Metrics, read_metrics
 from permakey_tf.viz.figures import MAX_LOOKS, Charts, Curve, limits_without_spikes, looks
 
 _TITLES = {
@@ -52,7 +52,7 @@ def _caption(charts) -> str:
     return f"single spikes leave the charts of {', '.join(cut)}" if cut else ""
 
 
-def _losses(run: ShownRun) -> Table:
+def _losses(run: ShownRun) -> Metrics:
     table = read_metrics(run.folder.path)
     if not any(table.values()):
         raise UserError(f"{run} has reported no losses yet: leave it out, or draw them later")

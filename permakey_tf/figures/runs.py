@@ -165,7 +165,7 @@ class ShownRun:
         return rows.start + np.flatnonzero(episodes == episodes[0] + number)
 
 
-def open_runs(run_folders: list[str], store_folders: list[str]) -> list[ShownRun]:
+def open_shown_runs(run_folders: list[str], store_folders: list[str]) -> list[ShownRun]:
     """Opens runs and finds each the frame store of its game.
 
     Raises:

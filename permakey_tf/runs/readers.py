@@ -6,10 +6,10 @@ from pathlib import Path
 from permakey_tf.errors import UserError
 from permakey_tf.system.files import read_rows
 
-Table = dict[str, dict[int, float]]
+Metrics = dict[str, dict[int, float]]
 
 
-def read_metrics(folder: Path) -> Table:
+def read_metrics(folder: Path) -> Metrics:
     """{column: {step: value}} of a run folder's metrics.csv; a column without a value yet is empty.
 
     Raises:
@@ -18,7 +18,7 @@ def read_metrics(folder: Path) -> Table:
     path = Path(folder) / "metrics.csv"
     try:
         names, rows = read_rows(path)
-        table: Table = {name: {} for name in names if name != "step"}
+        table: Metrics = {name: {} for name in names if name != "step"}
         steps = [int(row.pop("step")) for row in rows]
         for step, row in zip(steps, rows, strict=True):
             for name, value in row.items():
@@ -33,7 +33,7 @@ def read_metrics(folder: Path) -> Table:
     return table
 
 
-def machine_hours(table: Table) -> float | None:
+def machine_hours(table: Metrics) -> float | None:
     """Hours that an agent's run has taken, by the speeds that it reported; None without a report.
 
     A speed is of the steps since the report before it, with the validation among them. What comes

@@ -31,7 +31,7 @@ def run_folder(path: Path, policy: PolicySpec) -> Path | None:
     return None
 
 
-def cell_name(evaluation: Evaluation) -> str:
+def folder_name(evaluation: Evaluation) -> str:
     """Such as "mspacman_permakey_gnn_k7_none"; what no table asks for is told behind."""
     agent, rules = evaluation.agent, evaluation.rules
     words = [evaluation.game, agent.keypoints, agent.encoder, f"k{agent.num_keypoints}"]
@@ -67,7 +67,7 @@ def collect(found: list[tuple[Path, Evaluation]], target: Path) -> tuple[list[Pa
         if not evaluation.policies:
             notes.append(f"{path}: not collected, {evaluation.agent.name} is no run of ours")
             continue
-        folder = target / cell_name(evaluation)
+        folder = target / folder_name(evaluation)
         runs = [run_folder(path, policy) for policy in evaluation.policies]
         missing = [p.run for p, run in zip(evaluation.policies, runs, strict=True) if not run]
         if missing:

@@ -18,7 +18,7 @@ from permakey_tf.scores.evaluation_file import check_place, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.scores.tables import AGENTS
 from permakey_tf.system.files import make_folder, user_path
-from permakey_tf.training.games import Episodes, begin, collect, random_scores
+from permakey_tf.training.games import Episodes, begin, join_episodes, random_scores
 
 
 class PlayingPolicy(Protocol):
@@ -167,7 +167,7 @@ def _play(policy: Any, task: Task, seed: int, episodes: int, bar) -> Episodes:
             pass
         played.append(episode)
     bar.update()
-    return collect(played)
+    return join_episodes(played)
 
 
 def _action_of(given: Any, game: Game) -> int:

@@ -18,7 +18,15 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.system.graphs import traced_once
 from permakey_tf.tracking import Tracker
 from permakey_tf.training.controls import Tell, tell_nothing
-from permakey_tf.training.games import GROUPS, Episodes, Film, begin, collect, game_stream, joined
+from permakey_tf.training.games import (
+    GROUPS,
+    Episodes,
+    Film,
+    begin,
+    game_stream,
+    join_episodes,
+    joined,
+)
 from permakey_tf.types import Column, Keypoints
 
 GREEDY = -1  # in the place of an action: the network's best one
@@ -320,4 +328,4 @@ def _play_group(player, episodes, noise, film, stop) -> Episodes | None:
         if not going_on.all():
             state = state.of(going_on)
     shown = tf.nest.map_structure(lambda *parts: np.stack(parts), *shots) if film else None
-    return collect(episodes, shown)
+    return join_episodes(episodes, shown)

@@ -79,7 +79,7 @@ def begin(game: Game, task: Task, role: str, seed: int, number: int) -> WatchedE
     return WatchedEpisode(game, episode_seed(role, seed, number), task.max_steps)
 
 
-def collect(episodes: list[WatchedEpisode], film: Film | None = None) -> Episodes:
+def join_episodes(episodes: list[WatchedEpisode], film: Film | None = None) -> Episodes:
     """What is known of games that are over."""
     return Episodes(
         np.array([episode.score for episode in episodes]),
