@@ -9,13 +9,13 @@ noise and row; the rest stays.
 """
 
 import csv
-import json
 from pathlib import Path
 
-from absl import app
 from absl import flags as absl_flags
 
+from flags import common
 from permakey_tf.runs.families import METHOD_NAMES
+from permakey_tf.system import schema
 
 RAW = Path(__file__).parents[1] / "docs/experiments/quality.csv"
 GAMES = {
@@ -44,8 +44,9 @@ def collect(reports: list[str]) -> list[dict]:
     """The raw values of reports: {field: value} of each."""
     found = []
     for report in reports:
-        content = json.loads((Path(report) / "quality.json").read_text())
+        content = schema.read_object(Path(report) / "quality.json")
         first = content["sets"][0]
+        noise = content["rows"][0]["about"]["noise"]
         methods = {
             row["name"]: METHOD_NAMES[row["about"]["settings"]["method"]]
             for row in content["rows"]
@@ -58,7 +59,6 @@ def collect(reports: list[str]) -> list[dict]:
             variant = f", {row['variant']}" if row["variant"] else ""
             settings = row["about"].get("settings", {})
             seed = settings.get("training", {}).get("seed", _seed_of(row["name"]))
-            noise = content["rows"][0]["about"]["noise"]
             place = (content["data"]["game"], noise, maker + variant, seed)
             for measure, value in _values(row["scores"][first], row["scores"].get("bars")):
                 found.append(dict(zip(FIELDS, (*place, measure, value), strict=True)))
@@ -142,7 +142,7 @@ def mean_over_conditions(raw: list[dict], measure: str, rows: list[str]) -> dict
     return dict(sorted(means.items(), key=lambda item: -item[1]))
 
 
-def main(_) -> None:
+def main() -> None:
     if _COLLECT.value:
         with RAW.open() as file:
             raw = replace(list(csv.DictReader(file)), collect(_COLLECT.value))
@@ -172,4 +172,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    common.run(main)

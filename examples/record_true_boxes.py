@@ -1,5 +1,4 @@
 """Records a world with the true boxes of what moves in it, for `python -m run.quality`.
-
 python -m examples.record_true_boxes minigrid:MiniGrid-Dynamic-Obstacles-16x16-v0 \
   '{"agent_start_pos": null, "highlight": false}' obstacles_truth.npz 2000
 """
@@ -35,7 +34,8 @@ BOXES = {"minigrid": minigrid_boxes, "mygames": crafter_boxes}  # by the module 
 
 
 def main(env_id: str, env_kwargs: str, path: str, num_frames: str = "2000") -> None:
-    boxes, settings = BOXES[env_id.partition(":")[0]], json.loads(env_kwargs)
+    known, settings = f"boxes of {', '.join(BOXES)} are known", json.loads(env_kwargs)
+    boxes = BOXES.get(env_id.partition(":")[0]) or sys.exit(f"{env_id}: {known}; add to BOXES")
     env = gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True, **settings)
     rng, frames, starts, rows, over = np.random.default_rng(1), [], [], [], True
     while len(frames) < int(num_frames):

@@ -12,13 +12,13 @@ by where the indices were before, never by later frames. NumPy and SciPy only, s
 keypoints can be tracked without TensorFlow.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from permakey_tf.errors import UserError
-from permakey_tf.system.arrays import as_episodes
+from permakey_tf.errors import UserError, expect
+from permakey_tf.system.arrays import as_array, as_episodes
 from permakey_tf.types import Keypoints
 
 CAP = 0.05  # squared half frame sides: 0.22 of a half side, some 20 pixels
@@ -96,6 +96,7 @@ class Tracker:
         Raises:
           UserError: other shapes, another K than before, or values that are not finite.
         """
+        keypoints = _as_keypoints(keypoints)
         return _reordered(keypoints, self.order(keypoints))
 
     def order(self, keypoints: Keypoints) -> np.ndarray:
@@ -161,6 +162,7 @@ def track(keypoints: Keypoints, episodes: np.ndarray | None = None, cap: float =
     Raises:
       UserError: the arrays do not fit each other, or hold values that are not finite.
     """
+    keypoints = _as_keypoints(keypoints)
     centers, confidence = keypoints
     number = len(centers)
     episodes = as_episodes(episodes, number)
@@ -179,6 +181,14 @@ def track(keypoints: Keypoints, episodes: np.ndarray | None = None, cap: float =
 
 def _reordered(keypoints: Keypoints, order) -> Keypoints:
     return Keypoints(*(part if part is None else part[order] for part in keypoints))
+
+
+def _as_keypoints(keypoints: Any) -> Keypoints:
+    """Arrays of a pair. Raises UserError where centres alone are given."""
+    expect(tuple, keypoints, "keypoints", "Keypoints(centers, None) makes one of centres")
+    centers, confidence = keypoints
+    known = None if confidence is None else as_array(confidence, "confidence")
+    return Keypoints(as_array(centers, "centers_yx"), known)
 
 
 def _checked(keypoints: Keypoints) -> tuple[np.ndarray, np.ndarray]:

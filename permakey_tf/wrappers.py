@@ -101,7 +101,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
         observation, info = self.env.reset(seed=seed, options=options)
         for tracker in self._trackers:
             tracker.reset()
-        return self._observe(observation, self._image(observation)), info
+        return self._observe(observation, self._image(observation).copy()), info
 
     def step(self, action: Any):
         """Plays an action `frame_skip` times, or until the episode ends; rewards are summed."""
@@ -111,7 +111,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
             total += float(reward)
             over = terminated or truncated
             if remaining < 2 or over:
-                images.append(self._image(observation))
+                images.append(self._image(observation).copy())  # its array may be used again
             if over:  # the last screen itself, as in training
                 images = images[-1:]
                 break
@@ -135,7 +135,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
         )
 
     def _observe(self, observation, image):
-        self._frame = image.copy()  # an environment may reuse its array
+        self._frame = image
         self._seen = self._sight.find(image[None], self._trackers)
         one = Keypoints(*(part[0] for part in self._seen))
         return self._sight.observation(one, observation)

@@ -288,6 +288,38 @@ class TestWhatIsRemembered:
         make_trainer(tmp_path, clean, Drawing)
         assert ("does not repeat by its seed" in capsys.readouterr().out) != repeats
 
+    @pytest.mark.parametrize("length", [2, 3])
+    def test_one_that_ends_earlier_gives_way_to_the_next(self, tmp_path, clean, capsys, length):
+        """Played again, it is over before its last action was taken, or with it."""
+
+        lengths = [99, length, 99]  # of the games, in the order in which they begin
+
+        class Shorter(Black):
+            def __init__(self, *arguments):
+                super().__init__(*arguments)
+                self.left = None
+
+            def reset(self, seed):
+                self.left = lengths.pop(0) if lengths else 99
+                return super().reset(seed)
+
+            def step(self, action):
+                assert self.left, "step after the end"
+                self.left -= 1
+                return super().step(action)._replace(terminal=not self.left)
+
+        trainer = make_trainer(tmp_path, clean, Shorter)
+        for _ in range(3):
+            trainer.play_step()
+        trainer._save()
+        resumed = make_trainer(tmp_path, clean, Shorter)
+        assert "goes on with the next game" in capsys.readouterr().out
+        progress = resumed.playing.progress
+        assert (progress.game, progress.episode, progress.game_step) == (1, 1, 0)
+        assert not resumed.agent.state.lstm.hidden.numpy().any()
+        resumed.play_step()
+        assert resumed.playing.progress.game_step == 1
+
 
 class Noisy(Black):
     """Frames of noise that actions change; the game ends, or a life, after some steps."""
@@ -498,7 +530,7 @@ class TestPlayingDuringUpdates:
         trainer = self.make(tmp_path, pursued, jit_compile=True)
         agent = trainer.agent
         before = agent.get_state()
-        agent.prepare(trainer.playing.blank_batch())
+        agent.warm_up(trainer.playing.blank_batch())
         assert agent.finish() == []  # no update
         after = agent.get_state()
         assert set(after) == set(before) and before["optimizer/adam/iteration"] == 0
@@ -645,8 +677,8 @@ class Recorder:
     def blank_batch(self):
         return "blank batch"
 
-    def prepare(self, batch):
-        self.words.append(f"prepare {batch}")
+    def warm_up(self, batch):
+        self.words.append(f"warm_up {batch}")
 
     def catch_up(self):
         pass
@@ -675,7 +707,7 @@ def test_the_trainer_plays_learns_validates_and_saves_in_turn(tmp_path, clean, c
     trainer.train()
     saved = ["save"] * 2  # of the agent, and of its games
     assert words == [
-        *("start", "prepare blank batch", "play 0", "play 1", "play 2", *saved),
+        *("start", "warm_up blank batch", "play 0", "play 1", "play 2", *saved),
         *("play 3", "learn batch 0", "validate", *saved, "play 4"),
         *("play 5", "learn batch 1", *saved, "play 6", "validate", *saved),
     ]

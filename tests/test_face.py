@@ -108,6 +108,13 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(store, tmp_path, mo
     assert not (tmp_path / "~").exists()
 
 
+def test_what_is_no_path_is_refused_in_a_line():
+    pk = permakey_tf
+    for call in (pk.KeypointDetector.load, pk.FrameStore.open, pk.AgentPlayer.load):
+        with pytest.raises(pk.UserError, match="the path must be of type str or PathLike, not int"):
+            call(3)
+
+
 def test_a_clip_without_boxes():
     objects = permakey_tf.Objects(frame=[], category=[], xywh=[], categories=("ball",))
     assert objects.frame.dtype == np.int32 and objects.xywh.shape == (0, 4)

@@ -42,7 +42,7 @@ def make_steps(seed=0):
             first,
             action=row,
             reward=row / 2,
-            boxes=[("Ghost", row, 2, 3, 4), ("Player", -1, 8, 7, 9)][: row % 3],
+            boxes=[("Ghost", row, 2, 3, 4), ("Player", 9, 8, 7, -1)][: row % 3],
         )
         for row, (_, first) in enumerate(ROWS)
     ]
@@ -618,3 +618,10 @@ def test_a_padded_frame_is_in_the_middle_of_black(height, width, rows, columns):
     grey = prepare_frame(frame, 8, 1, keep_aspect=True)
     luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     np.testing.assert_array_equal(grey[slice(*rows), slice(*columns), 0], luma)
+
+
+def test_an_action_that_the_store_cannot_hold_is_refused_at_its_frame(tmp_path):
+    steps = [step._replace(action=70_000 * (row == 4)) for row, step in enumerate(make_steps())]
+    with pytest.raises(UserError, match="actions: 70000 is out of range: -1 to 32767"):
+        write_store(tmp_path / "store", steps)
+    assert not list(tmp_path.iterdir())

@@ -60,6 +60,23 @@ def test_loss_is_the_mean_squared_error_over_frames_locations_and_features():
     assert result.loss.numpy() == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_overlap_of_windows_costs_nothing_with_a_weight_of_0():
+    """Neither a gradient, be it of NaN, nor the operations that would compute it."""
+    maps, windows = tf.zeros([1, 4, 4, 1]), tf.random.uniform([1, 4, 4, 3])
+
+    def operations(weight):
+        @tf.function
+        def gradient(windows):
+            with tf.GradientTape() as tape:
+                tape.watch(windows)
+                loss = losses.map_reconstruction(maps, windows, "sum", weight).loss
+            return tape.gradient(loss, windows)
+
+        return len(gradient.get_concrete_function(windows).graph.get_operations())
+
+    assert operations(0.0) < operations(0.5)
+
+
 def test_map_reconstruction_by_hand():
     maps = tf.constant([[[[1.0, 0.0]]]])  # one pixel, two maps
     windows = tf.constant([[[[0.5, 0.5]]]])  # sum 1, union 0.75, overlap 0.25

@@ -58,6 +58,16 @@ def test_a_known_games_name_misspelled_is_refused_and_another_game_is_not():
     assert "all" in evaluate_keypoints(centers, objects, np.zeros(5, int), game="my_robot")
 
 
+def test_boxes_of_negative_size_are_refused_where_they_count():
+    objects, centers = two_walkers(4)
+    turned = objects.xywh.copy()
+    turned[3, 2] = -8
+    with pytest.raises(UserError, match="negative width or height"):
+        score(centers, objects.replace(xywh=turned))
+    hidden = np.arange(8) != 3
+    assert score(centers, objects.replace(xywh=turned, visible=hidden))["all"]["boxes"] == 7
+
+
 def test_frames_of_an_episode_must_follow_one_another():
     objects, centers = two_walkers(4)
     with pytest.raises(UserError, match="frames of episode 0 do not follow one another"):

@@ -255,3 +255,13 @@ def test_a_detector_tracks_all_at_once_and_frame_by_frame(keep_aspect):
         detector.track(frames[0])
     with pytest.raises(UserError, match=r"one frame \[H, W, 3\]"):
         live.update(frames)
+
+
+def test_centres_alone_are_no_keypoints():
+    centers = np.array([[A, B], [B, A]], np.float32)
+    words = r"keypoints must be of type tuple, not ndarray; Keypoints\(centers, None\) makes"
+    for call in (track, Tracker().update):
+        with pytest.raises(UserError, match=words):
+            call(centers)
+    found = track(Keypoints(centers.tolist(), None)).centers_yx
+    np.testing.assert_array_equal(found, [[A, B], [A, B]])

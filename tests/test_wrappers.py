@@ -468,3 +468,22 @@ def test_a_vector_that_hides_last_frames_is_refused():
     )
     with pytest.raises(UserError, match=r"SAME_STEP hides.*AutoresetMode\.NEXT_STEP"):
         KeypointObservation(environments, Brightest())
+
+
+def test_an_environment_that_draws_into_one_array():
+    """Of two frames the detector sees both, and what is shown later is what it saw."""
+
+    class Redrawn(DotImage):
+        screen = np.zeros([9, 17, 3], np.uint8)
+
+        def render(self):
+            self.screen[:] = super().render()
+            return self.screen
+
+    detector = Brightest()
+    env = KeypointObservation(Redrawn("rgb_array"), detector, frame_skip=2)
+    env.reset(seed=0)
+    env.step(0)
+    assert detector.seen[-1][0].any(axis=(0, 2)).nonzero()[0].tolist() == [1, 2]  # columns
+    env.unwrapped.screen[:] = 0
+    assert env._frame.any()

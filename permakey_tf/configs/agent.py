@@ -140,7 +140,8 @@ class EncoderConfig(Config):
     )
     window_threshold: float = setting(
         0.2,
-        "gnn: a window is what exceeds this (the paper does not say how it is cut).",
+        "A window is what reaches this: gnn, and cnn with --cnn_mask=binary (the paper does not "
+        "say how it is cut).",
         origin="code",
         low=0,
         below=1,

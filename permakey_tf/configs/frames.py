@@ -90,7 +90,8 @@ def parse_env_kwargs(text: str) -> dict[str, Any]:
 
 # --------------------------------------------------------------------------------------- frames
 
-_PLAYED = ("ale", "gymnasium")  # sources of frames that are played when they are wanted
+PLAYED = ("ale", "gymnasium")  # sources of frames that are played when they are wanted
+PLAYED_FRAMES = 95_000  # 85,000 + 5,000 + 5,000 (ICLR app. A)
 
 
 def has_effect(field: dataclasses.Field, source: str) -> bool:
@@ -142,7 +143,7 @@ class GameConfig(Config):
         unit="agent steps",
         low=1,
         high=MAX_STEPS,
-        sources=_PLAYED,
+        sources=PLAYED,
     )
 
     def _refuse_without_effect(self, source: str, remedy: str, *others: str):
@@ -183,8 +184,9 @@ class CollectionConfig(GameConfig):
     )
     num_frames: int | None = setting(
         None,
-        "Frames in the store, all splits together. Unset: 95,000 where frames are played "
-        "(85,000 + 5,000 + 5,000), everything there is where they are read.",
+        "Frames in the store, all splits together. Unset: "
+        f"{PLAYED_FRAMES:,} where frames are played (85,000 + 5,000 + 5,000), everything there is "
+        "where they are read.",
         origin="paper",
         unit="frames",
         low=3,
@@ -220,7 +222,7 @@ class CollectionConfig(GameConfig):
         origin="ours",
         low=0,
         high=2**63 - 1,
-        sources=_PLAYED,
+        sources=PLAYED,
     )
     lookahead_sequences: int = setting(
         16,
@@ -286,7 +288,7 @@ class CollectionConfig(GameConfig):
         unit="agent steps",
         low=1,
         high=10_000,
-        sources=_PLAYED,
+        sources=PLAYED,
     )
     minari_id: str = setting(
         "", "--source=minari: id of a Minari data set.", origin="ours", sources=("minari",)

@@ -288,8 +288,8 @@ class PursuitConfig(Config):
 
     pursuit_background: str = setting(
         "median",
-        "What is subtracted from the error maps first: median, a running median over the training "
-        "frames for each place, so that what always stands there takes no keypoint; or none.",
+        "What is subtracted from the error maps first: median, of 512 training frames, for each "
+        "place, so that what always stands there takes no keypoint; or none.",
         origin="ours",
         choices=("median", "none"),
         added=True,
@@ -326,6 +326,7 @@ class PursuitConfig(Config):
         "Factor on the residual map before the softmax that weighs these cells.",
         origin="ours",
         low=0,
+        high=1e6,  # beyond, rounding decides
         before=30.0,
     )
 

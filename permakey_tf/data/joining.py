@@ -123,6 +123,7 @@ def _check_weights(weights: Sequence[int], number: int) -> tuple[int, ...]:
     Raises:
       UserError: another number of them, or one that is no positive whole number.
     """
+    expect((tuple, list), weights, "weights", "such as (2, 1)")
     whole = all(isinstance(weight, int | np.integer) and weight > 0 for weight in weights)
     if weights and (len(weights) != number or not whole):
         raise UserError(

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from permakey_tf.configs.frames import (
+    PLAYED,
+    PLAYED_FRAMES,
     CollectionConfig,
     atari_games,
     canonical_game,
@@ -28,7 +30,6 @@ from permakey_tf.errors import UserError
 from permakey_tf.types import EnvironmentRecord, Step
 
 _PROBED_FRAMES = 20  # of an episode that is played twice; slow environments play few a second
-PLAYED_FRAMES = 95_000  # 85,000 + 5,000 + 5,000 (ICLR app. A)
 
 
 class Play(NamedTuple):
@@ -89,7 +90,7 @@ def open_source(config: CollectionConfig) -> Play | Recording:
 
 def played_counts(config: CollectionConfig) -> dict[str, int] | None:
     """Frames of each split, known before they are played; None where they are read."""
-    if config.source not in ("ale", "gymnasium"):
+    if config.source not in PLAYED:
         return None
     weights = dict(zip(SPLITS, config.split, strict=True))
     return share(config.num_frames or PLAYED_FRAMES, weights)

@@ -70,6 +70,11 @@ class FrameStore(NamedTuple):
     parts: tuple["FrameStore", ...] = ()
     weights: tuple[int, ...] = ()
 
+    def __repr__(self) -> str:
+        """One line: a tuple's own would be pages of arrays."""
+        counts = ", ".join(f"{count:,} {name}" for name, count in self.manifest["splits"].items())
+        return f"FrameStore({self.game}: {counts} frames, {list(self.frames.shape)}, {self.path})"
+
     @property
     def game(self) -> str:
         """Its one spelling, see `canonical_game`; earlier versions stored Gym ids as they were."""

@@ -26,6 +26,7 @@ from permakey_tf.objects.boxes import ObjectsBuilder
 from permakey_tf.system import disk
 from permakey_tf.types import Step
 
+_LARGEST_ACTION = int(np.iinfo(COLUMNS["actions"]).max)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 _LOCK = ".lock"
@@ -131,8 +132,11 @@ class FrameStoreWriter:
         the order of SPLITS.
 
         Raises:
-          UserError: the disk is full, or the frame has a wrong dtype or shape.
+          UserError: the disk is full, the frame has a wrong dtype or shape, or the action's number
+            is too large.
         """
+        if not -1 <= step.action <= _LARGEST_ACTION:
+            raise UserError(f"actions: {step.action} is out of range: -1 to {_LARGEST_ACTION}")
         frame = prepare_frame(step.frame, self._shape[0], self._shape[2], self._keep_aspect)
         starts = step.first or split != self._split
         if split != self._split:

@@ -79,7 +79,11 @@ class PlannedAgent(NamedTuple):
             refuse.
         """
         if not Path(self.keypoints).exists():
-            raise UserError(f"keypoints={self.keypoints}: train them first", ["keypoints"])
+            raise UserError(
+                f"keypoints={self.keypoints}: train them first, with run.keypoints or a sweep of "
+                "keypoints such as flags/sweeps/quality.cfg",
+                ["keypoints"],
+            )
         keypoints = RunFolder.open(self.keypoints)
         progress = read_progress(keypoints)
         if not progress or not progress.finished:

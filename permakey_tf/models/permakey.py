@@ -14,6 +14,7 @@ from permakey_tf.ops import losses, pursuit, spatial
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Keypoints, Losses, View
 
+_CALIBRATION_FRAMES = 512  # evenly spaced among the training frames
 _PATCHES = 1  # folded into a step's seed, whose latents are drawn from it as it is
 
 
@@ -225,7 +226,7 @@ class PermaKey(KeypointModel):
 
     @property
     def calibration_frames(self) -> int:
-        return 512 if self.config.extractor == "pursuit" else 0
+        return _CALIBRATION_FRAMES if self.config.extractor == "pursuit" else 0
 
     def calibrate(self, batches) -> None:
         cells = [self._cells(images).numpy() for images in batches]

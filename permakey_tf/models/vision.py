@@ -31,7 +31,7 @@ class Nodes(NamedTuple):
 
 
 def window_means(features, windows, threshold: float) -> tf.Tensor:
-    """Mean of the features where a window exceeds a threshold; zeros where none does.
+    """Mean of the features where a window reaches a threshold; zeros where none does.
 
     Args:
       features: [B, h, w, F].

@@ -37,8 +37,7 @@ class Objects:
 
     frame: int32 [M], index of the frame that holds the box, not negative, ascending.
     category: uint8 [M], index into `categories`.
-    xywh: int16 [M, 4], left, top, width, height: the box is pixels x..x+w, y..y+h. Width and height
-      are not negative.
+    xywh: int16 [M, 4], left, top, width, height: the box is pixels x..x+w, y..y+h.
     categories: tuple of str, names of the object kinds, all different.
     visible: bool [M], True where the object is drawn in the frame (visibility.py); None where that
       is not known.
@@ -62,8 +61,6 @@ class Objects:
         object.__setattr__(self, "categories", _checked_names(self.categories))
         if self.frame.size and (self.frame[0] < 0 or (self.frame[1:] < self.frame[:-1]).any()):
             raise UserError("the boxes' frame must be ascending, from 0 on")
-        if self.xywh.size and self.xywh[:, 2:].min() < 0:
-            raise UserError("the boxes' xywh has a negative width or height")
         if self.category.size and self.category.max() >= len(self.categories):
             raise UserError(
                 f"the boxes' category must be below {len(self.categories)}, the number of "

@@ -4,6 +4,8 @@ Pure tensor functions. Coordinates: a centre is (y, x) in [-1, 1]; y = -1 is the
 the left column, 1 the bottom row and the right column.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -104,7 +106,8 @@ def join_windows(windows: tf.Tensor, mode: str = "sum") -> tf.Tensor:
     if mode == "sum":
         return tf.reduce_sum(windows, axis=-1)
     if mode == "union":
-        return 1.0 - tf.reduce_prod(1.0 - windows, axis=-1)
+        # One after the other: the gradient of reduce_prod takes half as long again.
+        return 1.0 - functools.reduce(tf.multiply, tf.unstack(1.0 - windows, axis=-1))
     raise ValueError(f"window join {mode!r}: must be sum or union")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from permakey_tf.errors import UserError
+from permakey_tf.runs.families import game_name
 from permakey_tf.runs.readers import machine_hours, read_metrics
 from permakey_tf.scores import collection, curves, evaluation_file, markdown, published, tables
 from permakey_tf.scores.evaluation import Evaluation
@@ -201,12 +202,11 @@ def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
         # The published scores are of full games of Atari; nothing else is on their scale.
         atari = metric == curves.FULL_GAME_SCORE and not one.settings.get("environment.env_id")
         levels = _levels(one.game) if atari else []
-        lines, _ = panels.setdefault(one.game, ([], levels))
+        lines, _ = panels.setdefault(game_name(one.game), ([], levels))
         runs_word = "run" if one.num_runs == 1 else "runs"
         lines.append(charts.Line(label, f"{one.num_runs} {runs_word}", *one[3:]))
-    middle = "IQM (of three runs or fewer, the mean)" if statistic == "iqm" else "Mean"
-    band = "95 % bootstrap interval (of three runs or fewer, their range)"
-    title = f"{middle} over runs, {band}; thin: every run"
+    middle = "IQM" if statistic == "iqm" else "Mean"
+    title = f"{middle} over runs, 95 % interval; thin: every run"
     names = ["curves.png", "curves.pdf", "curves.csv"]
 
     def write(out: Path):

@@ -9,7 +9,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, expect
 from permakey_tf.system import disk
 
 
@@ -19,7 +19,8 @@ def at_home(path: str) -> str:
 
 
 def user_path(path: str | os.PathLike) -> Path:
-    """A path that a user gives."""
+    """A path that a user gives. Raises UserError for what is none."""
+    expect((str, os.PathLike), path, "the path", "give the name of a file or folder")
     return Path(at_home(os.fspath(path)))
 
 

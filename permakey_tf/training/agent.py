@@ -185,8 +185,11 @@ class AgentTrainer:
             AgentProgress.pop_from(arrays, path),
             MetricsRow.pop_from(arrays),
         )
-        self.playing.set_state(arrays, path)
+        another_game = self.playing.set_state(arrays, path)
         self.agent.set_state(arrays, path)
+        if another_game:
+            self.agent.begin_episode()
+            self.agent.begin_game()
 
     def train(self) -> Interruption:
         """Trains to the end, or until a signal; its `signal` is set where it was interrupted.
@@ -198,7 +201,7 @@ class AgentTrainer:
             return Interruption()
         log = MetricsLog(self.folder.path, list(_COLUMNS), self.progress.step, group="agent/")
         log.settings(self._about(), self.folder.keypoints.settings | flatten(self.config))
-        self.agent.prepare(self.playing.blank_batch())
+        self.agent.warm_up(self.playing.blank_batch())
         with deferred() as interruption:
             self._train_until(interruption, log)
         log.close()

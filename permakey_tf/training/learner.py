@@ -68,7 +68,7 @@ class Learner:
         variables = zip(names, self.optimizer.variables, strict=True)
         return {f"adam/{name}": variable for name, variable in variables}
 
-    def prepare(self, batch: SequenceBatch) -> None:
+    def warm_up(self, batch: SequenceBatch) -> None:
         """Makes an update and takes it back: the first one is when XLA compiles it.
 
         Args:
@@ -80,9 +80,10 @@ class Learner:
             variable.assign(kept[name])
 
     def _update(self, batch: SequenceBatch) -> dict[str, tf.Tensor]:
-        target_q = self._unroll(self.target, batch.inputs)[0]
+        observations = self._observed(batch.inputs)
+        target_q = self._unroll(self.target, observations)[0]
         with tf.GradientTape() as tape:
-            trained_q, q_values = self._online_values(batch, tape)
+            trained_q, q_values = self._online_values(observations, tape)
             targets = returns.n_step_targets(
                 batch.rewards,
                 batch.discounts,
@@ -105,19 +106,28 @@ class Learner:
             "gradient_norm": norm,
         }
 
-    def _online_values(self, batch, tape) -> tuple[tf.Tensor, tf.Tensor]:
+    def _observed(self, inputs):
+        """What the encoder reads, [B, T, ...], of what the replay stores, {name: [B, T, ...]}."""
+        shape = next(iter(inputs.values())).shape[:2]
+        flat = tf.nest.map_structure(_flattened, inputs)
+        return tf.nest.map_structure(
+            lambda part: tf.reshape(tf.stop_gradient(part), [*shape, *part.shape[1:]]),
+            self._prepare(flat),
+        )
+
+    def _online_values(self, observations, tape) -> tuple[tf.Tensor, tf.Tensor]:
         """Q values of the steps that are trained, and of all steps, which carry no gradient.
 
         No gradient comes from the last n steps: the value of their best action is the target
         network's. Where frames do not depend on each other, they are only looked at.
         """
-        length = batch.rewards.shape[1]
+        length = tf.nest.flatten(observations)[0].shape[1]
         trained = length - self.config.n_step
         if self.online.encoder.mixes_frames:
-            q_values, _ = self._unroll(self.online, batch.inputs)
+            q_values, _ = self._unroll(self.online, observations)
             return q_values[:, :trained], tf.stop_gradient(q_values)
         first, last = (
-            {name: values[:, part] for name, values in batch.inputs.items()}
+            tf.nest.map_structure(lambda values, part=part: values[:, part], observations)
             for part in (slice(trained), slice(trained, length))
         )
         trained_q, state = self._unroll(self.online, first)
@@ -125,18 +135,19 @@ class Learner:
             ahead, _ = self._unroll(self.online, last, state)
             return trained_q, tf.concat([trained_q, ahead], axis=1)
 
-    def _unroll(self, network, inputs, state=None):
-        """QOutput of what the replay stores, {name: [B, T, ...]}."""
-        batch_size, length = next(iter(inputs.values())).shape[:2]
-        flat = {
-            name: tf.reshape(values, [batch_size * length, *values.shape[2:]])
-            for name, values in inputs.items()
-        }
-        observations = tf.nest.map_structure(tf.stop_gradient, self._prepare(flat))
+    def _unroll(self, network, observations, state=None):
+        """QOutput of observations [B, T, ...]."""
+        batch_size, length = tf.nest.flatten(observations)[0].shape[:2]
+        flat = tf.nest.map_structure(_flattened, observations)
         state = network.initial_state(batch_size) if state is None else state
-        return network(observations, state, length=length, training=True)
+        return network(flat, state, length=length, training=True)
 
     def _follow(self):
         """target <- target + polyak * (online - target), all weights."""
         for copy, original in self._pairs:
             copy.assign(copy + self.config.polyak * (original - copy))
+
+
+def _flattened(values):
+    """[B, T, ...] -> [B * T, ...]."""
+    return tf.reshape(values, [values.shape[0] * values.shape[1], *values.shape[2:]])

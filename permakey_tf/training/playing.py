@@ -88,7 +88,7 @@ class Agent:
         self.state = acted.state
         return acted
 
-    def prepare(self, batch: SequenceBatch) -> None:
+    def warm_up(self, batch: SequenceBatch) -> None:
         """Begins to compile the update, while the first steps are played, from which nothing is
         learned yet. Nothing else changes.
 
@@ -96,7 +96,7 @@ class Agent:
           batch: of the shapes of all that follow, whatever is in it.
         """
         if self._overlaps and self.learner.compiled:
-            self._preparing = self._worker.submit(self.learner.prepare, batch)
+            self._preparing = self._worker.submit(self.learner.warm_up, batch)
 
     def _prepared(self):
         """Waits until the learner's variables are what they were."""
@@ -275,10 +275,13 @@ class Playing:
         if not (step.terminal or step.truncated):
             return None
         finished = (self.current.score, self.current.length)
-        self._number_of_game += 1
+        self._next_game()
         agent.begin_game()
-        self._begin_game()
         return finished
+
+    def _next_game(self):
+        self._number_of_game += 1
+        self._begin_game()
 
     def _remember(self, acted: Acted, action, reward, terminal):
         stored = {name: values.numpy()[0] for name, values in acted.stored.items()}
@@ -303,11 +306,14 @@ class Playing:
         sums = {f"replay/{name}": sums for name, sums in self.replay.checksums().items()}
         return sums | {"frame": _checksum(self.current.frame)} | self.progress.to_arrays()
 
-    def set_state(self, arrays: dict[str, np.ndarray], path) -> None:
+    def set_state(self, arrays: dict[str, np.ndarray], path) -> bool:
         """Goes back to where the checkpoint of `path` stood, and takes its entries out.
 
         The current game's actions are played again from its start. Checkpoints of earlier versions
         have no checksums of the replay and of the frame, and are trusted.
+
+        Returns:
+          Whether that game is at its end, which it was not before, so that the next one begins.
 
         Raises:
           UserError: the entries are missing, or the replay is not what they say.
@@ -320,15 +326,22 @@ class Playing:
         self._begin_game()
         rows = np.arange(progress.rows - progress.game_step, progress.rows)
         for action in self.replay.column("action", rows):
+            if self.current.over:
+                break
             self.current.step(int(action))
         self.current.score = progress.game_return
-        frame = arrays.pop("frame", None)
-        if frame is not None and _checksum(self.current.frame) != frame:
+        frame, over = arrays.pop("frame", None), self.current.over
+        if over or (frame is not None and _checksum(self.current.frame) != frame):
             print(
                 "note: the game's actions, played again, lead to another frame than before: this "
-                "environment does not repeat by its seed. The run goes on from that frame, and "
-                "ends otherwise than without the interruption"
+                f"environment does not repeat by its seed. The run goes on "
+                f"{'with the next game' if over else 'from that frame'}, and ends otherwise than "
+                "without the interruption"
             )
+        if over:
+            self._number_of_episode += 1
+            self._next_game()
+        return over
 
 
 def _checksum(frame: np.ndarray) -> np.ndarray:
