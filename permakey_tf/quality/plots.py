@@ -50,11 +50,18 @@ def curves(
     for axis, (name, lines) in zip(axes, panels.items(), strict=True):
         for line in lines:
             axis.plot(every, line.values, label=line.label or None, **_style(line))
-        axis.set(xlabel=x_label, ylabel=name, ylim=(0, 1))
-        shown = every[:: -(-len(places) // 9)]
+        last = len(places) - 1
+        axis.set(xlabel=x_label, ylabel=name, ylim=(0, 1), xlim=(-0.3, last + 0.3))
+        shown = every[:: _tick_distance(last)]
         axis.set_xticks(shown, [str(places[index]) for index in shown])
         axis.grid(alpha=0.3)
     return _finish(figure, axes[0], title)
+
+
+def _tick_distance(last: int) -> int:
+    """Of nine labels at the most between 0 and `last`, both of which have one where that can be."""
+    least = last // 9 + 1
+    return next((step for step in range(least, 2 * least) if last % step == 0), least)
 
 
 def dots(lines: list[Series], names: Sequence[str], title: str, x_label: str) -> Figure:

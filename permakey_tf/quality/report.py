@@ -70,7 +70,8 @@ def _write_plots(result: Result, folder: Path) -> dict[str, Path]:
     near, over = {}, {}
     in_order = _in_best_order(result)
     for measure in ("recall", "precision", "f1"):
-        near[measure] = _series(result, [(first, measure, at) for at in epsilons])
+        name = "F1" if measure == "f1" else measure
+        near[name] = _series(result, [(first, measure, at) for at in epsilons])
     for measure, share in (("recall", "tracks found"), ("precision", "keypoints that track")):
         places = [(first, f"tracking_{measure}", at) for at in config.windows]
         over[f"{share} ({measure})"] = _series(in_order, places)
@@ -78,7 +79,7 @@ def _write_plots(result: Result, folder: Path) -> dict[str, Path]:
     near_figure = plots.curves(near, epsilons, title, "distance, pixels")
     title = f"{first}, one keypoint an object: {about}"
     ranked = {"precision": _series(result, [(first, "precision_at_recall", at) for at in LEVELS])}
-    ranked_figure = plots.curves(ranked, LEVELS, title, "recall of the most confident")
+    ranked_figure = plots.curves(ranked, LEVELS, title, "recall")
     title = f"tracking of {first} within {config.epsilon} pixels, by tracked index: {about}"
     over_figure = plots.curves(over, config.windows, title, "window, frames")
     names = [name for name in result.groups if name not in result.sets]
