@@ -7,9 +7,8 @@ import tensorflow as tf
 class Adam(keras.optimizers.Adam):
     """`keras.optimizers.Adam`, of the same arithmetic, by TensorFlow's fused operation.
 
-    Keras builds an update from some twenty operations a variable. To trace them takes longer than
-    to trace the model: with this, the first training step comes 0.7 s sooner. Checkpoints of either
-    fit the other. Without Keras's `amsgrad`.
+    Keras builds an update from some twenty operations a variable, and to trace them takes longer
+    than to trace the model. Checkpoints of either fit the other. Without Keras's `amsgrad`.
     """
 
     def update_step(self, gradient, variable, learning_rate):
