@@ -107,7 +107,7 @@ def test_a_bad_run_folder_is_refused_before_frames_are_collected(tmp_path):
     [
         ({"batch_size": 55}, "54 training frames are fewer than batch_size=55"),
         ({"data_dir": "/dev/null/store"}, "/dev/null is no folder"),
-        ({"game": "nogame"}, "nogame"),
+        ({"game": "nogame"}, r"there is no frame store .*, and none can be played: .*nogame"),
     ],
 )
 def test_frames_that_would_not_do_are_not_collected(tmp_path, changes, message):

@@ -115,7 +115,13 @@ def _frames_to_come(request: KeypointRequest) -> FrameSpec:
     """What is known of a store before it is made. Raises UserError for a game there is not."""
     wanted = request.collection
     if wanted.source == "ale":
-        find_rom(wanted.game)
+        try:
+            find_rom(wanted.game)
+        except UserError as error:
+            raise UserError(
+                f"there is no frame store {request.data_dir}, and none can be played: {error}",
+                ["data_dir"],
+            ) from error
     if counts := played_counts(wanted):
         more = "collect more with num_frames", "num_frames"
         check_batch(request.keypoints, counts["train"], request.data_dir, *more)
