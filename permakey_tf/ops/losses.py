@@ -114,6 +114,6 @@ def map_reconstruction(
     error = tf.reduce_mean(tf.square(joined[..., None] - error_maps))
     total, union = (spatial.join_windows(windows, mode) for mode in ("sum", "union"))
     overlap = tf.reduce_mean(total - union)
-    # Not with a weight of 0: the gradient of a product over K windows is a third of PointNet's.
+    # Not with a weight of 0: the product over K windows would be differentiated for nothing.
     loss = error + overlap_weight * overlap if overlap_weight else error
     return MapReconstruction(loss, error, overlap)

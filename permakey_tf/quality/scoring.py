@@ -77,7 +77,7 @@ def evaluate_keypoints(
     if near and canonical_game(game or "") not in GAMES:
         raise UserError(f"game={game!r} has no named sets; {near} None is for other games")
     expect(Objects, objects, "objects", "a store has them where it was made with --objects")
-    if len(objects.drawn().xywh) and objects.drawn().xywh[:, 2:].min() < 0:
+    if (objects.drawn().xywh[:, 2:] < 0).any():
         raise UserError("objects: a box that is drawn has a negative width or height")
     ground_truth = GroundTruth(objects, episodes, game, config or QualityConfig())
     return ground_truth.measure(centers, probing, confidence)

@@ -49,7 +49,7 @@ class Agent:
         self._overlaps = player.actor.network is not learner.online
         self._worker = ThreadPoolExecutor(max_workers=1) if self._overlaps else None
         self._running: Future | None = None
-        self._preparing: Future | None = None
+        self._warming_up: Future | None = None
         self._catch_up = traced_once(self._copy_online)
         self.state = player.actor.initial_state(1)
         self.begin_game()
@@ -96,13 +96,13 @@ class Agent:
           batch: of the shapes of all that follow, whatever is in it.
         """
         if self._overlaps and self.learner.compiled:
-            self._preparing = self._worker.submit(self.learner.warm_up, batch)
+            self._warming_up = self._worker.submit(self.learner.warm_up, batch)
 
-    def _prepared(self):
+    def _warmed_up(self):
         """Waits until the learner's variables are what they were."""
-        if self._preparing:
-            self._preparing.result()
-            self._preparing = None
+        if self._warming_up:
+            self._warming_up.result()
+            self._warming_up = None
 
     def learn(self, batch: SequenceBatch) -> list[dict[str, tf.Tensor]]:
         """Makes an update, or begins it; scalar metrics of each that is finished since."""
@@ -122,7 +122,7 @@ class Agent:
 
     def catch_up(self) -> None:
         """From here on the newest weights act. No update may be under way."""
-        self._prepared()
+        self._warmed_up()
         if self._overlaps:
             self._catch_up()
 
@@ -145,7 +145,7 @@ class Agent:
 
     def get_state(self) -> dict[str, np.ndarray]:
         """The entries of a checkpoint: all that acting and learning depend on."""
-        self._prepared()
+        self._warmed_up()
         memory = {f"state/{i}": part.numpy() for i, part in enumerate(self.state.lstm)}
         seen = self.state.vision
         memory |= {f"{_VISION}known": seen.known, f"{_VISION}frames": seen.frames}
