@@ -130,7 +130,7 @@ def made_permakey():
 
 @pytest.fixture
 def permakey(made_permakey):
-    vae, pointnet = made_permakey.vae, made_permakey.pointnet
+    vae, pointnet = made_permakey.vae, made_permakey.extractor_layer
     fill([*conv_layers(vae.encoder), vae.posterior_parameters])
     fill(sequential_layers(vae.decoder), 20)
     for i, network in enumerate(made_permakey.lspn.networks):
@@ -185,7 +185,7 @@ class TestPermaKey:
     @MODES
     def test_pointnet(self, permakey, mode):
         maps = wave([BATCH, SIZE, SIZE, 2], 3, 0.5, 0.5)
-        centers = permakey.pointnet(maps, training=mode == "training").centers_yx
+        centers = permakey.extractor_layer(maps, training=mode == "training").centers_yx
         check(f"pointnet/{mode}/centers", centers)
         check(f"pointnet/{mode}/windows", permakey.windows(centers, SIZE // 4))
 
@@ -206,7 +206,9 @@ class TestPermaKey:
     def test_map_reconstruction_at_the_codes_resolution(self, permakey):
         predictions = permakey.lspn(permakey.vae(frames(), training=True).features, training=True)
         maps = permakey._join_maps([prediction.error_map for prediction in predictions])
-        windows = permakey.windows(permakey.pointnet(maps, training=True).centers_yx, SIZE // 4)
+        windows = permakey.windows(
+            permakey.extractor_layer(maps, training=True).centers_yx, SIZE // 4
+        )
         windows = spatial.upsample_nearest(windows, 4, SIZE)
         check("permakey/training/pnet", losses.map_reconstruction(maps, windows, "sum", 0.0).loss)
 

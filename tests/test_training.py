@@ -73,15 +73,17 @@ def test_what_pursuit_reads_off_the_frames_is_saved_with_the_weights(toy_store, 
     trainer = make_trainer(toy_store, tmp_path / "run", max_steps=2, **settings)
     trainer.train()
     frames = pipeline.held_out_examples(toy_store, trainer.sampler, trainer.config, "train", 512)
-    cells = trainer.model.pursuit.cells(trainer.model.error_maps(to_images(frames))).numpy()
-    background = trainer.model.pursuit.background.numpy()
+    cells = trainer.model.extractor_layer.cells(trainer.model.error_maps(to_images(frames))).numpy()
+    background = trainer.model.extractor_layer.background.numpy()
     np.testing.assert_allclose(background, np.median(cells, axis=0), atol=1e-5)
-    assert background.any() and trainer.model.pursuit.usual.numpy().any()
+    assert background.any() and trainer.model.extractor_layer.usual.numpy().any()
     resumed = make_trainer(toy_store, tmp_path / "run", max_steps=2, **settings)
-    np.testing.assert_array_equal(resumed.model.pursuit.background, background)
+    np.testing.assert_array_equal(resumed.model.extractor_layer.background, background)
     detector = KeypointDetector.load(tmp_path / "run")
-    np.testing.assert_array_equal(detector.model.pursuit.background, background)
-    np.testing.assert_array_equal(detector.model.pursuit.usual, trainer.model.pursuit.usual)
+    np.testing.assert_array_equal(detector.model.extractor_layer.background, background)
+    np.testing.assert_array_equal(
+        detector.model.extractor_layer.usual, trainer.model.extractor_layer.usual
+    )
 
 
 def test_every_module_has_its_own_adam_and_learning_rate(toy_store, tmp_path):
@@ -109,7 +111,7 @@ def test_early_stopping_and_the_best_checkpoint(toy_store, tmp_path, monkeypatch
     weights = []
 
     def evaluate(_):
-        weights.append(trainer.model.pointnet.regressor.kernel.numpy())
+        weights.append(trainer.model.extractor_layer.regressor.kernel.numpy())
         return dict.fromkeys(names, 0.0) | {"selection": next(script)}
 
     monkeypatch.setattr(trainer, "evaluate", evaluate)
@@ -118,7 +120,9 @@ def test_early_stopping_and_the_best_checkpoint(toy_store, tmp_path, monkeypatch
     assert (progress.step, progress.best_step, progress.best_loss) == (12, 6, 2.0)
     assert progress.finished
     trainer.restore_best()
-    np.testing.assert_array_equal(trainer.model.pointnet.regressor.kernel.numpy(), weights[1])
+    np.testing.assert_array_equal(
+        trainer.model.extractor_layer.regressor.kernel.numpy(), weights[1]
+    )
     assert np.any(weights[1] != weights[3])
 
 
@@ -135,7 +139,7 @@ def test_weights_that_are_not_finite_are_never_saved(toy_store, tmp_path):
     trainer = make_trainer(toy_store, tmp_path / "run")
     trainer._save()
     saved = trainer.folder.latest_checkpoint.read_bytes()
-    kernel = trainer.model.pointnet.regressor.kernel
+    kernel = trainer.model.extractor_layer.regressor.kernel
     kernel.assign(kernel * np.nan)
     with pytest.raises(UserError, match="regressor/kernel is not finite at step 0"):
         trainer._save()
@@ -163,7 +167,7 @@ class TestABestThatIsNotFinite:
 
     def test_of_its_weights(self, trainer, tmp_path):
         good = trainer.folder.best_checkpoint.read_bytes()
-        kernel = trainer.model.pointnet.regressor.kernel
+        kernel = trainer.model.extractor_layer.regressor.kernel
         kernel.assign(kernel * np.inf)
         trainer.selections.append(1.0)
         with pytest.raises(UserError, match=r"kernel is not finite at step 0.*lower learning_ra"):

@@ -4,17 +4,15 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig
-from permakey_tf.models.base import KeypointModel, Sensed, keypoint_spread
+from permakey_tf.models import extraction
+from permakey_tf.models.base import KeypointModel, Sensed
 from permakey_tf.models.error_memory import Cells, ErrorMemory, RememberedMaps
 from permakey_tf.models.lspn import LSPNs
-from permakey_tf.models.pointnet import PointNet
-from permakey_tf.models.pursuit import Pursuit
 from permakey_tf.models.vae import VAE
-from permakey_tf.ops import losses, pursuit, spatial
+from permakey_tf.ops import losses, spatial
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Keypoints, Losses, View
 
-_CALIBRATION_FRAMES = 512  # evenly spaced among the training frames
 _PATCHES = 1  # folded into a step's seed, whose latents are drawn from it as it is
 
 
@@ -40,12 +38,11 @@ class PermaKey(KeypointModel):
         self.vae = VAE(config.vae, image_size, channels, momentum, dtype)
         self.lspn = LSPNs(config.lspn, config.vae.vae_filters, momentum, dtype)
         self.modules = {"vae": self.vae, "lspn": self.lspn}
-        if config.extractor == "pointnet":
-            self.pointnet = PointNet(config.pointnet, config.pointnet.stack, momentum, dtype)
-            self.modules["pointnet"] = self.pointnet
-        else:
-            self.held_out_metrics = ("pursuit_error", "keypoint_spread")
-            self.pursuit = Pursuit(config.pointnet, config.pursuit, image_size, self._cell_size)
+        make_extractor = extraction.BY_NAME[config.extractor]
+        self.extractor = make_extractor(config, image_size, self._cell_size, dtype)
+        self.extractor_layer = self.extractor.layer  # Keras looks for variables in attributes
+        self.modules |= self.extractor.modules
+        self.held_out_metrics = self.extractor.held_out_metrics
         self._depth = max(*self.error_map_layers, self._feature_layer) + 1
         self._kept = RememberedMaps(
             self.vae.encoder.blocks[: self._depth],
@@ -95,25 +92,12 @@ class PermaKey(KeypointModel):
         chosen = self.config.vae.feature_layer
         return max(self.error_map_layers) if chosen is None else chosen
 
-    def _evidence(self, maps):
-        """Error maps float32 [B, S, S, M] -> what `locate` takes: PointNet's convolutions are done,
-        what is left is many small operations."""
-        if self.config.extractor == "pursuit":
-            return self.pursuit.cells(maps)
-        cells = pursuit.smooth(pursuit.to_cells(maps, self._cell_size))
-        return cells, self.pointnet(maps).centers_yx
-
     def locate(self, evidence) -> Keypoints:
-        if self.config.extractor == "pursuit":
-            return self.pursuit.of_cells(evidence)
-        cells, centers = evidence
-        coordinates = pursuit.cell_coordinates(self.image_size, self._cell_size)
-        explained = pursuit.explain(cells, centers, coordinates, self.config.pointnet.gauss_std)
-        return Keypoints(centers, explained.confidence)
+        return self.extractor.locate(evidence)
 
     def _extract(self, maps) -> Keypoints:
         """Error maps float32 [B, S, S, M] -> keypoints."""
-        return self.locate(self._evidence(maps))
+        return self.locate(self.extractor.evidence(maps))
 
     @property
     def error_map_layers(self) -> tuple[int, ...]:
@@ -140,7 +124,7 @@ class PermaKey(KeypointModel):
 
     def sense(self, frames, news: tuple[Cells, ...], maps) -> tuple[Sensed, tuple]:
         maps = self._kept.update(to_images(frames), news, maps)
-        evidence = self._evidence(self._join_maps(self._kept.errors(maps)))
+        evidence = self.extractor.evidence(self._join_maps(self._kept.errors(maps)))
         return Sensed(evidence, self._kept.features(maps, self._feature_layer)), maps
 
     def features(self, images) -> tf.Tensor:
@@ -152,10 +136,7 @@ class PermaKey(KeypointModel):
         windows = self.windows(keypoints.centers_yx, self.image_size)
         titles = [f"error map {layer}" for layer in self.config.lspn.lsp_layers]
         panels = dict(zip(titles, tf.unstack(maps, axis=-1), strict=True))
-        if self.config.extractor == "pursuit":
-            panels["pursued map"] = spatial.upsample_nearest(
-                self.pursuit.pursued_maps(maps)[..., None], self._cell_size, self.image_size
-            )[..., 0]
+        panels |= self.extractor.panels(maps)
         panels["windows"] = spatial.join_windows(windows, "union")
         panels["reconstruction"] = self.vae(examples).reconstructions
         return View(examples, keypoints, panels)
@@ -168,17 +149,17 @@ class PermaKey(KeypointModel):
         )
         by_layer, error_maps = self._predictions(outputs.features, seed, training)
         lspn_loss = tf.add_n(by_layer)
-        extraction = self._extraction_losses(self._join_maps(error_maps), training)
+        extracted = self.extractor.losses(self._join_maps(error_maps), training)
         metrics = {
             "vae_negative_log_likelihood": elbo.negative_log_likelihood,
             "vae_kl": elbo.kl,
-            **extraction.metrics,
+            **extracted.metrics,
         }
         for layer, loss in zip(self.config.lspn.lsp_layers, by_layer, strict=True):
             metrics[f"lspn_error_layer_{layer}"] = loss
-        by_module = {"vae": elbo.loss, "lspn": lspn_loss, **extraction.by_module}
+        by_module = {"vae": elbo.loss, "lspn": lspn_loss, **extracted.by_module}
         # Early stopping compares what makes keypoints; a better VAE alone does not count.
-        return Losses(by_module, lspn_loss + extraction.selection, metrics)
+        return Losses(by_module, lspn_loss + extracted.selection, metrics)
 
     def _predictions(self, features, seed, training):
         """Losses and error maps of every chosen layer.
@@ -193,45 +174,13 @@ class PermaKey(KeypointModel):
         predictions = self.lspn(features, training=training)
         return [one.loss for one in predictions], [one.error_map for one in predictions]
 
-    def _extraction_losses(self, maps, training: bool) -> Losses:
-        """Eq. 3: what the keypoints' windows leave of the error maps [B, S, S, M]."""
-        settings = self.config.pointnet
-        if self.config.extractor == "pursuit":
-            return self._pursuit_metrics(maps, training)
-        centers = self.pointnet(maps, training=training).centers_yx
-        margin = round(settings.window_margin * (self.image_size - 1) / 2)  # pixels
-        sides = [margin, margin]
-        reconstruction = losses.map_reconstruction(
-            tf.pad(maps, [[0, 0], sides, sides, [0, 0]]),
-            self.windows(centers, self.image_size, margin),
-            settings.window_join,
-            settings.overlap_weight,
-        )
-        metrics = {
-            "pointnet_error": reconstruction.error,
-            "pointnet_overlap": reconstruction.overlap,
-            "keypoint_spread": keypoint_spread(centers),
-        }
-        return Losses({"pointnet": reconstruction.loss}, reconstruction.loss, metrics)
-
-    def _pursuit_metrics(self, maps, training: bool) -> Losses:
-        """Nothing to be trained, and nothing to be known until a validation."""
-        if training:
-            return Losses({}, 0.0, {})
-        found = self.pursuit.pursue(maps)
-        before = tf.reduce_mean(tf.square(self.pursuit.pursued_maps(maps)))
-        taken = tf.reduce_mean(tf.reduce_sum(found.explained.gain, axis=1))
-        spread = keypoint_spread(found.centers_yx)
-        return Losses({}, 0.0, {"pursuit_error": before - taken, "keypoint_spread": spread})
-
     @property
     def calibration_frames(self) -> int:
-        return _CALIBRATION_FRAMES if self.config.extractor == "pursuit" else 0
+        return self.extractor.calibration_frames
 
     def calibrate(self, batches) -> None:
-        cells = [self._cells(images).numpy() for images in batches]
-        self.pursuit.calibrate(np.concatenate(cells))
+        self.extractor.calibrate(self._maps_of(images) for images in batches)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def _cells(self, images) -> tf.Tensor:
-        return self.pursuit.cells(self.error_maps(images))
+    def _maps_of(self, images) -> tf.Tensor:
+        return self.error_maps(images)
