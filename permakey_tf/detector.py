@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.data.preparation import FrameFormat, remedy
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, expect
 from permakey_tf.models.base import KeypointModel
 from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import prepare_frames, to_images
@@ -203,7 +203,7 @@ class KeypointDetector:
         Raises:
           UserError: as in `detect`, or the arrays do not fit each other.
         """
-        if np.ndim(frames) == 3:
+        if _checked(frames).ndim == 3:
             raise UserError(
                 "track needs frames [B, H, W, 3]; one after the other: stream(track=True)"
             )
@@ -218,7 +218,11 @@ class KeypointDetector:
 
         Args:
           track: whether keypoints keep their index from frame to frame, see `tracking.Tracker`.
+
+        Raises:
+          UserError: `track` is neither True nor False.
         """
+        expect(bool, track, "track", "True or False")
         if self._stream_graph is None:
             self._stream_graph = StreamGraph(self._model)
         return KeypointStream(self._stream_graph, self._prepare_one, self._to_frame, track)
@@ -317,7 +321,13 @@ class KeypointDetector:
 
     def _prepare_one(self, frame) -> np.ndarray:
         """uint8 [H, W, 3] -> uint8 [1, S, S, C]."""
-        return self._prepare(_checked(frame)[None])
+        frame = _checked(frame)
+        if frame.ndim != 3:
+            raise UserError(
+                "update takes one frame [H, W, 3]; many at once: KeypointDetector.keypoints, or "
+                "KeypointDetector.track"
+            )
+        return self._prepare(frame[None])
 
 
 def _checked(frames) -> np.ndarray:

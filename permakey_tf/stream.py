@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from permakey_tf.errors import UserError
 from permakey_tf.models.base import KeypointModel
 from permakey_tf.models.error_memory import Cells, ErrorMemory
 from permakey_tf.system.graphs import traced_once
@@ -56,7 +55,8 @@ class KeypointStream:
 
     Args:
       graph: of the detector's model.
-      prepare: function of a frame [H, W, 3] to frames [1, S, S, C] as the model sees them.
+      prepare: function of a frame [H, W, 3] to frames [1, S, S, C] as the model sees them; raises
+        UserError for anything else.
       to_frame: function of keypoints and the frames that they were found in, to the frames'
         coordinates.
       track: whether keypoints keep their index from frame to frame.
@@ -88,11 +88,6 @@ class KeypointStream:
         Raises:
           UserError: `frame` is no such array.
         """
-        if np.ndim(frame) != 3:
-            raise UserError(
-                "update takes one frame [H, W, 3]; many at once: KeypointDetector.keypoints, or "
-                "KeypointDetector.track"
-            )
         found = self._to_frame(self._seen(frame), frame)
         one = Keypoints(*(part[0].copy() for part in found))
         return self._tracker.update(one) if self._tracker else one

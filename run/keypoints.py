@@ -21,8 +21,10 @@ from permakey_tf.training import request as requests
 def main(command):
     command = command.as_begun()
     common.tell_without_effect(command.keypoints)
+    config = command.keypoints
+    alike = config.to_dict(), command.logdir, config.training.batch_size
     try:
-        with of_training(command.distribute, command.keypoints.to_dict()) as line:
+        with of_training(command.distribute, *alike) as line:
             train(command, line)
     except Interrupted as stop:
         common.leave_if_interrupted(stop, stop.saved)

@@ -2,12 +2,14 @@
 
     PYTHONPATH=. python tests/replicas_probe.py FOLDER 4 every
 
-prints the differences of every method and optimizer with 4 devices (docs/distribute.md).
+prints the differences of every method and optimizer with 4 devices, and how often a training step
+sums over them (docs/distribute.md).
 
 In processes of their own, one for each number of devices: logical devices have to be made before
 TensorFlow computes anything, and strategies of 2 and of 4 devices in one process break each other.
 """
 
+import contextlib
 import itertools
 import json
 import sys
@@ -22,9 +24,10 @@ from support import tiny_config, write_store
 from permakey_tf.configs.keypoints import LoggingConfig
 from permakey_tf.data import pipeline
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.system.cluster import Line
 from permakey_tf.training import keypoints
 from permakey_tf.training.adam import Adam
-from permakey_tf.training.replicas import Mirrored, Replicas
+from permakey_tf.training.replicas import Replicas, make_replicas
 
 STEPS = 20
 BATCH = 8
@@ -89,16 +92,34 @@ def every_case(number):
     return tuple(Case(method, 1.0, optimizer, number) for method, optimizer in pairs)
 
 
+@contextlib.contextmanager
+def counted_sums():
+    """A list that grows with every all-reduce over devices, by each of them, that is traced."""
+    calls, all_reduce = [], tf.distribute.ReplicaContext.all_reduce
+
+    def counted(context, *arguments, **options):
+        if context.num_replicas_in_sync > 1:
+            calls.append(context)
+        return all_reduce(context, *arguments, **options)
+
+    tf.distribute.ReplicaContext.all_reduce = counted
+    yield calls
+    tf.distribute.ReplicaContext.all_reduce = all_reduce
+
+
 def main(path: Path, number: int, cases: tuple[Case, ...], show):
     cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+    devices = [tf.config.LogicalDeviceConfiguration()] * number
+    tf.config.set_logical_device_configuration(cpu, devices)
     store = write_store(path / "store")
-    devices = [f"CPU:{device}" for device in range(number)]
-    mirrored = Mirrored(tf.distribute.MirroredStrategy(devices))
+    mirrored = make_replicas("mirrored", Line())
     for case in cases:
         if case.number == number:
-            alone, shared = (train(store, path, case, on) for on in (Replicas(), mirrored))
-            print(show(case, differences(alone, shared)), flush=True)
+            alone = train(store, path, case, Replicas())
+            with counted_sums() as sums:
+                shared = train(store, path, case, mirrored)
+            found = differences(alone, shared) | {"sums": len(sums) // number}
+            print(show(case, found), flush=True)
 
 
 def as_json(_, found):
@@ -113,7 +134,7 @@ def in_words(case, found):
         {n for n in weights if n.endswith(("/beta", "/bias"))} if case.optimizer == "sgd" else set()
     )
     worst = max(value for name, value in weights.items() if name not in offsets)
-    return f"{case}: losses {found['losses']:.0e}, weights {worst:.0e}"
+    return f"{case}: losses {found['losses']:.0e}, weights {worst:.0e}, {found['sums']} sums a step"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.system import cluster
 from permakey_tf.system.interruption import Interrupted
 index, number, port, action, patience = *map(int, sys.argv[1:4]), sys.argv[4], float(sys.argv[5])
-cluster._SILENCE, cluster._ALIVE_EVERY = 2.0, 0.5
+cluster._SILENCE, cluster._ALIVE_EVERY, cluster._AT_ONCE = 2.0, 0.5, 1.0
 member = cluster.Member(tuple(f"localhost:{port + i}" for i in range(number)), index)
 about = {"learning_rate": 1 + index * (action == "other")}
 try:
@@ -65,17 +66,31 @@ def free_port():
         return server.getsockname()[1]
 
 
+def start_worker(index, number, port, action, patience):
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, *map(str, (index, number, port, action, patience))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def connected(port):
+    """A connection to a worker that may still have to start."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return socket.create_connection(("localhost", port))
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 def run_workers(number, action, port=None, patience=30, started=None):
     port = port or free_port()
     begin = time.monotonic()
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, *map(str, (i, number, port, action, patience))],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in (started or range(number))
+        start_worker(i, number, port, action, patience) for i in (started or range(number))
     ]
     done = []
     for process in processes:
@@ -205,9 +220,54 @@ def test_a_port_that_is_taken_is_named():
 
 
 def test_alone_there_is_nobody_to_meet():
-    with cluster.of_training("none", {}) as line:
+    with cluster.of_training("none", {}, "run", 8) as line:
         assert line.is_chief
         assert line.from_chief(lambda: 5) == 5
+
+
+def test_a_batch_that_workers_cannot_share_is_refused_before_they_meet(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config(["a:1", "b:1", "c:1"]))
+    with pytest.raises(UserError, match=r"batch_size=8 is the global batch.* 3 workers .*of 3"):
+        cluster.of_training("multiworker", {}, "run", 8)
+
+
+def test_all_workers_must_write_to_the_same_folder(monkeypatch):
+    asked = []
+
+    def answer(member, about):
+        asked.append(about["logdir"])
+
+    monkeypatch.setattr(cluster, "joined", answer)
+    monkeypatch.setenv("TF_CONFIG", config())
+    for folder in ("run", Path("run"), Path.cwd() / "run", "elsewhere"):
+        cluster.of_training("multiworker", {}, folder, 8)
+    assert asked[0] == asked[1] == asked[2] != asked[3]
+
+
+def test_a_worker_that_dies_while_others_still_come_is_not_waited_for_long():
+    """Worker 1 says who it is, and is gone; worker 2 does not come."""
+    port = free_port()
+    chief = start_worker(0, 3, port, "work", patience=50)
+    addresses = [f"localhost:{port + i}" for i in range(3)]
+    hello = {"protocol": cluster._PROTOCOL, "index": 1}
+    hello["about"] = {"addresses": addresses, "learning_rate": 1}
+    with connected(port) as worker:
+        worker.sendall(json.dumps(hello).encode() + b"\n")
+        time.sleep(0.5)  # the chief looks five times a second
+    out, err = chief.communicate(timeout=30)
+    assert out == f"note: worker 1 (localhost:{port + 1}) has ended, and may be started again\n"
+    one_line((chief.returncode, out, err), "worker 1 (", "did not come")
+
+
+def test_a_chief_that_dies_while_others_still_come_is_not_waited_for_long():
+    with socket.create_server(("", 0)) as chief:
+        port = chief.getsockname()[1]
+        worker = start_worker(1, 3, port, "work", patience=50)
+        connection, _ = chief.accept()
+        with connection, connection.makefile() as file:
+            assert json.loads(file.readline())["index"] == 1
+    out, err = worker.communicate(timeout=30)
+    one_line((worker.returncode, out, err), "worker 0 (", "did not come")
 
 
 # ---------------------------------------------------------------------------------- who is there

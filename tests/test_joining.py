@@ -251,5 +251,7 @@ class TestCommandLine:
     def test_weights_of_one_store_are_refused(self, tmp_path, stores):
         with pytest.raises(UserError, match="data_weights has no effect on one store"):
             requests.open_store(self.request(tmp_path, stores[0], data_weights="1"))
+        with pytest.raises(UserError, match=r"^--data_weights=1,2,3: 2 stores need one"):
+            requests.open_store(self.request(tmp_path, *stores[:2], data_weights="1,2,3"))
         with pytest.raises(UserError, match="--data_weights=1,x"):
             self.request(tmp_path, *stores[:2], data_weights="1,x")

@@ -34,6 +34,12 @@ def probed(number: int):
     return dict(zip(cases, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
+# All-reduces of a step, as docs/distribute.md has them: normalisations forward, and backward, where
+# no gradient flows through Transporter's source frames; the modules' gradients; the keypoints'
+# spread; the losses.
+SUMS = {"permakey": 16 + 16 + 3 + 1 + 1, "transporter": 19 + 11 + 1 + 1 + 1}
+
+
 @pytest.mark.parametrize("case", replicas_probe.CASES)
 def test_devices_that_share_a_batch_give_what_one_gives(case):
     found = probed(case.number)[case]
@@ -50,6 +56,7 @@ def test_devices_that_share_a_batch_give_what_one_gives(case):
         return 1e-4 if name.endswith(("/beta", "/bias")) else 1e-5
 
     assert {name: value for name, value in weights.items() if value > limit(name)} == {}
+    assert found["sums"] == SUMS[case.method]
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused():
@@ -126,8 +133,10 @@ def losses(logdir):
 def test_workers_that_die_or_are_interrupted_and_the_run_goes_on(tmp_path):
     """Killed: the chief, then the other; interrupted: one of two; ended by one process alone."""
     run = Run(tmp_path)
+    chiefs = []
     for dead in (0, 1):
         members = run.start(2)
+        chiefs.append(members[0].pid)
         run.wait_for_progress(members)
         members[dead].kill()
         members.pop(dead).communicate()
@@ -137,6 +146,7 @@ def test_workers_that_die_or_are_interrupted_and_the_run_goes_on(tmp_path):
         assert f"worker {dead} (" in line and "has died" in line
         assert "Traceback" not in errors
     members = run.start(2)
+    chiefs.append(members[0].pid)
     run.wait_for_progress(members)
     members[1].send_signal(signal.SIGTERM)
     ends = [process.communicate(timeout=PATIENCE)[1] for process in members]
@@ -144,6 +154,7 @@ def test_workers_that_die_or_are_interrupted_and_the_run_goes_on(tmp_path):
     assert [process.returncode for process in members] == [128 + signal.SIGTERM] * 2
     assert len(saved) == 1
     (alone,) = run.start(1)
+    chiefs.append(alone.pid)
     text, errors = alone.communicate(timeout=PATIENCE)
     assert alone.returncode == 0, errors
     assert f"(at step {saved.pop()} of {STEPS})" in text
@@ -156,3 +167,5 @@ def test_workers_that_die_or_are_interrupted_and_the_run_goes_on(tmp_path):
     # Rounding grows with every step of Adam.
     assert (np.abs(losses(run.logdir) - expected) < 0.02 * expected.max(axis=0)).all()
     assert (run.logdir / "evaluation.json").exists()
+    logs = run.logdir.rglob("events.out.tfevents.*")
+    assert {int(log.name.split(".")[5]) for log in logs} == set(chiefs)  # only they write

@@ -175,10 +175,14 @@ def test_what_is_no_frame_is_refused_and_nothing_forgotten():
         (frames, r"one frame \[H, W, 3\]"),
         (frames[0] / 255.0, "must be uint8"),
         (np.zeros((4, 4, 2), np.uint8), "must be uint8"),
+        (frames[0, ..., 0], r"grey frames have one channel: frames\[..., None\]"),
+        ([[1], [1, 2]], "frames"),
     ):
         with pytest.raises(UserError, match=message):
             stream.update(wrong)
     assert_same(stream.update(frames[1]), detector.keypoints(frames[1]))
+    with pytest.raises(UserError, match="track must be of type bool, not str; True or False"):
+        detector.stream(track="yes")
 
 
 FRAMES = np.zeros([4, 24, 30, 3], np.uint8)

@@ -128,7 +128,8 @@ def _check_weights(weights: Sequence[int], number: int) -> tuple[int, ...]:
     if weights and (len(weights) != number or not whole):
         raise UserError(
             f"weights={','.join(map(str, weights))}: {number} stores need one positive whole "
-            "number each, or none at all"
+            "number each, or none at all",
+            ["weights"],
         )
     divisor = math.gcd(*map(int, weights))
     return tuple(int(weight) // divisor for weight in weights)

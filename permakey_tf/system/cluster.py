@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import permakey_tf
@@ -30,7 +31,7 @@ _PATIENCE = 180.0  # seconds until all workers have to be there
 _NOTE_AFTER = 10.0  # seconds of waiting, until the user is told for whom
 _ALIVE_EVERY = 5.0  # seconds
 _SILENCE = 30.0  # seconds without a word, after which a machine is lost
-_AT_ONCE = 45.0  # seconds for what takes all of them a moment, once all are there
+_AT_ONCE = 45.0  # seconds for what takes a moment: meeting again, TensorFlow's own meeting
 _RESUME = (
     "all workers end: the same command on each of them resumes from the last checkpoint, if any"
 )
@@ -200,19 +201,36 @@ def joined(member: Member, about: dict[str, Any], patience: float = _PATIENCE):
     line.wait_for_end()
 
 
-def of_training(distribute: str, settings: dict[str, Any]):
+def of_training(distribute: str, settings: dict[str, Any], logdir: str | Path, batch_size: int):
     """`joined` with the other workers of a training, if there are any.
 
     Args:
       distribute: "multiworker", or another word for a single process.
       settings: which all workers must have alike.
+      logdir: run folder, which must be the same one.
+      batch_size: of the global batch, which the workers are to share.
+
+    Raises:
+      UserError: as `find_member`; a batch that cannot be shared evenly.
     """
     if distribute != "multiworker":
         return joined(ALONE, {})
-    flat = {}
+    member = find_member()
+    check_share(batch_size, len(member.addresses), "workers")
+    flat = {"version": permakey_tf.__version__, "logdir": str(Path(logdir).absolute())}
     for name, value in settings.items():
         flat |= value if isinstance(value, dict) else {name: value}
-    return joined(find_member(), {"version": permakey_tf.__version__, **flat})
+    return joined(member, flat)
+
+
+def check_share(batch_size: int, number: int, those: str) -> None:
+    """Raises UserError where a batch cannot be shared evenly by `number` of `those`."""
+    if batch_size % number:
+        raise UserError(
+            f"batch_size={batch_size} is the global batch, which {number} {those} cannot share "
+            f"evenly: choose a multiple of {number}",
+            ["batch_size"],
+        )
 
 
 @contextlib.contextmanager
@@ -288,6 +306,8 @@ def _meet_workers(member: Member, about, deadline: float) -> list[_Connection]:
             gone = _gone(found)
             if gone is not None:
                 del found[gone]
+                deadline = min(deadline, time.monotonic() + _AT_ONCE)
+                _say(f"{member.name(gone)} has ended, and may be started again")
             _greet(listener, member, about, found)
     for connection in found.values():
         connection.send(go=True)
@@ -347,6 +367,7 @@ def _meet_chief(member: Member, about, deadline: float) -> list[_Connection]:
     hello = {"protocol": _PROTOCOL, "index": member.index, "about": about}
     noted, told, why = time.monotonic() + _NOTE_AFTER, False, ""
     while time.monotonic() < deadline:
+        heard = False
         if time.monotonic() > noted and not told:
             told = _say(f"waiting for {member.name(0)}")
         try:
@@ -354,8 +375,11 @@ def _meet_chief(member: Member, about, deadline: float) -> list[_Connection]:
             connection = _Connection(sock, index=0)
             connection.send(**hello)
             sock.settimeout(max(deadline - time.monotonic(), 1.0))
+            heard = True
             answer = connection.receive()
         except (OSError, ValueError) as error:  # not there yet, or the port is another program's
+            if heard:  # it was there, and has ended: it may be started again
+                deadline = min(deadline, time.monotonic() + _AT_ONCE)
             why = f" ({error})"
             time.sleep(0.2)
             continue

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from permakey_tf.errors import UserError
 from permakey_tf.ops import replicas
-from permakey_tf.system.cluster import Line, ended_by_force
+from permakey_tf.system.cluster import Line, check_share, ended_by_force
 from permakey_tf.system.interruption import Interruption
 
 
@@ -31,12 +31,7 @@ class Replicas:
 
     def check(self, batch_size: int) -> None:
         """Raises UserError where a batch cannot be shared evenly."""
-        if batch_size % self.number:
-            raise UserError(
-                f"batch_size={batch_size} is the global batch, which {self.number} devices cannot "
-                f"share evenly: choose a multiple of {self.number}",
-                ["batch_size"],
-            )
+        check_share(batch_size, self.number, "devices")
 
     def scope(self) -> contextlib.AbstractContextManager:
         """Models and optimizers that are made within are on all devices."""

@@ -70,7 +70,7 @@ def train(
     DistributionConfig(distribute)
     out = user_path(out)
     RunFolder.check_place(out)
-    with of_training(distribute, config.to_dict()) as line:
+    with of_training(distribute, config.to_dict(), out, config.training.batch_size) as line:
         if not line.from_chief(lambda: read_status(out, config, frames).finished):
             replicas = make_replicas(distribute, line)
             with held_by_chief(line, out, config, frames) as folder:
