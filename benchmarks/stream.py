@@ -3,11 +3,12 @@
   python -m benchmarks.stream --data_dirs=DIR[,DIR...] [--run=RUN] [--extractor=pursuit]
     [--frames=100] [--threads=1] [--before=CHECKOUT]
 
-Of consecutive frames of each store in turn: `detect`, the update of a stream, and the update of a
-stream that saw a frame of another part of the store before, so that most patches differ. Without
---run, of a model of the paper's sizes with random weights: times depend on sizes alone. Prints
-medians, how many of the finest error map's patches change, the time of `detect` for 32 frames, and
-in how many frames both streams find what `keypoints` does.
+Of consecutive frames of each store in turn: `detect`, and the updates of three streams, one that
+saw the frame before, one that saw a frame of another part of the store (a cut), and one that saw
+the frame's negative, so that every patch is new. Without --run, of a model of the paper's sizes
+with random weights: times depend on sizes alone. Prints medians, of how many of the finest error
+map's patches each update is, the time of `detect` for 32 frames, and in how many frames all streams
+find what `keypoints` does.
 
 --before names a checkout of commit 430a343 (`git worktree add ../before 430a343`): its `detect` is
 measured too, in turn with the others, in a process of its own.
@@ -100,6 +101,7 @@ class Measured(NamedTuple):
 
     detect: float
     update: float
+    cut: float
     all_new: float
     before: float
     differs: float
@@ -112,11 +114,12 @@ def not_measured(index: int) -> float:
 
 def measure(detector, frames, others, before=not_measured) -> list[Measured]:
     """Of every frame but the first."""
-    follows, cuts = detector.stream(), detector.stream()
+    follows, cuts, negatives = (detector.stream() for _ in range(3))
     measured = []
     for index, (frame, other) in enumerate(zip(frames, others, strict=True)):
         cuts.update(other)
-        calls = (detector.keypoints, follows.update, cuts.update)
+        negatives.update(255 - frame)
+        calls = (detector.keypoints, follows.update, cuts.update, negatives.update)
         times, (whole, *streamed) = zip(*(timed(call, frame) for call in calls), strict=True)
         differs = max(
             np.abs(part - expected).max()
@@ -127,16 +130,16 @@ def measure(detector, frames, others, before=not_measured) -> list[Measured]:
     return measured[1:]
 
 
-def changed_shares(model, frames) -> list[float]:
-    """Of each frame but the first, of the finest error map's patches."""
-    memory = model.initial_memory(1)
+def changed_share(model, frames, before) -> str:
+    """Of the finest error map's patches, where each frame follows one of `before`: the median."""
+    memory = model.initial_memory(1)._replace(known=np.ones(1, bool))
     shares = []
-    for frame in frames[:, None]:
-        cells = model.news(frame, memory)[len(model.map_shapes) - len(model.error_map_layers)]
+    for frame, last in zip(frames[:, None], before[:, None], strict=True):
+        news = model.news(frame, memory._replace(frames=last))
+        cells = news[len(model.map_shapes) - len(model.error_map_layers)]
         side, _ = model.map_shapes[-len(model.error_map_layers)]
         shares.append(len(np.unique(cells.places)) / side**2)
-        memory = memory._replace(known=np.ones(1, bool), frames=frame)
-    return shares[1:]
+    return f"{statistics.median(shares):.0%}"
 
 
 def report(store: FrameStore) -> list[float]:
@@ -146,20 +149,25 @@ def report(store: FrameStore) -> list[float]:
     measure(detector, frames[:5], others[:5])  # graphs are traced
     before = detect_before(store.game, frames) if CHECKOUT.value else not_measured
     measured = measure(detector, frames, others, before)
-    detect, update, all_new, then, _ = map(statistics.median, zip(*measured, strict=True))
+    detect, update, cut, all_new, then, _ = map(statistics.median, zip(*measured, strict=True))
     same = np.mean([one.differs < _SAME for one in measured])
     batch = np.resize(frames, (32, *frames.shape[1:]))
     of_batch = [(timed(detector.detect, batch)[0], before(-1)) for _ in range(5)]
     batch_now, batch_then = map(statistics.median, zip(*of_batch, strict=True))
-    share = statistics.median(changed_shares(detector.model, frames))
+    shares = [
+        changed_share(detector.model, *pair)
+        for pair in ((frames[1:], frames[:-1]), (frames, others))
+    ]
     cells = [
-        *(store.game, f"{detector.num_keypoints}", f"{share:.0%}", f"{detect:.1f} ms"),
-        *(f"{update:.1f} ms", f"{update / detect:.2f}"),
+        *(store.game, f"{detector.num_keypoints}", f"{detect:.1f} ms"),
+        *(shares[0], f"{update:.1f} ms", f"{update / detect:.2f}"),
+        *(shares[1], f"{cut:.1f} ms", f"{cut / detect:.2f}"),
         *(f"{all_new:.1f} ms", f"{all_new / detect:.2f}"),
         *(f"{batch_now:.0f} ms", f"{same:.1%}"),
     ]
     if isinstance(before, Before):
-        cells += [f"{then:.1f} ms", f"{update / then:.2f}", f"{batch_then:.0f} ms"]
+        ratios = [f"{one / then:.2f}" for one in (update, cut, all_new)]
+        cells += [f"{then:.1f} ms", " ".join(ratios), f"{batch_then:.0f} ms"]
         before.close()
     print(f"| {' | '.join(cells)} |", flush=True)
     return [update / detect, update / then]
@@ -169,9 +177,10 @@ def main():
     from permakey_tf.system.device import available_cores, prepare_device
 
     print(f"device: {prepare_device(max(available_cores() // _THREADS.value, 1))}")
-    heads = ["game", "K", "patches that change", "detect", "update", "ratio", "all new", "ratio"]
+    heads = ["game", "K", "detect", "patches that change", "update", "ratio"]
+    heads += ["at a cut", "update", "ratio", "all new: update", "ratio"]
     heads += ["32 frames", "equal to 1e-5"]
-    heads += ["before: detect", "update's ratio", "32 frames"] if CHECKOUT.value else []
+    heads += ["before: detect", "ratios to it", "32 frames"] if CHECKOUT.value else []
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     ratios = [report(FrameStore.open(path)) for path in _STORES.value]
     now, then = map(statistics.median, zip(*ratios, strict=True))

@@ -26,9 +26,14 @@ class StreamGraph:
         some = tf.TensorSpec([None], tf.int32)
         news = tuple(Cells(some, some) for _ in shapes)
         maps = tuple(tf.TensorSpec([1, *shape]) for shape in shapes)
-        self._look = traced_once(self._keypoints_and_maps, [frame, news, maps])
+        self._whole = traced_once(self._look_at_all, [frame])
+        self._news = traced_once(self._look_at_news, [frame, news, maps])
 
-    def _keypoints_and_maps(self, frame, news, maps):
+    def _look_at_all(self, frame):
+        sensed, maps = self.model.sense_whole(frame)
+        return self.model.locate(sensed.evidence), maps
+
+    def _look_at_news(self, frame, news, maps):
         sensed, maps = self.model.sense(frame, news, maps)
         return self.model.locate(sensed.evidence), maps
 
@@ -39,7 +44,11 @@ class StreamGraph:
           frame: uint8 [1, S, S, C], which the memory keeps.
           memory: of the frame before.
         """
-        found, maps = self._look(frame, self.model.news(frame, memory), memory.maps)
+        news = self.model.news(frame, memory)
+        if self.model.whole_is_faster(news):
+            found, maps = self._whole(frame)
+        else:
+            found, maps = self._news(frame, news, memory.maps)
         return Keypoints(*(part.numpy() for part in found)), ErrorMemory.after(frame, maps)
 
 

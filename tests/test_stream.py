@@ -120,6 +120,23 @@ def test_only_what_has_changed_is_computed(monkeypatch):
     assert looked == [everything, [2 * 2, 1, 2 * 2, 2 * 2], everything]
 
 
+def test_a_new_scene_is_computed_whole_and_a_small_change_is_not(monkeypatch):
+    detector = make_detector(lsp_layers=(0, 1))
+    frame = film()[0]
+    wholes = []
+    graph = StreamGraph(detector.model)
+    whole = graph._whole
+    monkeypatch.setattr(graph, "_whole", lambda frame: wholes.append(True) or whole(frame))
+    memory = detector.model.initial_memory(1)
+    dotted, halved = frame.copy(), frame.copy()
+    dotted[3, 3] ^= 255
+    halved[: SIZE // 2] ^= 255
+    for seen, count in ((frame, 1), (dotted, 1), (halved, 1), (255 - halved, 2)):
+        found, memory = graph.step(seen[None], memory)
+        assert_same([part[0] for part in found], detector.keypoints(seen))
+        assert len(wholes) == count
+
+
 def test_streams_know_nothing_of_each_other():
     detector = make_detector()
     one, other = detector.stream(), detector.stream()

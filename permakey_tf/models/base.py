@@ -132,7 +132,15 @@ class KeypointModel(Serializable, keras.Model):
         Returns:
           What is sensed, and the maps of these frames.
         """
-        return Sensed(*self.perceive(to_images(frames))), maps
+        return self.sense_whole(frames)
+
+    def sense_whole(self, frames) -> tuple[Sensed, tuple]:
+        """As `sense`, with nothing known of the frames before."""
+        return Sensed(*self.perceive(to_images(frames))), ()
+
+    def whole_is_faster(self, news: tuple[Cells, ...]) -> bool:
+        """Whether of a single frame so much is new that `sense_whole` takes less time."""
+        return True
 
     def locate(self, evidence) -> Keypoints:
         """The keypoints that `Sensed.evidence` points to; small operations, which XLA can join."""

@@ -353,6 +353,21 @@ class RememberedMaps:
         ]
         return (*features, *errors)
 
+    def put(self, features, errors) -> tuple[tf.Tensor, ...]:
+        """The maps of frames whose features and errors are known.
+
+        Args:
+          features: [B, H, W, C] of each layer.
+          errors: float32 [B, h, w] of each chosen layer.
+        """
+        pairs = zip(self._features, features, strict=True)
+        return (*(one.grid.kept.put(layer) for one, layer in pairs), *errors)
+
+    def new_share(self, news: tuple[Cells, ...]) -> float:
+        """Of one frame, the patches of the first error map that are to be computed anew."""
+        place = len(self._features)
+        return len(news[place].places) / self.grids[place].kept.side ** 2
+
     def features(self, maps, layer: int) -> tf.Tensor:
         """float32 [B, H, W, C] of one layer."""
         return self._features[layer].grid.kept.take(maps[layer])

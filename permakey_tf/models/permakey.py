@@ -13,6 +13,7 @@ from permakey_tf.ops import losses, spatial
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Keypoints, Losses, View
 
+_WHOLE_FROM = 0.8  # of the patches: gathering fewer takes less time than all take (docs/speed.md)
 _PATCHES = 1  # folded into a step's seed, whose latents are drawn from it as it is
 
 
@@ -123,9 +124,18 @@ class PermaKey(KeypointModel):
         return self._kept.news(frames, memory)
 
     def sense(self, frames, news: tuple[Cells, ...], maps) -> tuple[Sensed, tuple]:
-        maps = self._kept.update(to_images(frames), news, maps)
+        return self._sensed(self._kept.update(to_images(frames), news, maps))
+
+    def sense_whole(self, frames) -> tuple[Sensed, tuple]:
+        features = self._encode(to_images(frames), self._depth - 1)
+        return self._sensed(self._kept.put(features, self._predict(features)))
+
+    def _sensed(self, maps) -> tuple[Sensed, tuple]:
         evidence = self.extractor.evidence(self._join_maps(self._kept.errors(maps)))
         return Sensed(evidence, self._kept.features(maps, self._feature_layer)), maps
+
+    def whole_is_faster(self, news: tuple[Cells, ...]) -> bool:
+        return self._kept.new_share(news) > _WHOLE_FROM
 
     def features(self, images) -> tf.Tensor:
         return self._encode(images, self._feature_layer)[-1]
