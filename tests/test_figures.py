@@ -1,6 +1,7 @@
 """Every figure of the papers from tiny runs: what is drawn is what the detector says."""
 
 import csv
+import itertools
 import json
 import re
 import shutil
@@ -754,6 +755,20 @@ class TestDrawing:
         for text in texts:
             box = text.get_window_extent(renderer)
             assert frame.x0 - 2 <= box.x0 <= box.x1 <= frame.x1 + 2
+
+    def test_numbers_of_twenty_rings_do_not_cover_each_other(self):
+        grid = np.linspace(-0.9, 0.9, 5)
+        keypoints = Keypoints(np.array([[(y, x) for y in grid[:4] for x in grid]]), None)
+        panels = figures.keypoint_panels(np.zeros([1, 84, 84, 3], np.uint8), keypoints)
+        drawn = figures.draw(figures.Grid("", {"": panels}))
+        drawn.draw_without_rendering()
+        renderer = FigureCanvasAgg(drawn).get_renderer()
+        frame = drawn.axes[0].get_window_extent(renderer)
+        boxes = [text.get_window_extent(renderer) for text in drawn.axes[0].texts]
+        assert len(boxes) == 20
+        for one, other in itertools.combinations(boxes, 2):
+            assert not one.shrunk(0.8, 0.8).overlaps(other.shrunk(0.8, 0.8))
+        assert all(frame.x0 - 2 <= box.x0 <= box.x1 <= frame.x1 + 2 for box in boxes)
 
     def test_rings_and_numbers_are_as_opaque_as_their_keypoints_are_sure(self):
         places, confidence = np.linspace(-0.9, 0.9, 18).reshape(1, 9, 2), np.linspace(0, 0.5, 9)

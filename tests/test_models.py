@@ -531,6 +531,15 @@ def test_greyscale_and_other_sizes(method):
     assert all(np.isfinite(loss) for loss in losses.by_module.values())
 
 
+def test_every_frames_pursued_map_is_shown_as_bright_as_its_error_map():
+    """It is dim: nobody would see anything of it."""
+    model = make_method("permakey", extractor="pursuit")
+    panels = model.view(examples_for(model)).panels
+    for name in ("error map 0", "pursued map"):
+        np.testing.assert_allclose(np.max(panels[name], axis=(1, 2)), 1, rtol=1e-6)
+        assert np.min(panels[name]) == 0
+
+
 def test_paper_sizes():
     model = PermaKey(tiny_config(**paper_settings()), 84, 3)
     shapes = {v.path: tuple(v.shape) for v in model.variables}

@@ -127,7 +127,7 @@ class PursuitExtractor(Extractor):
         return Losses({}, 0.0, {"pursuit_error": before - taken, "keypoint_spread": spread})
 
     def panels(self, maps) -> dict[str, tf.Tensor]:
-        pursued = self.layer.pursued_maps(maps)[..., None]
+        pursued = spatial.normalize_maps(self.layer.pursued_maps(maps)[..., None])
         shown = spatial.upsample_nearest(pursued, self._cell_size, self._image_size)
         return {"pursued map": shown[..., 0]}
 

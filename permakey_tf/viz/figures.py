@@ -300,23 +300,47 @@ def _draw_windows(axes, windows) -> None:
 
 
 def _write_numbers(axes, panel: Panel, cell: float, ring: float) -> None:
-    """To the right of each ring, or to the left of those at the right edge."""
-    side = panel.image.shape[1]
-    points = 72 * cell / side  # a pixel
-    shift = ring * cell * 36 + 1
-    marks = zip(panel.numbers, panel.points_yx, panel.opacity, strict=True)
-    for number, (y, x), opacity in marks:
-        right = (x + 0.5) * points + shift + 2 * _NUMBER_SIZE * 0.6 <= cell * 72
+    """Beside each ring, on the side where least is in the way."""
+    rings = (panel.points_yx + 0.5) * 72 * cell / panel.image.shape[1]  # points, from the corner
+    places = _free_places(rings, ring * cell * 72, panel.numbers, cell * 72)
+    for number, ring_yx, yx, opacity in zip(
+        panel.numbers, panel.points_yx, places - rings, panel.opacity, strict=True
+    ):
         axes.annotate(
-            *(str(number), (x, y), (shift if right else -shift, 0)),
+            *(str(number), ring_yx[::-1], (yx[1], -yx[0])),
             textcoords="offset points",
-            ha="left" if right else "right",
+            ha="center",
             va="center_baseline",
             fontsize=_NUMBER_SIZE,
             color="white",
             alpha=opacity,
             path_effects=[withStroke(linewidth=1.2, foreground="black")],
         )
+
+
+def _free_places(rings, diameter: float, numbers: Sequence[int], cell: float) -> np.ndarray:
+    """Middles of the numbers, one beside each ring: float [K, 2].
+
+    Each in turn takes the side, of eight, where its box covers least of other rings, of numbers
+    before it and of what is outside of the panel.
+
+    Args:
+      rings: float [K, 2], middles; diameter: of them; cell: side of the panel. All in points.
+      numbers: that are written.
+    """
+    boxes = np.column_stack([rings, np.full_like(rings, diameter)])  # middle, height and width
+    sides = [(0, 1), (0, -1), (-1, 0), (1, 0), (-1, 1), (1, 1), (-1, -1), (1, -1)]
+    places = []
+    for own, number in zip(rings, numbers, strict=True):
+        size = np.array([1.0, 0.6 * len(str(number))]) * _NUMBER_SIZE
+        options = own + np.array(sides) * (diameter + size) / 2
+        outside = np.clip(np.abs(options - cell / 2) + size / 2 - cell / 2, 0, None)
+        near = (boxes[None, :, 2:] + size) / 2 - np.abs(options[:, None] - boxes[None, :, :2])
+        covered = np.clip(near, 0, None).prod(-1).sum(-1)
+        best = np.argmin(covered + size.prod() * outside.sum(-1))
+        places.append(options[best])
+        boxes = np.vstack([boxes, [*options[best], *size]])
+    return np.array(places)
 
 
 def _draw_panel(axes: Axes, panel: Panel, cell: float, ring: float) -> None:
