@@ -531,6 +531,52 @@ def test_greyscale_and_other_sizes(method):
     assert all(np.isfinite(loss) for loss in losses.by_module.values())
 
 
+class TestSelection:
+    """What early stopping compares."""
+
+    def test_with_pursuit_is_the_share_of_the_features_variance_that_the_lspn_leaves(self):
+        model = make_method("permakey", extractor="pursuit", lsp_layers=(0, 1))
+        losses = model.compute_losses(examples := examples_for(model))
+        shares = []
+        for layer, features in enumerate(model.vae.encoder(examples)[:2]):
+            variance = features.numpy().var(axis=(0, 1, 2)).mean()
+            shares.append(float(losses.metrics[f"lspn_error_layer_{layer}"]) / variance)
+        assert float(losses.selection) == pytest.approx(np.mean(shares), rel=1e-5)
+
+    @pytest.mark.parametrize(("selection", "factor"), [("loss", 9), ("unexplained", 1)])
+    def test_features_that_grow_change_the_loss_and_not_the_share(self, selection, factor):
+        """As they do while the VAE learns, here with an LSPN that predicts them as well."""
+        settings = {"extractor": "pursuit", "lsp_layers": (0,), "selection": selection}
+        model = make_method("permakey", **settings)
+        before = float(model.compute_losses(examples := examples_for(model)).selection)
+        norm, lspn = model.vae.encoder.blocks[0].norm, model.lspn.networks[0]
+        for variable, scale in (
+            (norm.gamma, 3.0),
+            (norm.beta, 3.0),
+            (lspn.first.kernel, 1 / 3),
+            (lspn.last.kernel, 3.0),
+            (lspn.last.bias, 3.0),
+        ):
+            variable.assign(scale * variable)
+        after = float(model.compute_losses(examples).selection)
+        assert after == pytest.approx(factor * before, rel=1e-4)
+
+    def test_features_that_are_constant_are_no_success(self):
+        model = make_method("permakey", extractor="pursuit", lsp_layers=(0,))
+        gamma = model.vae.encoder.blocks[0].norm.gamma
+        gamma.assign(tf.zeros_like(gamma))
+        assert float(model.compute_losses(examples_for(model)).selection) == 1
+
+    @pytest.mark.parametrize("selection", [None, "unexplained"])
+    def test_with_pointnet_is_the_sum_of_both_losses_or_of_the_share_and_pointnets(self, selection):
+        model = make_method("permakey", lsp_layers=(0,), selection=selection)
+        losses = model.compute_losses(examples := examples_for(model))
+        lspn, pointnet = (float(losses.by_module[name]) for name in ("lspn", "pointnet"))
+        if selection:
+            lspn /= model.vae.encoder(examples)[0].numpy().var(axis=(0, 1, 2)).mean()
+        assert float(losses.selection) == pytest.approx(lspn + pointnet, rel=1e-5)
+
+
 def test_every_frames_pursued_map_is_shown_as_bright_as_its_error_map():
     """It is dim: nobody would see anything of it."""
     model = make_method("permakey", extractor="pursuit")

@@ -460,7 +460,7 @@ class TrainingConfig(Config):
     )
     patience: int | None = setting(
         None,
-        "Ends training after this many validations without a better loss; unset: 10 (permakey), "
+        "Ends training after this many validations without a better one; unset: 10 (permakey), "
         "5 (transporter).",
         origin="paper",
         low=1,
@@ -473,6 +473,17 @@ class TrainingConfig(Config):
         unit="training steps",
         low=1,
         high=MAX_STEPS,
+    )
+    selection: str | None = setting(
+        None,
+        "What is least at the validation whose weights are kept: loss, the LSPN's and PointNet's "
+        "(paper), or unexplained, the share of the features' variance that the LSPN leaves, in its "
+        "place: while the VAE learns, features grow, and errors with them. Unset: loss with "
+        "pointnet, unexplained with pursuit.",
+        origin="ours",
+        choices=("loss", "unexplained"),
+        before="loss",
+        only=("method", "permakey"),
     )
     batch_norm_momentum: float = setting(
         0.99, "Momentum of the moving statistics.", origin="code", low=0, below=1
@@ -712,6 +723,9 @@ def resolve(config: KeypointConfig, game: str) -> KeypointConfig:
         for name, value in METHOD_TRAINING[config.method].items()
         if getattr(config.training, name) is None
     }
+    if config.training.selection is None:
+        pursuit = config.method == "permakey" and config.extractor == "pursuit"
+        unset["selection"] = "unexplained" if pursuit else "loss"
     number = config.pointnet.num_keypoints or PAPER_NUM_KEYPOINTS.get(canonical_game(game))
     if number is None:
         near = did_you_mean(game, PAPER_NUM_KEYPOINTS)

@@ -169,7 +169,22 @@ class PermaKey(KeypointModel):
             metrics[f"lspn_error_layer_{layer}"] = loss
         by_module = {"vae": elbo.loss, "lspn": lspn_loss, **extracted.by_module}
         # Early stopping compares what makes keypoints; a better VAE alone does not count.
-        return Losses(by_module, lspn_loss + extracted.selection, metrics)
+        selection = lspn_loss
+        if self.config.training.selection == "unexplained" and not training:
+            selection = self._unexplained(outputs.features, by_layer)
+        return Losses(by_module, selection + extracted.selection, metrics)
+
+    def _unexplained(self, features, lspn_losses) -> tf.Tensor:
+        """float32 []: share of the features' variance, over frames and places, that the LSPN does
+        not predict, mean over its layers. A layer that is constant has nothing to be predicted: 1.
+        """
+        shares = []
+        for layer, loss in zip(self.error_map_layers, lspn_losses, strict=True):
+            values = tf.cast(features[layer], tf.float32)
+            variance = tf.reduce_mean(tf.math.reduce_variance(values, axis=(0, 1, 2)))
+            share = tf.math.divide_no_nan(loss, variance)
+            shares.append(tf.where(variance > 0, share, 1.0))
+        return tf.add_n(shares) / len(shares)
 
     def _predictions(self, features, seed, training):
         """Losses and error maps of every chosen layer.

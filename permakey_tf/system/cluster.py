@@ -408,7 +408,7 @@ class _Connected(Line):
         self._there = threading.Semaphore(0)  # released for each worker that gathers
         self._needed = True  # whether a death ends this process
         self._ending = threading.Lock()
-        self._chief_left = threading.Event()
+        self._left, self._chief_left = threading.Event(), threading.Event()
         for connection in connections:
             threading.Thread(target=self._listen, args=[connection], daemon=True).start()
         threading.Thread(target=self._beat, daemon=True).start()
@@ -439,6 +439,7 @@ class _Connected(Line):
         if failure or self.is_chief:
             self._needed = False
         self._tell(left=failure)
+        self._left.set()
 
     def wait_for_end(self):
         if not self.is_chief:
@@ -451,9 +452,8 @@ class _Connected(Line):
                 connection.send(**message)
 
     def _beat(self):
-        while True:
+        while not self._left.wait(_ALIVE_EVERY):
             self._tell(alive=True)
-            time.sleep(_ALIVE_EVERY)
 
     def _listen(self, connection: _Connection):
         name = self.member.name(connection.index)
