@@ -255,3 +255,16 @@ class TestCommandLine:
             requests.open_store(self.request(tmp_path, *stores[:2], data_weights="1,2,3"))
         with pytest.raises(UserError, match="--data_weights=1,x"):
             self.request(tmp_path, *stores[:2], data_weights="1,x")
+
+    def test_flags_that_a_store_makes_useless_are_told_but_no_others(self, tmp_path, stores):
+        """A preset's policy does nothing in an environment of one's own; JSON may have spaces."""
+        asked = {"source": "gymnasium", "env_id": "a:B-v0", "policy": "random", "images": ""}
+        asked["num_frames"] = 60
+        request = self.request(tmp_path, stores[0], **asked, env_kwargs='{ "size":8 }')
+        made = request.collection.to_dict() | {"env_kwargs": '{"size": 8}'}
+        del made["policy"]
+        store = stores[0]._replace(manifest=stores[0].manifest | {"config": made})
+        assert requests.unused_flags(store, request) == []
+        other = self.request(tmp_path, store, **asked, env_kwargs='{"size": 9}')
+        (note,) = requests.unused_flags(store, other)
+        assert note == f'{store.path} exists, with env_kwargs={{"size": 8}}; env_kwargs is not used'

@@ -7,7 +7,12 @@ import dataclasses
 from pathlib import Path
 
 from permakey_tf.configs.base import as_begun
-from permakey_tf.configs.frames import CollectionConfig, canonical_game
+from permakey_tf.configs.frames import (
+    CollectionConfig,
+    canonical_game,
+    has_effect,
+    parse_env_kwargs,
+)
 from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, check_batch
 from permakey_tf.data.joining import join_stores
 from permakey_tf.data.sources import build_store, played_counts
@@ -215,8 +220,11 @@ def unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
 def _unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
     made_with, notes = store.manifest.get("config", {}), []
     wanted = request.collection.to_dict()
-    for name, value in wanted.items():
-        if made_with and name in request.given and made_with.get(name) != value:
+    for field in dataclasses.fields(request.collection):
+        name = field.name
+        if not has_effect(field, wanted["source"]):  # a preset gives it
+            continue
+        if made_with and name in request.given and not _alike(name, made_with, wanted):
             made = f"with {name}={made_with[name]}" if name in made_with else f"without {name}"
             notes.append(f"{store.path} exists, {made}; {name} is not used")
     usual = sum((played_counts(request.collection) or {}).values())
@@ -226,6 +234,14 @@ def _unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
             f"{store.path} exists, with {len(store.frames):,} frames; the default is {usual:,}"
         )
     return notes
+
+
+def _alike(name: str, made_with: dict, wanted: dict) -> bool:
+    """Whether a store was made with the value that is asked for; spaces in JSON do not count."""
+    made, value = made_with.get(name), wanted[name]
+    if name == "env_kwargs" and made is not None:
+        return parse_env_kwargs(made) == parse_env_kwargs(value)
+    return made == value
 
 
 def all_notes(request: KeypointRequest) -> list[str]:
