@@ -226,7 +226,15 @@ def bit_flip(store):
 
 
 FRAMES = np.zeros((len(ROWS), SIZE, SIZE, 3), np.uint8)
+
+
+def file_for_folder(store):
+    shutil.rmtree(store)
+    store.write_bytes(b"a recording")
+
+
 BROKEN = {
+    "a file": (file_for_folder, "is a file; a frame store is a folder.*--source=npz"),
     "no folder": (shutil.rmtree, "no such folder"),
     "empty folder": (
         lambda store: [file.unlink() for file in store.iterdir()],

@@ -249,6 +249,11 @@ class _Manifest(TypedDict):
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / _MANIFEST
+    if path.is_file():
+        raise UserError(
+            f"{path} is a file; a frame store is a folder, which python -m run.data --source=npz "
+            f"--npz={path} makes of a recording"
+        )
     if not path.is_dir():
         raise UserError(
             f"{path}: no such folder; make a store with python -m run.data --out={path}"
