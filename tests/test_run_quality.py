@@ -344,6 +344,10 @@ def test_no_two_lines_of_a_plot_look_the_same():
     lines += [plots.Series("", "baseline", number, 0) for number in range(12)]
     markers = {plots._style(line)["marker"] for line in lines[24 : 24 + len(BASELINES)]}
     assert len(markers) == len(BASELINES)  # dots of similar greys
+    # Of clean and of noisy frames: lines are not drawn between dots.
+    twice = [plots.Series("", "baseline", number, 0) for number in range(2 * len(BASELINES))]
+    dots = {(plots._style(line)["marker"], plots._style(line)["color"]) for line in twice}
+    assert len(dots) == len(twice)
     styles = {tuple(sorted(plots._style(line).items())) for line in lines}
     assert len(styles) == len(lines)
 

@@ -107,4 +107,6 @@ def _style(line: Series) -> dict:
         return style | {"linestyle": dashes, "marker": marker, "markerfacecolor": "white"}
     marker = _BASELINE_MARKERS[line.number % len(_BASELINE_MARKERS)]
     dashes = _BASELINE_LINES[line.number % len(_BASELINE_LINES)]
-    return style | {"linestyle": dashes, "marker": marker}
+    # With every round of the markers, as of clean and of noisy frames, the greys move on by one.
+    grey = _GREYS[(line.number + line.number // len(_BASELINE_MARKERS)) % len(_GREYS)]
+    return style | {"color": grey, "linestyle": dashes, "marker": marker}
