@@ -6,10 +6,12 @@ from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.configs.base import flatten
+from permakey_tf.configs.keypoints import NOISES
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.errors import UserError
 
 _OF_SCORING = ("game", "visible_only", "baselines", *flatten(QualityConfig()))
+_OF_FILES = ("keypoints_noise", "export_frames")
 
 
 class Benchmark(NamedTuple):
@@ -24,6 +26,8 @@ class Benchmark(NamedTuple):
     visible_only: bool
     baselines: bool
     quality: QualityConfig
+    keypoints_noise: str
+    export_frames: str | None
 
 
 def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
@@ -34,6 +38,21 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
         [],
         "Files with `centers`, float [N, K, 2], (y, x) in [-1, 1], of any model for the frames of "
         "--data (all of them, or the scored ones); comma-separated.",
+        values,
+    )
+    absl_flags.DEFINE_enum(
+        "keypoints_noise",
+        "none",
+        NOISES,
+        "Bars on the frames that the centres of --keypoints_npz were found in, those of "
+        "--export_frames.",
+        flag_values=values,
+    )
+    common.define_path(
+        "export_frames",
+        None,
+        "File .npz to write `frames` of --data to, uint8 [N, S, S, C], as models see them, with "
+        "the bars of --keypoints_noise: for a model that is not ours. Nothing is scored.",
         values,
     )
     common.define_path(
@@ -79,11 +98,19 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Benchmark:
             raise UserError(
                 "--mean takes what was scored before: leave out --runs, --keypoints_npz, --data"
             )
-        common.refuse_flags(values, _OF_SCORING, "with --mean, of what was scored before")
-    for name in ("out",) if values["mean"].value else ("data", "out"):
+        others = (*_OF_SCORING, *_OF_FILES)
+        common.refuse_flags(values, others, "with --mean, of what was scored before")
+    export = values["export_frames"].value
+    if export:
+        useless = ("runs", "keypoints_npz", "out", "baselines")
+        common.refuse_flags(values, useless, "with --export_frames, which scores nothing")
+    elif not values.keypoints_npz:
+        common.refuse_flags(values, ["keypoints_noise"], "without --keypoints_npz")
+    needed = ("out",) if values["mean"].value else ("data",) if export else ("data", "out")
+    for name in needed:
         if not values[name].value:
             raise UserError(f"--{name} must be given (see --help)")
-    if not values.runs and not values.keypoints_npz and not values["mean"].value:
+    if not (values.runs or values.keypoints_npz or values["mean"].value or export):
         raise UserError("nothing to score: give --runs or --keypoints_npz (see --help)")
     return Benchmark(
         values["mean"].value,
@@ -95,4 +122,6 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Benchmark:
         values.visible_only,
         values.baselines,
         common.build(QualityConfig, values),
+        values["keypoints_noise"].value,
+        export,
     )

@@ -15,6 +15,7 @@ from support import call, moving_square, tiny_config, write_store
 
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.data.noise import draw_bars_at
+from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.detector import KeypointDetector
@@ -431,6 +432,10 @@ class TestCommand:
             (["--data=x", "--out=x"], "give --runs or --keypoints_npz"),
             (["--data=nowhere", "--out=x", "--runs=a"], "--data=nowhere: no frame store"),
             (["--data=x", "--out=x", "--runs=a", "--epsilon=17"], "epsilon=17 must not exceed"),
+            (["--export_frames=x.npz"], "--data must be given"),
+            (["--data=x", "--export_frames=x.npy"], "x.npy must end in .npz"),
+            (["--data=x", "--export_frames=x.npz", "--out=x"], "--out does nothing"),
+            (["--data=x", "--out=x", "--runs=a", "--keypoints_noise=both"], "noise does nothing"),
         ],
     )
     def test_mistakes_are_one_line(self, arguments, message):
@@ -615,6 +620,36 @@ def test_a_rollout_file_through_the_command(tmp_path, monkeypatch):
     row = next(row for row in content["rows"] if row["name"] == "points")
     assert row["scores"]["characters"]["recall"]["0"] == 1
     assert "note: points: no centre is below 0; are they in [0, 1]?" in done.stdout
+
+
+@pytest.mark.parametrize("noise", ["none", "both"])
+def test_a_model_that_is_not_ours_sees_what_ours_see(tmp_path, monkeypatch, noise):
+    """The frames are written, its keypoints found in them, here on all bars, and scored."""
+    path = write_rollout(tmp_path / "MsPacman.npz")
+    monkeypatch.chdir(tmp_path)
+    export = [f"--keypoints_noise={noise}", "--export_frames=f.npz", *FLAGS]
+    done = call("quality", f"--data={path}", *export)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "scored rows: 20 to 39\nframes: f.npz [40, 84, 84, 3]\n"
+    frames = np.load("f.npz")["frames"]
+    footage = open_footage(path)
+    clean = footage.prepared(range(40), FrameFormat())
+    if noise == "none":
+        np.testing.assert_array_equal(frames, clean)
+        return
+    scored = SeenFrames(footage, CONFIG).frames(FrameFormat(noise=noise), range(20, 40))
+    np.testing.assert_array_equal(frames[20:], scored)
+    pairs = zip(frames, clean, strict=True)
+    on_bars = [np.argwhere((one != other).any(-1))[40] for one, other in pairs]
+    np.savez("points.npz", centers=np.array(on_bars)[:, None] / 83 * 2 - 1)
+    flags = ["--keypoints_npz=points.npz", "--keypoints_noise=both", "--out=out", *FLAGS]
+    done = call("quality", f"--data={path}", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "runs:" not in done.stderr  # no bar of progress where there is none
+    content = json.loads(Path("out/quality.json").read_text())
+    rows = {row["name"]: row for row in content["rows"] if not row["variant"]}
+    assert rows["points"]["scores"]["bars"]["share"] == 1
+    assert 0 < rows["grid"]["scores"]["bars"]["share"] < 0.5  # baselines see the same frames
 
 
 def centers_of(row, column):

@@ -92,6 +92,7 @@ def run_benchmark(
     config: QualityConfig | None = None,
     progress: bool = False,
     baselines: bool = True,
+    keypoints_noise: str = "none",
 ) -> Result:
     """Scores runs and files of centres on the footage, with controls and baselines.
 
@@ -101,6 +102,8 @@ def run_benchmark(
       keypoint_files: .npz files with `centers`, see `file_candidates.from_file`.
       progress: show a progress bar on stderr.
       baselines: score them as well.
+      keypoints_noise: bars on the frames that files of centres were made from, see
+        `file_candidates.frames_for_anyone`.
 
     Raises:
       UserError: a run or file that does not fit the footage, one given twice, or none at all; no
@@ -110,9 +113,9 @@ def run_benchmark(
     files, folders = ([Path(path) for path in paths] for paths in (keypoint_files, runs))
     names = _names(files + folders)
     seen, judge = SeenFrames(footage, config), _Judge(footage, config)
-    candidates = [from_file(path, names[path], seen) for path in files]
+    candidates = [from_file(path, names[path], seen, keypoints_noise) for path in files]
     opened = open_runs(folders, footage)  # all mistakes before the first minute
-    for folder in tqdm(opened, desc="runs", unit=" runs", disable=not progress):
+    for folder in tqdm(opened, desc="runs", unit=" runs", disable=not progress or not opened):
         candidates += from_run(folder, names[folder.path], seen)
     models = [candidate for candidate in candidates if not candidate.variant]
     candidates = [made for c in candidates for made in (c, tracked(c, seen))]

@@ -12,11 +12,12 @@ from permakey_tf.quality.scoring import check_centers, check_confidence
 from permakey_tf.system.npz import NpzFile
 
 
-def from_file(path: Path, name: str, seen: SeenFrames) -> Candidate:
+def from_file(path: Path, name: str, seen: SeenFrames, noise: str = "none") -> Candidate:
     """Centres of anyone's model: `centers` float [N, K, 2] in an .npz file.
 
     N are all frames of the footage, or the scored ones (without the probe and a threshold then).
-    The file may have a `confidence` float [N, K] in [0, 1].
+    The file may have a `confidence` float [N, K] in [0, 1]. `noise`: bars on the frames that they
+    were found in, those of `frames_for_anyone`.
 
     Raises:
       UserError: the file holds no such arrays.
@@ -26,7 +27,7 @@ def from_file(path: Path, name: str, seen: SeenFrames) -> Candidate:
     scored, fitting = (slice(rows.start, rows.stop) for rows in (scored_rows, fitting_rows))
     if len(centers) != len(seen.footage.frames):
         scored, fitting = slice(None), None
-    frame_format = _format_of_anyone(seen.footage)
+    frame_format = _format_of_anyone(seen.footage, noise)
     return Candidate(
         name=name,
         variant="",
@@ -62,7 +63,22 @@ def _read(path: Path, seen: SeenFrames) -> tuple[np.ndarray, np.ndarray | None]:
         raise UserError(f"{path}: {error}") from error
 
 
-def _format_of_anyone(footage: Footage) -> FrameFormat:
+def _format_of_anyone(footage: Footage, noise: str) -> FrameFormat:
     """For the baselines beside centres from a file: the store's frames, or 84x84 in colour."""
     height, width, channels = footage.frames.shape[1:]
-    return FrameFormat(height, channels) if height == width else FrameFormat()
+    square = FrameFormat(height, channels) if height == width else FrameFormat()
+    return square._replace(noise=noise)
+
+
+def frames_for_anyone(seen: SeenFrames, noise: str = "none") -> np.ndarray:
+    """The frames that centres from a file are to be found in: uint8 [N, S, S, C].
+
+    N are all frames of the footage. With `noise`, bars are on those that are scored or fitted on;
+    of the others nothing is asked.
+    """
+    frame_format = _format_of_anyone(seen.footage, noise)
+    frames = np.array(seen.footage.prepared(range(len(seen.footage.frames)), frame_format))
+    if noise != "none":
+        for rows in (seen.fitting_rows, seen.scored_rows):
+            frames[rows.start : rows.stop] = seen.frames(frame_format, rows)
+    return frames
