@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from typing import cast
 
 from permakey_tf.configs.keypoints import (
     DistributionConfig,
@@ -70,7 +71,8 @@ def train(
     DistributionConfig(distribute)
     out = user_path(out)
     RunFolder.check_place(out)
-    with of_training(distribute, config.to_dict(), out, config.training.batch_size) as line:
+    batch_size = cast(int, config.training.batch_size)  # resolved
+    with of_training(distribute, config.to_dict(), out, batch_size) as line:
         if not line.from_chief(lambda: read_status(out, config, frames).finished):
             replicas = make_replicas(distribute, line)
             with held_by_chief(line, out, config, frames) as folder:
