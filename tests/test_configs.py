@@ -229,7 +229,7 @@ PATHS = {
     "sweep": {"out", "keypoints"},
     "data": {"npz", "images", "out"},
     "rl": {"keypoints", "logdir", "runs", "out"},
-    "quality": {"runs", "keypoints_npz", "data", "out", "mean"},
+    "quality": {"runs", "keypoints_npz", "export_frames", "data", "out", "mean"},
     "report": {"runs", "out", "collect"},
 }
 

@@ -128,7 +128,7 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_began(path):
 def test_a_setting_that_does_nothing_may_differ(path):
     made_by_an_earlier_version(path, tiny_config())  # PointNet's keypoints
     assert not RunFolder(path, tiny_config(pursuit_lines="median"), FRAMES).compare()
-    with pytest.raises(UserError, match=r"\(extractor was pointnet, now pursuit\)"):
+    with pytest.raises(UserError, match=r"\(extractor was pointnet, now pursuit; "):
         RunFolder(path, tiny_config(extractor="pursuit"), FRAMES).compare()
 
 
