@@ -10,32 +10,15 @@ import cv2
 import gymnasium
 import numpy as np
 
+from examples.true_boxes import BOXES
+
 SIDE = 84  # pixels, of the frames that the runs to be scored see
 
 
-def minigrid_boxes(env):
-    """Kind and left, top, right, bottom, as shares of the frame, of balls and agent."""
-    balls = [("Ball", ball.cur_pos) for ball in env.obstacles]
-    for kind, cell in [*balls, ("Agent", env.agent_pos)]:
-        yield kind, np.add((*cell, *cell), (0.15, 0.15, 0.85, 0.85)) / env.width
-
-
-def crafter_boxes(env):
-    """Of the creatures in view; `env` is that of docs/data.md, whose module is on the path."""
-    unit, margin = env.size // 9, env.size % 9 // 2
-    for thing in env.world._world.objects:  # Crafter has no public name for them
-        x, y = thing.pos - env.world._player.pos + (4, 3)
-        if 0 <= x < 9 and 0 <= y < 7:
-            edges = np.array([x, y, x + 1, y + 1]) * unit + margin
-            yield type(thing).__name__, edges / env.size
-
-
-BOXES = {"minigrid": minigrid_boxes, "mygames": crafter_boxes}  # by the module of the id
-
-
 def main(env_id: str, env_kwargs: str, path: str, num_frames: str = "2000") -> None:
-    known, settings = f"boxes of {', '.join(BOXES)} are known", json.loads(env_kwargs)
-    boxes = BOXES.get(env_id.partition(":")[0]) or sys.exit(f"{env_id}: {known}; add to BOXES")
+    known = f"boxes of {', '.join(BOXES)} are known; add to examples/true_boxes.py"
+    boxes = BOXES.get(env_id.partition(":")[0]) or sys.exit(f"{env_id}: {known}")
+    settings = json.loads(env_kwargs)
     env = gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True, **settings)
     rng, frames, starts, rows, over = np.random.default_rng(1), [], [], [], True
     while len(frames) < int(num_frames):

@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import gymnasium
@@ -17,6 +18,7 @@ from examples import (
     record_true_boxes,
     score_your_keypoints,
     train_from_arrays,
+    true_boxes,
     your_own_images,
 )
 from permakey_tf import FrameStore
@@ -135,6 +137,23 @@ def test_record_true_boxes(tmp_path, monkeypatch):
     assert footage.objects.xywh.tolist() == [[40, top, 40, 50] for top in (0, 50, 0, 50, 0)]
     bright = np.argwhere(footage.frames[1, :, :, 0] > 100)
     assert bright.min(0).tolist() == [20, 21] and bright.max(0).tolist() == [39, 41]
+
+
+def test_true_boxes_of_cars():
+    """The own car 30 % from the left, one across the road 10 m ahead, and one out of sight."""
+
+    def car(x, y, heading):
+        return SimpleNamespace(position=np.array([x, y]), heading=heading, LENGTH=5, WIDTH=2)
+
+    cars = [car(100, 8, 0), car(110, 12, np.pi / 2), car(129, 8, 0)]
+    config = {"screen_width": 400, "screen_height": 200, "scaling": 10}
+    config["centering_position"] = [0.3, 0.5]
+    road = SimpleNamespace(vehicles=cars)
+    env = SimpleNamespace(config=config, road=road, vehicle=cars[0])
+    kinds, edges = zip(*true_boxes.highway_boxes(env), strict=True)
+    assert kinds == ("Ego", "Car")
+    expected = [[95, 90, 145, 110], [210, 115, 230, 165]]  # pixels of 400x200
+    np.testing.assert_allclose(np.array(edges) * (400, 200, 400, 200), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
