@@ -50,6 +50,9 @@ def export(command):
     path = Path(command.export_frames)
     if path.suffix != ".npz":
         raise UserError(f"--export_frames={path} must end in .npz")
+    data = Path(command.data).resolve()
+    if data == path.resolve() or data in path.resolve().parents:
+        raise UserError(f"--export_frames={path} would replace what --data is: choose another name")
     disk.check_place(path.parent, path.name)
     footage = open_footage(command.data, command.game, command.visible_only)
     frames = frames_for_anyone(SeenFrames(footage, command.quality), command.keypoints_noise)

@@ -231,7 +231,7 @@ def test_a_batch_that_workers_cannot_share_is_refused_before_they_meet(monkeypat
         cluster.of_training("multiworker", {}, "run", 8)
 
 
-def test_all_workers_must_write_to_the_same_folder(monkeypatch):
+def test_all_workers_must_write_to_the_same_folder(tmp_path, monkeypatch):
     asked = []
 
     def answer(member, about):
@@ -239,9 +239,10 @@ def test_all_workers_must_write_to_the_same_folder(monkeypatch):
 
     monkeypatch.setattr(cluster, "joined", answer)
     monkeypatch.setenv("TF_CONFIG", config())
-    for folder in ("run", Path("run"), Path.cwd() / "run", "elsewhere"):
+    (tmp_path / "link").symlink_to(Path.cwd())
+    for folder in ("run", Path("run"), Path.cwd() / "run", tmp_path / "link" / "run", "elsewhere"):
         cluster.of_training("multiworker", {}, folder, 8)
-    assert asked[0] == asked[1] == asked[2] != asked[3]
+    assert asked[0] == asked[1] == asked[2] == asked[3] != asked[4]
 
 
 def test_a_worker_that_dies_while_others_still_come_is_not_waited_for_long():
@@ -259,6 +260,38 @@ def test_a_worker_that_dies_while_others_still_come_is_not_waited_for_long():
     one_line((chief.returncode, out, err), "worker 1 (", "did not come")
 
 
+def test_one_that_is_started_again_takes_no_time_from_the_others():
+    """Worker 1 dies and comes back; worker 2 comes after the time that 1 had for it."""
+    port = free_port()
+    chief = start_worker(0, 3, port, "work", patience=30)
+    first = start_worker(1, 3, port, "work", patience=30)
+    with connected(port):  # the chief listens
+        pass
+    time.sleep(1.0)
+    first.kill()
+    others = [first, chief, start_worker(1, 3, port, "work", patience=30)]
+    time.sleep(2.5)  # more than _AT_ONCE there
+    others.append(start_worker(2, 3, port, "work", patience=30))
+    codes = [process.wait(timeout=30) for process in others]
+    errors = [process.communicate()[1] for process in others]
+    assert codes == [-signal.SIGKILL, 0, 0, 0], errors
+
+
+def test_a_program_that_answers_at_the_chiefs_port_is_no_chief_that_has_died():
+    """It takes connections and closes them, as a tunnel does; the chief comes in its place."""
+    with socket.create_server(("", 0)) as tunnel:
+        port = tunnel.getsockname()[1]
+        worker = start_worker(1, 2, port, "work", patience=30)
+        tunnel.settimeout(30)
+        begin = time.monotonic()
+        while time.monotonic() < begin + 2.5:  # more than _AT_ONCE there
+            tunnel.accept()[0].close()
+    chief = start_worker(0, 2, port, "work", patience=30)
+    assert [process.wait(timeout=30) for process in (worker, chief)] == [0, 0]
+    for process in (worker, chief):
+        process.communicate()
+
+
 def test_a_chief_that_dies_while_others_still_come_is_not_waited_for_long():
     with socket.create_server(("", 0)) as chief:
         port = chief.getsockname()[1]
@@ -266,6 +299,7 @@ def test_a_chief_that_dies_while_others_still_come_is_not_waited_for_long():
         connection, _ = chief.accept()
         with connection, connection.makefile() as file:
             assert json.loads(file.readline())["index"] == 1
+            connection.sendall(b'{"met": true}\n')
     out, err = worker.communicate(timeout=30)
     one_line((worker.returncode, out, err), "worker 0 (", "did not come")
 

@@ -566,6 +566,15 @@ class TestSelection:
         gamma = model.vae.encoder.blocks[0].norm.gamma
         gamma.assign(tf.zeros_like(gamma))
         assert float(model.compute_losses(examples_for(model)).selection) == 1
+        beta = model.vae.encoder.blocks[0].norm.beta
+        beta.assign(tf.ones_like(beta) * 0.123)  # of such values rounding leaves a variance
+        assert float(model.compute_losses(examples_for(model)).selection) == 1
+
+    def test_features_that_are_no_numbers_stay_so(self):
+        model = make_method("permakey", extractor="pursuit", lsp_layers=(0,))
+        beta = model.vae.encoder.blocks[0].norm.beta
+        beta.assign(tf.ones_like(beta) * np.nan)
+        assert np.isnan(float(model.compute_losses(examples_for(model)).selection))
 
     @pytest.mark.parametrize("selection", [None, "unexplained"])
     def test_with_pointnet_is_the_sum_of_both_losses_or_of_the_share_and_pointnets(self, selection):

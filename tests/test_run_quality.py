@@ -434,6 +434,8 @@ class TestCommand:
             (["--data=x", "--out=x", "--runs=a", "--epsilon=17"], "epsilon=17 must not exceed"),
             (["--export_frames=x.npz"], "--data must be given"),
             (["--data=x", "--export_frames=x.npy"], "x.npy must end in .npz"),
+            (["--data=x.npz", "--export_frames=./x.npz"], "would replace what --data is"),
+            (["--data=x", "--export_frames=x/objects.npz"], "would replace what --data is"),
             (["--data=x", "--export_frames=x.npz", "--out=x"], "--out does nothing"),
             (["--data=x", "--out=x", "--runs=a", "--keypoints_noise=both"], "noise does nothing"),
         ],

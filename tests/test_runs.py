@@ -102,6 +102,7 @@ def made_by_an_earlier_version(path, config) -> None:
     content = json.loads((path / "config.json").read_text())
     for name in ONCE:
         del content["settings"]["pursuit"][name]
+    del content["settings"]["training"]["selection"]
     (path / "config.json").write_text(json.dumps(content))
     checkpoint.save(folder.latest_checkpoint, {})
 
@@ -118,7 +119,7 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_began(path):
     assert request(path, config).as_begun().keypoints == config  # nothing is trained yet
     made_by_an_earlier_version(path, config)
     as_begun = request(path, config).as_begun().keypoints
-    assert as_begun == tiny_config(extractor="pursuit", **ONCE)
+    assert as_begun == tiny_config(extractor="pursuit", selection="loss", **ONCE)
     assert not RunFolder(path, as_begun, FRAMES).compare()
     asked = request(path, config, "pursuit_lines").as_begun().keypoints
     with pytest.raises(UserError, match=r"\(pursuit_lines was none, now median\)"):

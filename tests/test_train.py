@@ -1,6 +1,7 @@
 """`permakey_tf.train`: what the command does, from Python."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import signal
@@ -134,3 +135,18 @@ def test_in_another_thread_no_signal_is_caught():
     thread.start()
     thread.join()
     assert marks == [None]
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_its_selection(store, tmp_path):
+    resolved = tiny_config(max_steps=2, validate_every=2, extractor="pursuit")
+    asked = dataclasses.replace(
+        resolved, training=dataclasses.replace(resolved.training, selection=None)
+    )
+    folder = tmp_path / "run"
+    assert train(store, asked, folder, progress=False).config.training.selection == "unexplained"
+    content = json.loads((folder / "config.json").read_text())
+    del content["settings"]["training"]["selection"]
+    (folder / "config.json").write_text(json.dumps(content))
+    assert train(store, asked, folder, progress=False).config.training.selection == "loss"
+    with pytest.raises(UserError, match=r"\(selection was loss, now unexplained\)"):
+        train(store, resolved, folder, progress=False)

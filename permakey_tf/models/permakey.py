@@ -182,8 +182,9 @@ class PermaKey(KeypointModel):
         for layer, loss in zip(self.error_map_layers, lspn_losses, strict=True):
             values = tf.cast(features[layer], tf.float32)
             variance = tf.reduce_mean(tf.math.reduce_variance(values, axis=(0, 1, 2)))
+            rounding = 1e-10 * tf.reduce_mean(tf.square(values))
             share = tf.math.divide_no_nan(loss, variance)
-            shares.append(tf.where(variance > 0, share, 1.0))
+            shares.append(tf.where(variance <= rounding, 1.0, share))  # NaN stays
         return tf.add_n(shares) / len(shares)
 
     def _predictions(self, features, seed, training):

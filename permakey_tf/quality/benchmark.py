@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from permakey_tf.configs.keypoints import NOISES
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.errors import UserError
 from permakey_tf.objects.categories import GAMES, reliability_warning
@@ -107,9 +108,14 @@ def run_benchmark(
 
     Raises:
       UserError: a run or file that does not fit the footage, one given twice, or none at all; no
-        object is drawn in the scored frames.
+        object is drawn in the scored frames; another noise than there is.
     """
     config = config or QualityConfig()
+    if keypoints_noise not in NOISES:
+        raise UserError(
+            f"keypoints_noise={keypoints_noise}: choose one of {', '.join(NOISES)}",
+            ["keypoints_noise"],
+        )
     files, folders = ([Path(path) for path in paths] for paths in (keypoint_files, runs))
     names = _names(files + folders)
     seen, judge = SeenFrames(footage, config), _Judge(footage, config)

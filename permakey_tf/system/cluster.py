@@ -217,7 +217,7 @@ def of_training(distribute: str, settings: dict[str, Any], logdir: str | Path, b
         return joined(ALONE, {})
     member = find_member()
     check_share(batch_size, len(member.addresses), "workers")
-    flat = {"version": permakey_tf.__version__, "logdir": str(Path(logdir).absolute())}
+    flat = {"version": permakey_tf.__version__, "logdir": os.path.realpath(logdir)}
     for name, value in settings.items():
         flat |= value if isinstance(value, dict) else {name: value}
     return joined(member, flat)
@@ -294,19 +294,21 @@ def _meet_workers(member: Member, about, deadline: float) -> list[_Connection]:
             "or name another in TF_CONFIG"
         ) from error
     found: dict[int, _Connection] = {}
+    due = dict.fromkeys(range(1, len(member.addresses)), deadline)
     told = False
     noted = time.monotonic() + _NOTE_AFTER
     with listener:
         while len(found) < len(member.addresses) - 1:
-            missing = [member.name(i) for i in range(1, len(member.addresses)) if i not in found]
-            if time.monotonic() > deadline:
-                _refuse(found, f"{missing[0]} did not come")
+            missing = [index for index in due if index not in found]
+            for index in missing:
+                if time.monotonic() > due[index]:
+                    _refuse(found, f"{member.name(index)} did not come")
             if time.monotonic() > noted and not told:
-                told = _say(f"waiting for {', '.join(missing)}")
+                told = _say(f"waiting for {', '.join(map(member.name, missing))}")
             gone = _gone(found)
             if gone is not None:
                 del found[gone]
-                deadline = min(deadline, time.monotonic() + _AT_ONCE)
+                due[gone] = min(deadline, time.monotonic() + _AT_ONCE)
                 _say(f"{member.name(gone)} has ended, and may be started again")
             _greet(listener, member, about, found)
     for connection in found.values():
@@ -336,6 +338,7 @@ def _greet(listener, member, about, found) -> None:
         connection.send(refused=different)
         _refuse(found, f"worker {index} was started otherwise than worker 0: {different}")
     found[index] = connection
+    connection.send(met=True)
 
 
 def _difference(hello, own) -> str:
@@ -375,8 +378,10 @@ def _meet_chief(member: Member, about, deadline: float) -> list[_Connection]:
             connection = _Connection(sock, index=0)
             connection.send(**hello)
             sock.settimeout(max(deadline - time.monotonic(), 1.0))
-            heard = True
             answer = connection.receive()
+            if "met" in answer:
+                heard = True
+                answer = connection.receive()
         except (OSError, ValueError) as error:  # not there yet, or the port is another program's
             if heard:  # it was there, and has ended: it may be started again
                 deadline = min(deadline, time.monotonic() + _AT_ONCE)

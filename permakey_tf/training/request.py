@@ -4,15 +4,11 @@ Nothing here needs TensorFlow.
 """
 
 import dataclasses
+import json
 from pathlib import Path
 
 from permakey_tf.configs.base import as_begun
-from permakey_tf.configs.frames import (
-    CollectionConfig,
-    canonical_game,
-    has_effect,
-    parse_env_kwargs,
-)
+from permakey_tf.configs.frames import CollectionConfig, canonical_game, has_effect
 from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, check_batch
 from permakey_tf.data.joining import join_stores
 from permakey_tf.data.sources import build_store, played_counts
@@ -239,9 +235,17 @@ def _unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
 def _alike(name: str, made_with: dict, wanted: dict) -> bool:
     """Whether a store was made with the value that is asked for; spaces in JSON do not count."""
     made, value = made_with.get(name), wanted[name]
-    if name == "env_kwargs" and made is not None:
-        return parse_env_kwargs(made) == parse_env_kwargs(value)
+    if name == "env_kwargs" and isinstance(made, str):
+        return made == value or _canonical(made) == _canonical(value)
     return made == value
+
+
+def _canonical(text: str) -> str:
+    """JSON as Python writes it, keys in order; what is none stays as it is."""
+    try:
+        return json.dumps(json.loads(text), sort_keys=True)
+    except ValueError:
+        return text
 
 
 def all_notes(request: KeypointRequest) -> list[str]:

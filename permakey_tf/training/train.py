@@ -1,6 +1,7 @@
 """A whole keypoint run, from a frame store to a detector: for the command line and for Python."""
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import cast
 
@@ -65,12 +66,12 @@ def train(
     expect(KeypointConfig, config, "config", "KeypointConfig.make(preset) gives one")
     if logging is not None:
         expect(LoggingConfig, logging, "logging", "permakey_tf.LoggingConfig(...) is one")
-    config, frames = resolve(config, store.game), FrameSpec.of(store)
-    check_fit(config, store.image_size)
-    check_batch(config, len(store.split_range("train")), store.path)
     DistributionConfig(distribute)
     out = user_path(out)
     RunFolder.check_place(out)
+    config, frames = resolve(_as_begun(config, out), store.game), FrameSpec.of(store)
+    check_fit(config, store.image_size)
+    check_batch(config, len(store.split_range("train")), store.path)
     batch_size = cast(int, config.training.batch_size)  # resolved
     with of_training(distribute, config.to_dict(), out, batch_size) as line:
         if not line.from_chief(lambda: read_status(out, config, frames).finished):
@@ -86,6 +87,16 @@ def train(
                 for what, path in written.items():
                     print(f"{what}: {path}")
     return KeypointDetector.load(out)
+
+
+def _as_begun(config: KeypointConfig, out: Path) -> KeypointConfig:
+    """With the selection of a run that has begun, where none is asked for: of an earlier version
+    it is not today's."""
+    if config.training.selection is not None or not RunFolder.has_begun(out):
+        return config
+    selection = RunFolder.open(out).config.training.selection
+    training = dataclasses.replace(config.training, selection=selection)
+    return dataclasses.replace(config, training=training)
 
 
 @contextlib.contextmanager
