@@ -1,4 +1,5 @@
 """Records a world with the true boxes of what moves in it, for `python -m run.quality`.
+
 python -m examples.record_true_boxes minigrid:MiniGrid-Dynamic-Obstacles-16x16-v0 \
   '{"agent_start_pos": null, "highlight": false}' obstacles_truth.npz 2000
 """

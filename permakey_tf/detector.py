@@ -203,7 +203,8 @@ class KeypointDetector:
         Raises:
           UserError: as in `detect`, or the arrays do not fit each other.
         """
-        if _checked(frames).ndim == 3:
+        frames = _checked(frames)  # of a list, once
+        if frames.ndim == 3:
             raise UserError(
                 "track needs frames [B, H, W, 3]; one after the other: stream(track=True)"
             )

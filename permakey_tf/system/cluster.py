@@ -312,7 +312,8 @@ def _meet_workers(member: Member, about, deadline: float) -> list[_Connection]:
                 _say(f"{member.name(gone)} has ended, and may be started again")
             _greet(listener, member, about, found)
     for connection in found.values():
-        connection.send(go=True)
+        with contextlib.suppress(OSError):  # it has died since, as the line finds out
+            connection.send(go=True)
     return list(found.values())
 
 
@@ -335,10 +336,12 @@ def _greet(listener, member, about, found) -> None:
     if not 0 < index < len(member.addresses) or index in found:
         different = f"there are two of worker {index}"
     if different:
-        connection.send(refused=different)
+        with contextlib.suppress(OSError):
+            connection.send(refused=different)
         _refuse(found, f"worker {index} was started otherwise than worker 0: {different}")
     found[index] = connection
-    connection.send(met=True)
+    with contextlib.suppress(OSError):  # it has died since, as `_gone` finds out
+        connection.send(met=True)
 
 
 def _difference(hello, own) -> str:
