@@ -12,6 +12,7 @@ from permakey_tf.models.error_memory import (
     Bordered,
     Windows,
     changed_pixels,
+    changes_before,
     feature_grids,
     receptive_field,
 )
@@ -96,7 +97,7 @@ def test_a_changed_pixel_changes_no_error_outside_its_patches(settings):
         changed = np.any(other != frame, axis=-1)
         after = anew(model, other)
         for grid, old, new in zip(model._kept.grids, before, after, strict=True):
-            flags = grid.depends(changed[0])
+            flags = grid.depends(changes_before(changed))[0]
             moved = np.abs(old - new.numpy())[0] > 1e-7 * np.abs(old).max()
             moved = moved if moved.ndim == 2 else moved.any(-1)
             assert moved.any() and not (moved & ~flags).any()
@@ -105,18 +106,19 @@ def test_a_changed_pixel_changes_no_error_outside_its_patches(settings):
 def test_only_what_has_changed_is_predicted_and_rows_are_filled_up():
     model = make_model(lsp_layers=(0,))
     features, errors = model._kept.grids
-    nothing = errors.changed_cells(np.zeros([2, SIZE, SIZE], bool))
+    nothing = errors.changed_cells(changes_before(np.zeros([2, SIZE, SIZE], bool)))
     np.testing.assert_array_equal(nothing.places, np.zeros(16))
-    everything = errors.changed_cells(np.ones([2, SIZE, SIZE], bool))
+    everything = errors.changed_cells(changes_before(np.ones([2, SIZE, SIZE], bool)))
     np.testing.assert_array_equal(everything.places[:200], np.arange(200))  # 2 * 10 * 10
     assert len(everything.places) == 208 and not everything.places[200:].any()
     one = np.zeros([2, SIZE, SIZE], bool)
     one[1, 9, 9] = True
-    cells = errors.changed_cells(one).places
+    sums = changes_before(one)
+    cells = errors.changed_cells(sums).places
     rows, columns = np.divmod(cells[cells > 0] - 100, 10)
     # A kernel of 4 sees from 1 before to 2 after; patches of 2 depend on 3 patches' features.
     assert set(rows) == set(columns) == {2, 3, 4, 5, 6} - ({2} if 2 not in rows else set())
-    places = features.changed_cells(one).places  # 24 x 24: a patch of zeros on every side
+    places = features.changed_cells(sums).places  # 24 x 24: a patch of zeros on every side
     assert len(set(places[:16])) == 16 and not (places[16:] - places[-1]).any()
     rows, columns = np.divmod(places[:16] - 24 * 24, 24)
     assert set(rows) == set(columns) == {9, 10, 11, 12}  # of the map: 7 to 10

@@ -171,28 +171,27 @@ class Grid(NamedTuple):
     field: ReceptiveField
     image_size: int
 
-    def changed_cells(self, changed: np.ndarray) -> Cells:
+    def changed_cells(self, sums: np.ndarray) -> Cells:
         """The cells that depend on a changed pixel, found on the host.
 
         Args:
-          changed: bool [B, S, S].
+          sums: int32 [B, S + 1, S + 1] of `changes_before`.
         """
-        flags = np.stack([self.depends(one) for one in changed])
-        cells = np.flatnonzero(flags).astype(np.int32)
+        cells = np.flatnonzero(self.depends(sums)).astype(np.int32)
         lacking = max(-(-len(cells) // _ROWS), 1) * _ROWS - len(cells)
-        cells = np.pad(cells, (0, lacking))  # the first cell of all fills them up
+        cells = np.append(cells, np.zeros(lacking, np.int32))  # the first cell fills them up
         frame, cell = np.divmod(cells, self.kept.side**2)
         where = (frame, *np.divmod(cell, self.kept.side))
         return Cells(self.kept.places(*where), self.windows.corners(*where))
 
-    def depends(self, changed: np.ndarray) -> np.ndarray:
-        """bool [S, S] -> bool [h, w]: whether a pixel in a cell's receptive field has changed."""
+    def depends(self, sums: np.ndarray) -> np.ndarray:
+        """int32 [B, S + 1, S + 1] of `changes_before` -> bool [B, h, w]: whether a pixel in a
+        cell's receptive field has changed."""
         before, size, stride = self.field
-        rows = np.arange(self.kept.side) * stride - before + size // 2  # middles of the fields
-        reach = max(-rows[0], rows[-1] - self.image_size + 1, 0)
-        padded = np.pad(changed.view(np.uint8), reach)
-        spread = cv2.dilate(padded, np.ones((size, size), np.uint8))
-        return spread[np.ix_(rows + reach, rows + reach)] > 0
+        starts = np.arange(self.kept.side) * stride - before
+        first, end = (np.clip(starts + edge, 0, self.image_size) for edge in (0, size))
+        above = sums.take(end, axis=1) - sums.take(first, axis=1)
+        return above.take(end, axis=2) != above.take(first, axis=2)
 
 
 def feature_grids(stack: Stack, depth: int, config: LSPNConfig, image_size: int) -> list[Grid]:
@@ -329,8 +328,8 @@ class RememberedMaps:
 
     def news(self, frames: np.ndarray, memory: ErrorMemory) -> tuple[Cells, ...]:
         """The cells of every map that uint8 frames [B, S, S, C] change."""
-        changed = changed_pixels(frames, memory)
-        return tuple(grid.changed_cells(changed) for grid in self.grids)
+        sums = changes_before(changed_pixels(frames, memory))
+        return tuple(grid.changed_cells(sums) for grid in self.grids)
 
     def update(self, images, news: tuple[Cells, ...], maps: tuple) -> tuple[tf.Tensor, ...]:
         """The maps of the next frames.
@@ -382,3 +381,9 @@ def changed_pixels(frames: np.ndarray, memory: ErrorMemory) -> np.ndarray:
     differs = frames != memory.frames
     channels = (differs[..., i] for i in range(frames.shape[-1]))
     return functools.reduce(np.bitwise_or, channels) | ~memory.known[:, None, None]
+
+
+def changes_before(changed: np.ndarray) -> np.ndarray:
+    """bool [B, S, S] -> int32 [B, S + 1, S + 1]: at [y, x], how many pixels above row y and left of
+    column x have changed. Four of its numbers tell a window's."""
+    return np.stack([cv2.integral(one.view(np.uint8)) for one in changed])
