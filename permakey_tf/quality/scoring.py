@@ -9,9 +9,10 @@
 Needs numpy and scipy only, so that anyone's keypoints can be scored without TensorFlow.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from permakey_tf.configs.frames import canonical_game, did_you_mean
 from permakey_tf.configs.quality import QualityConfig
@@ -23,8 +24,9 @@ from permakey_tf.quality import measures
 from permakey_tf.system.arrays import as_array, as_episodes
 from permakey_tf.types import Keypoints
 
-# {group: {measure: value, or {distance, window, threshold ...: value}}}; NaN: not defined.
-Measures = dict[str, dict[str, float | dict[float, float]]]
+# {group: {measure: value, or {distance, window, threshold ...: value}}}; NaN: not defined. Which of
+# the two a measure is depends on its name, which a type cannot say.
+Measures = dict[str, dict[str, Any]]
 
 LEVELS = tuple(np.linspace(0, 1, 21).round(2).tolist())  # of confidence, and of recall
 _FARTHEST = 2.0  # of a coordinate: models may point beyond the frame, but pixels are far larger
@@ -45,13 +47,13 @@ class Probing(NamedTuple):
 
 
 def evaluate_keypoints(
-    centers: np.ndarray,
+    centers: ArrayLike,
     objects: Objects,
-    episodes: np.ndarray,
+    episodes: ArrayLike,
     game: str | None = None,
     probing: Probing | None = None,
     config: QualityConfig | None = None,
-    confidence: np.ndarray | None = None,
+    confidence: ArrayLike | None = None,
 ) -> Measures:
     """Scores keypoints against boxes; builds the objects' tracks itself.
 
@@ -93,7 +95,7 @@ class GroundTruth:
     """
 
     def __init__(
-        self, objects: Objects, episodes: np.ndarray, game: str | None, config: QualityConfig
+        self, objects: Objects, episodes: ArrayLike, game: str | None, config: QualityConfig
     ):
         """Links the tracks, over all boxes; then drops those that are not drawn.
 
@@ -124,9 +126,9 @@ class GroundTruth:
 
     def measure(
         self,
-        centers: np.ndarray,
+        centers: ArrayLike,
         probing: Probing | None = None,
-        confidence: np.ndarray | None = None,
+        confidence: ArrayLike | None = None,
     ) -> Measures:
         """All measures of centres [N, K, 2] with confidence [N, K] (None: 1 for all).
 
@@ -326,7 +328,7 @@ def _positions(objects: Objects, name: str) -> tuple[np.ndarray, np.ndarray]:
     return boxes.frame, np.stack([y + h / 2, x + w / 2], -1)
 
 
-def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
+def check_centers(centers: ArrayLike, num_frames: int) -> np.ndarray:
     """`centers` as float64. Raises UserError where it is not float [num_frames, K, 2], finite, in
     (or not far beyond) [-1, 1]."""
     if isinstance(centers, Keypoints):
@@ -351,7 +353,7 @@ def check_centers(centers: np.ndarray, num_frames: int) -> np.ndarray:
     return centers.astype(np.float64)
 
 
-def check_confidence(confidence: np.ndarray | None, centers: np.ndarray) -> np.ndarray:
+def check_confidence(confidence: ArrayLike | None, centers: np.ndarray) -> np.ndarray:
     """Of `centers` [N, K, 2], as float64 [N, K]; 1 for all where it is None.
 
     Raises:

@@ -54,8 +54,11 @@ def prepare_device(at_a_time: int = 1, precision: str = "float32") -> str:
             _share_cores(at_a_time)
         cpu = f"CPU ({available_cores()} cores)"
         return _tell_precision(cpu, precision, bfloat16_instructions())
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
+    # Refused where TensorFlow has computed before in this process, as in a notebook. Then it has all
+    # of the memory already.
+    with contextlib.suppress(RuntimeError):
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
     details = tf.config.experimental.get_device_details(gpus[0])
     gpu = f"GPU ({details.get('device_name', gpus[0].name)})"
     capability = details.get("compute_capability")

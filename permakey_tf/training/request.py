@@ -5,6 +5,7 @@ Nothing here needs TensorFlow.
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from permakey_tf.configs.base import as_begun
@@ -254,3 +255,12 @@ def all_notes(request: KeypointRequest) -> list[str]:
     notes = schema.parse(list[str], evaluation.get("notes", []), "notes")
     store = None if request.is_missing else open_store(request)
     return list(dict.fromkeys(notes + (notes_on(store, request) if store else [])))
+
+
+def tell_results(folder: RunFolder, notes: Iterable[str]) -> None:
+    """Prints what a finished run has, and what was said at its start and has scrolled away."""
+    for note in notes:
+        print(f"note: {note}")
+    for what, path in folder.results.items():
+        if path.exists():
+            print(f"{what}: {path}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -19,10 +20,12 @@ from permakey_tf.errors import expect, settings_spelled
 from permakey_tf.runs.keypoints import FrameSpec, RunFolder
 from permakey_tf.runs.progress import read_status
 from permakey_tf.system.cluster import Line, of_training
+from permakey_tf.system.device import prepare_device
 from permakey_tf.system.files import user_path
 from permakey_tf.system.interruption import Interrupted
 from permakey_tf.training.keypoints import KeypointTrainer
 from permakey_tf.training.replicas import Replicas, make_replicas
+from permakey_tf.training.request import tell_results
 from permakey_tf.training.results import evaluate_run
 
 
@@ -75,17 +78,12 @@ def train(
     batch_size = cast(int, config.training.batch_size)  # resolved
     with of_training(distribute, config.to_dict(), out, batch_size) as line:
         if not line.from_chief(lambda: read_status(out, config, frames).finished):
-            replicas = make_replicas(distribute, line)
-            with held_by_chief(line, out, config, frames) as folder:
-                logging = logging or LoggingConfig()
-                trainer = train_to_the_end(folder, store, logging, progress, replicas)
-                line.release()
-                written = evaluate_run(trainer, store.notes) if line.is_chief else {}
-            if progress and written:
-                for note in store.notes:
-                    print(f"note: {note}")
-                for what, path in written.items():
-                    print(f"{what}: {path}")
+            logging = logging or LoggingConfig()
+            folder = train_and_evaluate(
+                line, store, config, out, logging, distribute, store.notes, progress
+            )
+            if progress and line.is_chief:
+                tell_results(folder, store.notes)
     return KeypointDetector.load(out)
 
 
@@ -99,8 +97,51 @@ def _as_begun(config: KeypointConfig, out: Path) -> KeypointConfig:
     return dataclasses.replace(config, training=training)
 
 
+def train_and_evaluate(
+    line: Line,
+    store: FrameStore,
+    config: KeypointConfig,
+    out: str | Path,
+    logging: LoggingConfig,
+    distribute: str,
+    notes: Sequence[str],
+    progress: bool = True,
+    command: str = "",
+) -> RunFolder:
+    """Trains the run of a folder to its end, on from where it stands, and evaluates it.
+
+    Args:
+      line: to the other workers.
+      store: frames to train, validate and test on.
+      config: resolved settings.
+      out: run folder; it is held meanwhile.
+      logging: how often to report and save.
+      distribute: which devices share each batch, see `DistributionConfig`.
+      notes: what the user should know of the run's frames, for evaluation.json.
+      progress: show bars, and say on stdout what computes, and where the run stands.
+      command: that was typed, to be kept with the run.
+
+    Raises:
+      UserError, Interrupted: as `train`.
+    """
+    with _held_by_chief(line, out, config, FrameSpec.of(store), command) as folder:
+        device = prepare_device(precision=config.training.precision)
+        replicas = make_replicas(distribute, line)
+        if progress:
+            print(f"device: {device}")
+            if replicas.number > 1:
+                print(f"each batch is shared by {replicas.number} devices")
+            elif distribute != "none":
+                print("note: there is one device, which has all batches")
+        trainer = _train_to_the_end(folder, store, logging, progress, replicas)
+        line.release()
+        if line.is_chief:
+            evaluate_run(trainer, notes)
+    return folder
+
+
 @contextlib.contextmanager
-def held_by_chief(line: Line, path, config: KeypointConfig, frames: FrameSpec, command: str = ""):
+def _held_by_chief(line: Line, path, config: KeypointConfig, frames: FrameSpec, command: str = ""):
     """As `RunFolder.held`; of several processes the chief holds the folder for all."""
     if not line.is_chief:
         line.from_chief(lambda: None)
@@ -111,21 +152,14 @@ def held_by_chief(line: Line, path, config: KeypointConfig, frames: FrameSpec, c
         yield folder
 
 
-def train_to_the_end(
+def _train_to_the_end(
     folder: RunFolder,
     store: FrameStore,
     logging: LoggingConfig,
     progress: bool,
-    replicas: Replicas | None = None,
+    replicas: Replicas,
 ) -> KeypointTrainer:
-    """Trains the run of a folder that is held, on from where it stands.
-
-    Args:
-      folder: held by this process, or by the chief of those that train together.
-      store: frames to train on.
-      logging: how often to report and save.
-      progress: show bars, and say on stdout where the run stands.
-      replicas: the devices that share each batch; None: one has all.
+    """Trains the run of a folder that is held by this process, or by its chief.
 
     Raises:
       UserError: a loss, a weight or a validation is not finite; the best weights stay.
