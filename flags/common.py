@@ -187,16 +187,20 @@ def command_line(program: str) -> str:
     return shlex.join(["python", "-m", program, *sys.argv[1:]])
 
 
+def typed() -> set[str]:
+    """Names of the flags that were typed, without those of flag files."""
+    words = (word.lstrip("-").partition("=")[0] for word in sys.argv[1:] if word[:1] == "-")
+    return {name for word in words for name in (word, word.removeprefix("no"))}
+
+
 def tell_without_effect(config: Config) -> None:
     """Prints a note on each flag that was typed and does nothing beside the others.
 
     Those of flag files are not told: a preset may be of several methods.
     """
     settings = flatten(config)
-    for word in sys.argv[1:]:
-        typed = word.lstrip("-").partition("=")[0] if word.startswith("-") else ""
-        name = typed if typed in settings else typed.removeprefix("no")
-        if name in settings and (lacked := lacks(name, settings)):
+    for name in sorted(typed() & settings.keys()):
+        if lacked := lacks(name, settings):
             other, value = lacked
             print(f"note: --{name} does nothing without --{other}={value}")
 

@@ -78,4 +78,5 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> KeypointRequ
         given,
         weights,
         distribute,
+        frozenset(common.typed()) & given,
     )

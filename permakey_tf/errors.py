@@ -20,13 +20,17 @@ class UserError(ValueError):
       settings: the same, as a tuple.
     """
 
+    _is_spelled = False
+
     def __init__(self, message: object = "", settings: Iterable[str] = ()):
         super().__init__(message)
         self.settings = tuple(settings)
 
     def spelled(self, spell: Callable[[str], str]) -> "UserError":
-        """The same mistake with the first mention of each of its settings spelled otherwise."""
+        """The same mistake with the first mention of each setting spelled otherwise; only once."""
         names = list(self.settings)
+        if self._is_spelled or not names:
+            return self
 
         def first(match: re.Match) -> str:
             if match[0] not in names:
@@ -36,7 +40,9 @@ class UserError(ValueError):
 
         # Not within a path: a run may lie in a folder that is named like a setting.
         words = rf"(?<![\w/.-])(?:{'|'.join(map(re.escape, names))})(?![\w/])"
-        return UserError(re.sub(words, first, str(self)) if names else self)
+        error = UserError(re.sub(words, first, str(self)), self.settings)
+        error._is_spelled = True
+        return error
 
 
 def expect(kind: type | tuple[type, ...], value: object, name: str, remedy: str) -> None:
@@ -60,6 +66,6 @@ def settings_spelled(spell: Callable[[str], str]):
     try:
         yield
     except UserError as error:
-        if not error.settings:
+        if (spelled := error.spelled(spell)) is error:
             raise
-        raise error.spelled(spell) from error
+        raise spelled from error

@@ -57,7 +57,7 @@ def train(command, line):
 
 def tell(folder: RunFolder, notes: Iterable[str]) -> None:
     """Prints what a finished run has, and what looks into it."""
-    requests.tell_results(folder, notes)
+    folder.tell_results(notes)
     print(f"TensorBoard: tensorboard {common.quoted('logdir', folder.path)}")
 
 

@@ -349,6 +349,8 @@ def test_a_settings_first_mention_is_spelled_and_no_part_of_a_word():
     assert error.settings == ("source", "npz")
     spelled = error.spelled(lambda name: f"--{name.upper()}")
     assert str(spelled) == "--NPZ=a/npz: no npz_files where --SOURCE=npz and --seed"
+    assert spelled.settings == error.settings
+    assert spelled.spelled(str.lower) is spelled  # once: by who is nearest to the user
     assert str(UserError("seed").spelled(str.upper)) == "seed"
     error = UserError("runs/a and x/runs are in no runs=...", ["runs"])  # paths stay
     assert str(error.spelled(str.upper)) == "runs/a and x/runs are in no RUNS=..."

@@ -1,6 +1,7 @@
 """Several stores are one: rows, splits, weights, and what is refused."""
 
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -266,5 +267,7 @@ class TestCommandLine:
         store = stores[0]._replace(manifest=stores[0].manifest | {"config": made})
         assert requests.unused_flags(store, request) == []
         other = self.request(tmp_path, store, **asked, env_kwargs='{"size": 9}')
+        assert requests.unused_flags(store, other) == []  # as if a flag file had given it
+        other = dataclasses.replace(other, typed=frozenset(["env_kwargs"]))
         (note,) = requests.unused_flags(store, other)
         assert note == f'{store.path} exists, with env_kwargs={{"size": 8}}; env_kwargs is not used'

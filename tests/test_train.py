@@ -76,7 +76,14 @@ def test_ctrl_c_saves_and_the_same_call_goes_on(run):
 
 def test_progress_is_shown_unless_it_is_switched_off(run):
     assert run.silent == ""
-    for shown in ("device: CPU (", "run folder: ", "training: ", "4/4", "test losses: ", "evaluation.json"):
+    for shown in (
+        "device: CPU (",
+        "run folder: ",
+        "training: ",
+        "4/4",
+        "test losses: ",
+        "evaluation.json",
+    ):
         assert shown in run.shown
 
 

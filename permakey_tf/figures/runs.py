@@ -212,10 +212,11 @@ def _check_fits(folder, store):
     wanted = (folder.frames.image_size, folder.frames.channels)
     if wanted != (store.image_size, store.channels):
         size, channels = wanted
+        found = f"{store.image_size}x{store.image_size}x{store.channels}"
         raise UserError(
-            f"{folder.path} was trained on {size}x{size} frames of {channels} channels, those of "
-            f"{store.path} are {store.image_size}x{store.image_size} of {store.channels}: name the "
-            f"store it was trained on, or make one with image_size={size}, channels={channels}",
+            f"{folder.path} was trained on frames of {size}x{size}x{channels}, those of "
+            f"{store.path} are {found}: name the store it was trained on, or make one with "
+            f"image_size={size}, channels={channels}",
             ["image_size", "channels"],
         )
 

@@ -31,6 +31,7 @@ class AgentFolder(Folder):
 
     kind = "agent"
     lengths = ("num_steps",)
+    fixed_by = ("epsilon_steps", "epsilon_steps")
 
     def __init__(self, path: Path, config: AgentConfig, keypoints: RunFolder):
         environment = config.environment.resolved(keypoints.config.training.noise)

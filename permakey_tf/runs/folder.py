@@ -45,10 +45,12 @@ class Folder:
 
     Attributes:
       lengths: settings whose larger values only add steps to a run's end.
+      fixed_by: settings that `fixed_end` speaks of, as often as it does.
     """
 
     kind: str
     lengths: ClassVar[tuple[str, ...]]
+    fixed_by: ClassVar[tuple[str, ...]]
 
     def __init__(self, path: Path, content: dict):
         self.path, self.content = Path(path), content
@@ -183,7 +185,7 @@ class Folder:
         remedy, settings = self._remedy
         raise UserError(
             f"{self.path} holds a run with other settings ({'; '.join(told)}){why}: {remedy}",
-            settings,
+            [*settings, *(self.fixed_by if why else ())],
         )
 
     def _flat(self, content: dict) -> dict:

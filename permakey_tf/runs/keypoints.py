@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
@@ -88,6 +89,7 @@ class RunFolder(Folder):
 
     kind = "keypoints"
     lengths = ("epochs", "max_steps")
+    fixed_by = ("schedule",)
 
     def __init__(self, path: Path, config: KeypointConfig, frames: FrameSpec):
         super().__init__(path, {"settings": config.to_dict(), "frames": dataclasses.asdict(frames)})
@@ -124,6 +126,14 @@ class RunFolder(Folder):
             "figure": self.path / "figures" / "test_frames.png",
             "test losses": self.path / "evaluation.json",
         }
+
+    def tell_results(self, notes: Iterable[str]) -> None:
+        """Prints what a finished run has; notes: what was said at its start and scrolled away."""
+        for note in notes:
+            print(f"note: {note}")
+        for what, path in self.results.items():
+            if path.exists():
+                print(f"{what}: {path}")
 
     @property
     def is_evaluated(self) -> bool:

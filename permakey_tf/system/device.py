@@ -54,8 +54,8 @@ def prepare_device(at_a_time: int = 1, precision: str = "float32") -> str:
             _share_cores(at_a_time)
         cpu = f"CPU ({available_cores()} cores)"
         return _tell_precision(cpu, precision, bfloat16_instructions())
-    # Refused where TensorFlow has computed before in this process, as in a notebook. Then it has all
-    # of the memory already.
+    # Refused where TensorFlow has computed before in this process, as in a notebook: it has all of
+    # the memory then.
     with contextlib.suppress(RuntimeError):
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)

@@ -5,7 +5,6 @@ Nothing here needs TensorFlow.
 
 import dataclasses
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 from permakey_tf.configs.base import as_begun
@@ -34,6 +33,7 @@ class KeypointRequest:
       logdir: run folder.
       collect: whether a missing store is made.
       given: names of the settings that the user gave.
+      typed: those of them that no flag file gave.
       data_weights: of several stores, see `join_stores`.
       distribute: which devices share a batch, see `DistributionConfig`.
     """
@@ -47,6 +47,7 @@ class KeypointRequest:
     given: frozenset[str]
     data_weights: tuple[int, ...] = ()
     distribute: str = "none"
+    typed: frozenset[str] = frozenset()
 
     @property
     def stores(self) -> list[Path]:
@@ -206,7 +207,8 @@ def notes_on(store: FrameStore, request: KeypointRequest) -> list[str]:
 def unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
     """A store that is there is used as it is: which collection flags have no effect, in words.
 
-    Those that were given; and the default number of frames, where the store has fewer.
+    Those that were typed: a preset may be for frames of other sources. Its number of frames is told
+    too, and the default one where the store has fewer.
     """
     notes = []
     for part in store.parts or (store,):
@@ -219,9 +221,9 @@ def _unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
     wanted = request.collection.to_dict()
     for field in dataclasses.fields(request.collection):
         name = field.name
-        if not has_effect(field, wanted["source"]):  # a preset gives it
-            continue
-        if made_with and name in request.given and not _alike(name, made_with, wanted):
+        played = name == "num_frames" and has_effect(field, made_with.get("source", ""))
+        asked = name in (request.given if played else request.typed)
+        if made_with and asked and not _alike(name, made_with, wanted):
             made = f"with {name}={made_with[name]}" if name in made_with else f"without {name}"
             notes.append(f"{store.path} exists, {made}; {name} is not used")
     usual = sum((played_counts(request.collection) or {}).values())
@@ -255,12 +257,3 @@ def all_notes(request: KeypointRequest) -> list[str]:
     notes = schema.parse(list[str], evaluation.get("notes", []), "notes")
     store = None if request.is_missing else open_store(request)
     return list(dict.fromkeys(notes + (notes_on(store, request) if store else [])))
-
-
-def tell_results(folder: RunFolder, notes: Iterable[str]) -> None:
-    """Prints what a finished run has, and what was said at its start and has scrolled away."""
-    for note in notes:
-        print(f"note: {note}")
-    for what, path in folder.results.items():
-        if path.exists():
-            print(f"{what}: {path}")

@@ -25,7 +25,6 @@ from permakey_tf.system.files import user_path
 from permakey_tf.system.interruption import Interrupted
 from permakey_tf.training.keypoints import KeypointTrainer
 from permakey_tf.training.replicas import Replicas, make_replicas
-from permakey_tf.training.request import tell_results
 from permakey_tf.training.results import evaluate_run
 
 
@@ -83,7 +82,7 @@ def train(
                 line, store, config, out, logging, distribute, store.notes, progress
             )
             if progress and line.is_chief:
-                tell_results(folder, store.notes)
+                folder.tell_results(store.notes)
     return KeypointDetector.load(out)
 
 
