@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from permakey_tf.scores.other import evaluate_agent as evaluate_agent
     from permakey_tf.training.train import train as train
     from permakey_tf.wrappers import KeypointObservation as KeypointObservation
+    from permakey_tf.wrappers import VectorKeypointObservation as VectorKeypointObservation
 
 __version__ = "0.2.0"
 
@@ -44,6 +45,7 @@ _HOMES = {
     "LoggingConfig": "permakey_tf.configs.keypoints",
     "Objects": "permakey_tf.objects.boxes",
     "UserError": "permakey_tf.errors",
+    "VectorKeypointObservation": "permakey_tf.wrappers",
     "evaluate_agent": "permakey_tf.scores.other",
     "evaluate_keypoints": "permakey_tf.quality.scoring",
     "join_stores": "permakey_tf.data.joining",

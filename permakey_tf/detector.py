@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.data.preparation import FrameFormat, remedy
@@ -149,7 +150,7 @@ class KeypointDetector:
         """Encoder layers of the M error maps; () where the method has none."""
         return self._model.error_map_layers
 
-    def detect(self, frames: np.ndarray) -> np.ndarray:
+    def detect(self, frames: ArrayLike) -> np.ndarray:
         """Keypoint centres.
 
         Args:
@@ -165,7 +166,7 @@ class KeypointDetector:
         """
         return self.keypoints(frames).centers_yx
 
-    def keypoints(self, frames: np.ndarray) -> Keypoints:
+    def keypoints(self, frames: ArrayLike) -> Keypoints:
         """Keypoint centres, and how sure each is that something is there.
 
         What confidence is depends on how keypoints are found, docs/pursuit.md: with pursuit, how
@@ -189,7 +190,7 @@ class KeypointDetector:
         sides = np.array(np.shape(frames)[-3:-1], np.float32)
         return found._replace(centers_yx=found.centers_yx * (sides.max() / sides))
 
-    def track(self, frames: np.ndarray, episodes: np.ndarray | None = None) -> Keypoints:
+    def track(self, frames: ArrayLike, episodes: ArrayLike | None = None) -> Keypoints:
         """Keypoints that keep their index from frame to frame, see `tracking.Tracker`.
 
         Args:
@@ -232,7 +233,7 @@ class KeypointDetector:
         """`stream(track=True)`."""
         return self.stream(track=True)
 
-    def error_maps(self, frames: np.ndarray) -> np.ndarray:
+    def error_maps(self, frames: ArrayLike) -> np.ndarray:
         """Error maps of the chosen encoder layers: float32 [B, S, S, M] in [0, 1].
 
         Args as in `detect`.
@@ -248,7 +249,7 @@ class KeypointDetector:
         size, num_maps = self.image_size, len(self.error_map_layers)
         return self._map(self._error_maps, frames, np.zeros([0, size, size, num_maps], np.float32))
 
-    def windows(self, frames: np.ndarray) -> np.ndarray:
+    def windows(self, frames: ArrayLike) -> np.ndarray:
         """Gaussian windows of the keypoints: float32 [B, S, S, K] in [0, 1].
 
         Args and errors as in `detect`.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from permakey_tf.models.base import KeypointModel
 from permakey_tf.models.error_memory import Cells, ErrorMemory
@@ -83,7 +84,7 @@ class KeypointStream:
         if self._tracker:
             self._tracker.reset()
 
-    def update(self, frame: np.ndarray) -> Keypoints:
+    def update(self, frame: ArrayLike) -> Keypoints:
         """Keypoints of the next frame.
 
         Args:

@@ -15,6 +15,7 @@ keypoints can be tracked without TensorFlow.
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
 from permakey_tf.errors import UserError, expect
@@ -146,7 +147,7 @@ def _costs(places, known, centers, confidence) -> np.ndarray:
     return squared + _LIKENESS * (known[:, None] - confidence) ** 2
 
 
-def track(keypoints: Keypoints, episodes: np.ndarray | None = None, cap: float = CAP) -> Keypoints:
+def track(keypoints: Keypoints, episodes: ArrayLike | None = None, cap: float = CAP) -> Keypoints:
     """Keypoints of frames in their order, each frame's in the order of the frame before.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium
 import numpy as np
@@ -65,7 +65,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
 
     def __init__(
         self,
-        env: gymnasium.Env,
+        env: gymnasium.Env | gymnasium.vector.VectorEnv,  # the latter goes to another class
         detector: KeypointDetector,
         form: str = "points",
         frames: str = "auto",
@@ -73,6 +73,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
         track: bool = False,
         confidence: bool = False,
     ):
+        env = cast(gymnasium.Env, env)
         # Gymnasium's check_env makes the environment anew from its spec, wrappers included, to
         # render and to close it. A wrapper that records no arguments has no such spec. And what is
         # recorded is copied in depth unless told otherwise: detectors can be shared, not copied.

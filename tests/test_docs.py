@@ -1,5 +1,6 @@
 """README and docs/: links lead somewhere, every page is listed, commands name flags that exist."""
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -44,6 +45,20 @@ def test_the_index_lists_every_page():
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_python_in_the_docs_imports_is_there(page):
+    for block in python_blocks(page):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("permakey_tf"):
+                home = importlib.import_module(node.module)
+                for alias in node.names:
+                    assert hasattr(home, alias.name), f"{node.module}.{alias.name}"
 
 
 def flags_of(program: str) -> set[str]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from permakey_tf.data.folders import Part, find_files, named, sort_into_splits
 from permakey_tf.data.format import SPLITS
@@ -237,7 +238,7 @@ def _npz_steps(file: Rollout, columns: frozenset[str]) -> Iterator[Step]:
 # ------------------------------------------------------------------------------------------ arrays
 
 
-def read_arrays(frames: np.ndarray, episodes: np.ndarray | None) -> Recording:
+def read_arrays(frames: ArrayLike, episodes: ArrayLike | None) -> Recording:
     """Frames in memory.
 
     Args:

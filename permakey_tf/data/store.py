@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from permakey_tf.configs.frames import CollectionConfig, canonical_game
 from permakey_tf.data import filling
@@ -179,8 +180,8 @@ class FrameStore(NamedTuple):
     @classmethod
     def from_arrays(
         cls,
-        frames: np.ndarray,
-        episodes: np.ndarray | None = None,
+        frames: ArrayLike,
+        episodes: ArrayLike | None = None,
         path: str | os.PathLike | None = None,
         game: str = "mine",
         split: tuple[int, int, int] = (85, 5, 5),

@@ -5,9 +5,11 @@ import hashlib
 import json
 import types
 from array import array
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from permakey_tf.errors import UserError
 from permakey_tf.system.npz import NpzFile
@@ -51,6 +53,17 @@ class Objects:
     xywh: np.ndarray
     categories: tuple[str, ...]
     visible: np.ndarray | None = None
+
+    if TYPE_CHECKING:  # what is taken; the annotations above say what it becomes
+
+        def __init__(
+            self,
+            frame: ArrayLike,
+            category: ArrayLike,
+            xywh: ArrayLike,
+            categories: Sequence[str] | np.ndarray,
+            visible: ArrayLike | None = None,
+        ): ...
 
     def __post_init__(self):
         count = np.shape(self.frame)[:1] or (0,)
