@@ -40,6 +40,7 @@ class KeypointDetector:
     """
 
     def __init__(self, model, keep_aspect: bool = False):
+        expect(KeypointModel, model, "model", "KeypointDetector.load(run) gives a run's detector")
         self._model, self._keep_aspect = model, keep_aspect
         shape = [None, model.image_size, model.image_size, model.channels]
         traced = {"input_signature": [tf.TensorSpec(shape, tf.uint8)], "autograph": False}

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, expect
 from permakey_tf.tracking import Tracker
 from permakey_tf.types import Keypoints
 
@@ -73,6 +73,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
         track: bool = False,
         confidence: bool = False,
     ):
+        expect(gymnasium.Env, env, "env", "gymnasium.make(its id) gives one")
         env = cast(gymnasium.Env, env)
         # Gymnasium's check_env makes the environment anew from its spec, wrappers included, to
         # render and to close it. A wrapper that records no arguments has no such spec. And what is
@@ -90,7 +91,7 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
         gymnasium.Wrapper.__init__(self, env)
         self._sight = _Sight(env, env.observation_space, detector, form, frames, confidence)
         self._frame_skip = _check_frame_skip(env, frame_skip)
-        self._trackers = [Tracker()] if track else []
+        self._trackers = _trackers(track, 1)
         self._frame: np.ndarray | None = None
         self._seen: Keypoints | None = None  # on that frame; a batch of one
         self.observation_space = self._sight.space
@@ -160,6 +161,7 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
         track: bool = False,
         confidence: bool = False,
     ):
+        expect(gymnasium.vector.VectorEnv, env, "env", "gymnasium.make_vec(its id, 8) gives one")
         if frame_skip != 1:
             raise UserError(
                 f"frame_skip={frame_skip}: an environment of a vector may start anew in between; "
@@ -173,7 +175,7 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
         super().__init__(env)
         space = env.single_observation_space
         self._sight = _Sight(env, space, detector, form, frames, confidence)
-        self._trackers = [Tracker() for _ in range(env.num_envs * track)]
+        self._trackers = _trackers(track, env.num_envs)
         self._over = np.zeros(env.num_envs, bool)  # episodes that ended with the last step
         self._frames: np.ndarray | None = None
         self._seen: Keypoints | None = None
@@ -242,12 +244,15 @@ class _Sight:
         for name, value, known in (("form", form, FORMS), ("frames", frames, SOURCES)):
             if value not in known:
                 raise UserError(f"{name}={value!r} is unknown: one of {', '.join(known)}")
+        expect(bool, confidence, "confidence", "True or False")
         if isinstance(detector, str | os.PathLike):
             one = f"KeypointDetector.load({str(detector)!r})"
             raise UserError(f"detector must be a detector, not a path: {one} gives one")
-        if not all(hasattr(detector, name) for name in ("keypoints", "num_keypoints", "channels")):
+        needed = ("keypoints", "num_keypoints", "channels")
+        if isinstance(detector, type) or not all(hasattr(detector, name) for name in needed):
+            kind = detector if isinstance(detector, type) else type(detector)
             raise UserError(
-                f"detector must be a detector, not {type(detector).__name__}: "
+                f"detector must be a detector, not {kind.__name__}: "
                 "KeypointDetector.load(run) gives one"
             )
         self._env, self._detector, self._form, self._confidence = env, detector, form, confidence
@@ -322,6 +327,12 @@ class _Sight:
         if self._confidence:
             points = np.concatenate([points, confidence[..., None]], axis=-1)
         return points if self._form == "points" else points.reshape(*points.shape[:-2], -1)
+
+
+def _trackers(track: bool, number: int) -> list[Tracker]:
+    """One for each environment; none where keypoints are not tracked."""
+    expect(bool, track, "track", "True or False")
+    return [Tracker() for _ in range(number * track)]
 
 
 def _check_frame_skip(env: gymnasium.Env, frame_skip: int) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import permakey_tf
+from permakey_tf.quality.footage import Footage
 from permakey_tf.types import Keypoints
 
 ROOT = Path(__file__).parents[1]
@@ -54,12 +55,25 @@ TAKES = {
     "objects": "objects must be of type Objects, not None; a store has them where",
     "keypoints": r"centres must be an array \[N, K, 2\]; of keypoints, keypoints.centers_yx",
     "split_range": "split='tests' is none of train, validation, test",
+    "game": "game must be of type str, not int; .* num_keypoints=5 says K",
+    "no name": "game='': a name with letters or digits is needed",
+    "load": r"model must be of type KeypointModel, not str; KeypointDetector.load\(run\)",
+    "boxes": r"rows must be of type range, not ndarray; range\(first, last",
+    "beyond": r"rows=range\(0, 10000000\): consecutive rows of 0 to 599 are needed",
+    "env": r"env must be of type Env, not str; gymnasium.make\(its id\)",
 }
 
 
 @pytest.fixture(scope="module")
 def store():
     return permakey_tf.FrameStore.from_arrays(FRAMES, image_size=16)
+
+
+def footage():
+    objects = permakey_tf.Objects(frame=[], category=[], xywh=[], categories=("ball",))
+    frames, episodes = np.zeros([600, 1, 1, 3], np.uint8), np.zeros(600, int)
+    halves = range(300), range(300, 600)
+    return Footage(Path("none"), "mine", frames, episodes, objects, *halves, "")
 
 
 @pytest.mark.parametrize("call", TAKES)
@@ -81,6 +95,12 @@ def test_what_is_of_another_kind_is_refused_in_a_line_that_names_the_remedy(call
             Keypoints(centers, centers[..., 0]), objects, episodes
         ),
         "split_range": lambda: store.split_range("tests"),
+        "game": lambda: pk.KeypointConfig.make("quick", 5),
+        "no name": lambda: pk.FrameStore.from_arrays(FRAMES, game="", image_size=16),
+        "load": lambda: pk.KeypointDetector("runs/mine"),
+        "boxes": lambda: footage().boxes(np.arange(5)),
+        "beyond": lambda: footage().boxes(range(10**7)),
+        "env": lambda: pk.KeypointObservation("ALE/MsPacman-v5", None),
     }
     with pytest.raises(pk.UserError, match=TAKES[call]):
         calls[call]()

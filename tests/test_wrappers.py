@@ -415,7 +415,7 @@ class TestRendering:
 class TestRefusals:
     def refused(self, env, *words, **settings):
         with pytest.raises(UserError) as caught:
-            KeypointObservation(env, Brightest(), **settings).reset()
+            KeypointObservation(env, **{"detector": Brightest()} | settings).reset()
         message = str(caught.value)
         assert "\n" not in message
         assert all(word in message for word in words), message
@@ -438,6 +438,9 @@ class TestRefusals:
         self.refused(env, "form", "points", form="pionts")
         self.refused(env, "frames", "auto", frames="observations")
         self.refused(env, "frame_skip", frame_skip=0)
+        self.refused(env, "track", "True or False", track="yes")
+        self.refused(env, "confidence", "True or False", confidence="no")
+        self.refused(env, "not Brightest", "load", detector=Brightest)  # the class
 
 
 def test_importing_it_loads_no_tensorflow():

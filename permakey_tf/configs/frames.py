@@ -302,6 +302,10 @@ class CollectionConfig(GameConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if not canonical_game(self.game):
+            raise UserError(
+                f"game={self.game!r}: a name with letters or digits is needed", ["game"]
+            )
         if len(self.split) != 3:
             raise UserError("split must have three proportions: train,validation,test", ["split"])
         if self.image_size % 4:

@@ -13,7 +13,7 @@ from permakey_tf.configs.frames import (
     canonical_game,
     did_you_mean,
 )
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, expect
 
 METHODS = ("permakey", "transporter")
 EXTRACTORS = ("pointnet", "pursuit")  # of keypoints from error maps
@@ -604,6 +604,8 @@ class KeypointConfig(Config):
         for name in settings:
             if name in _OF_FRAMES:
                 raise UserError(f"{name} is a setting of the frames: FrameStore.from_arrays has it")
+        if game is not None:
+            expect(str, game, "game", "a name such as mspacman; num_keypoints=5 says K")
         config = super().make(preset, **settings)
         return config if game is None else resolve(config, game)
 

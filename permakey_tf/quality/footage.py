@@ -43,7 +43,15 @@ class Footage(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def boxes(self, rows: range) -> Objects:
-        """The boxes of some rows, whose first is frame 0 in the result."""
+        """The boxes of some rows, whose first is frame 0 in the result.
+
+        Raises:
+          UserError: `rows` is no range of consecutive frames, or goes beyond the last.
+        """
+        expect(range, rows, "rows", "range(first, last + 1), such as scored_rows")
+        last = len(self.frames)
+        if not 0 <= rows.start <= rows.stop <= last or rows.step != 1:
+            raise UserError(f"rows={rows}: consecutive rows of 0 to {last - 1} are needed")
         return self.objects.of_frames(rows)
 
     def prepared(self, rows: range, frame_format: FrameFormat) -> np.ndarray:
