@@ -22,7 +22,7 @@ setup(
         "permakey_tf.configs": ["presets/*.cfg"],
         "permakey_tf.scores": ["published.json"],
     },
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<4",

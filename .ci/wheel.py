@@ -26,9 +26,14 @@ assert scores["all"]["recall"][4] == 1
 
 import cv2  # noqa: E402
 
-from examples import train_from_arrays, your_own_images  # noqa: E402 (needs TensorFlow: last)
+from examples import (  # noqa: E402 (need TensorFlow: last)
+    score_your_keypoints,
+    train_from_arrays,
+    your_own_images,
+)
 
 frames = train_from_arrays.make_frames(num_episodes=3, length=8, size=20)
+assert score_your_keypoints.my_keypoints(frames[0]).shape == (24, 4, 2)
 tiny = {"vae_filters": (4, 8, 8, 8), "lsp_hidden_sizes": (8, 8), "batch_size": 4, "max_steps": 2}
 train_from_arrays.main("run", frames, image_size=20, **tiny)
 for number, (frame, episode) in enumerate(zip(*frames, strict=True)):

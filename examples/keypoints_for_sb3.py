@@ -3,8 +3,7 @@
   pip install stable-baselines3
   python -m examples.keypoints_for_sb3 RUN_FOLDER [ALE/MsPacman-v5] [STEPS]
 
-RUN_FOLDER is a keypoint run of the game, as `python -m run.keypoints` makes it. Prints the mean
-score of whole games, of the agent and of random play.
+RUN_FOLDER is a keypoint run of the game. Prints mean scores of the agent and of random play.
 """
 
 import sys
@@ -15,7 +14,7 @@ import numpy as np
 from gymnasium.wrappers import FrameStackObservation
 from stable_baselines3 import PPO
 
-from permakey_tf import KeypointDetector, KeypointObservation
+from permakey_tf import KeypointDetector, KeypointObservation, UserError
 
 GAMES = 5  # that are played for a score
 
@@ -54,4 +53,7 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", steps: str = "5000") ->
 if __name__ == "__main__":
     if not 2 <= len(sys.argv) <= 4:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except UserError as error:  # one line: what is wrong, and what to do
+        sys.exit(f"error: {error}")

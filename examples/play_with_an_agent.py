@@ -12,7 +12,7 @@ import ale_py
 import gymnasium
 from gymnasium.wrappers import AtariPreprocessing
 
-from permakey_tf import AgentPlayer
+from permakey_tf import AgentPlayer, UserError
 
 
 def make_env(game: str) -> gymnasium.Env:
@@ -47,4 +47,7 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", max_steps: str = "4000"
 if __name__ == "__main__":
     if not 2 <= len(sys.argv) <= 4:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except UserError as error:  # one line: what is wrong, and what to do
+        sys.exit(f"error: {error}")

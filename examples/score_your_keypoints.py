@@ -43,4 +43,7 @@ def main(data: str):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except pk.UserError as error:  # one line: what is wrong, and what to do
+        sys.exit(f"error: {error}")

@@ -39,6 +39,8 @@ def main(folder, num_keypoints, out="runs/my_images", image_size=84, **settings)
     frames, episodes = read_images(Path(folder))
     # Images that are not square are padded: squeezed ones would look otherwise.
     store = pk.FrameStore.from_arrays(frames, episodes, image_size=image_size, keep_aspect=True)
+    # The preset's batch of 16, or fewer where there are not so many images.
+    settings = {"batch_size": min(16, len(store.split_range("train")))} | settings
     config = pk.KeypointConfig.make("quick", num_keypoints=num_keypoints, **settings)
     detector = pk.train(store, config, out)
     for number in (0, len(frames) // 2):
@@ -48,6 +50,9 @@ def main(folder, num_keypoints, out="runs/my_images", image_size=84, **settings)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 3 or not sys.argv[2].isdigit():
         sys.exit(__doc__)
-    main(sys.argv[1], int(sys.argv[2]))
+    try:
+        main(sys.argv[1], int(sys.argv[2]))
+    except pk.UserError as error:  # one line: what is wrong, and what to do
+        sys.exit(f"error: {error}")

@@ -53,6 +53,11 @@ class KeypointDetector:
                 lambda frames: model.error_maps(to_images(frames)), **traced
             )
 
+    def __repr__(self) -> str:
+        size, kind = self.image_size, self.config.method
+        seen = f"{size}x{size}x{self.channels}"
+        return f"<KeypointDetector: {kind}, {self.num_keypoints} keypoints, frames of {seen}>"
+
     @classmethod
     def load(cls, path: str | Path, sha256: str | None = None) -> "KeypointDetector":
         """Loads the best checkpoint of a run folder, or a file that `save` has written.
@@ -160,7 +165,8 @@ class KeypointDetector:
 
         Returns:
           float32 [B, K, 2] (or [K, 2]), (y, x) in [-1, 1], -1 at the top row and left column of
-          the frame. Of a model of padded frames, a keypoint in the padding is outside of [-1, 1].
+          the frame: in pixels, row (y + 1) / 2 * (H - 1) and column (x + 1) / 2 * (W - 1), from
+          0 on. Of a model of padded frames, a keypoint in the padding is outside of [-1, 1].
 
         Raises:
           UserError: `frames` is no such array.

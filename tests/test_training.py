@@ -414,7 +414,7 @@ class TestRunFolder:
         folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         checkpoint.save(folder.latest_checkpoint, {})
         other = FrameSpec("toy", 20, 3, "another hash")
-        with pytest.raises(UserError, match="content_hash was"):
+        with pytest.raises(UserError, match="its frames were others: store "):
             RunFolder.create_or_resume(tmp_path / "run", tiny_config(), other)
 
     def test_before_the_first_checkpoint_it_takes_other_settings(self, tmp_path, frames):

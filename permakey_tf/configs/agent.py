@@ -401,8 +401,8 @@ class LearningConfig(Config):
     precision: str = setting(
         "float32",
         "bfloat16 computes the frozen vision and the encoder's convolutions in bfloat16; weights, "
-        "coordinates, Q values and losses stay in float32. It is faster only on a GPU or a "
-        "processor with AMX_BF16 or AVX512_BF16; a run says so at its start.",
+        "coordinates, Q values and losses stay in float32. It is faster only on a processor with "
+        "AMX_BF16 or AVX512_BF16, and on a GPU (untested); a run says so at its start.",
         origin="ours",
         choices=("float32", "bfloat16"),
     )

@@ -506,8 +506,8 @@ class TrainingConfig(Config):
     precision: str = setting(
         "float32",
         "bfloat16 computes convolutions and dense layers in bfloat16 and keeps weights, losses and "
-        "coordinates in float32. It is faster only on a GPU or a processor with AMX_BF16 or "
-        "AVX512_BF16; a run says so at its start.",
+        "coordinates in float32. It is faster only on a processor with AMX_BF16 or AVX512_BF16, "
+        "and on a GPU (untested); a run says so at its start.",
         origin="ours",
         choices=("float32", "bfloat16"),
     )

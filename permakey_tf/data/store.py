@@ -257,7 +257,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         )
     if not path.is_dir():
         raise UserError(
-            f"{path}: no such folder; make a store with python -m run.data --out={path}"
+            f"{path}: no such folder; make a store with python -m run.data --out={path}, or of "
+            "frames in memory with FrameStore.from_arrays"
         )
     if not file.is_file():
         raise UserError(f"{path}: not a frame store (it has no manifest.json)")

@@ -180,7 +180,7 @@ class Folder:
         )
         if grows and not self.fixed_end:
             return True
-        told = [f"{name} was {then}, now {now}" for name, (then, now) in different.items()]
+        told = [_told(name, *values) for name, values in different.items()]
         why = f" and cannot take more steps: {self.fixed_end}" if grows else ""
         remedy, settings = self._remedy
         raise UserError(
@@ -295,6 +295,13 @@ class Folder:
                 return disk.is_locked(file)
         except FileNotFoundError:
             return False
+
+
+def _told(name: str, then, now) -> str:
+    """What differs, in words; names of runs' settings as flags have them, hashes shortened."""
+    if name == "content_hash":
+        return f"its frames were others: store {then[:8]}, now {now[:8]}"
+    return f"{name} was {then}, now {now}"
 
 
 def _is_more(then: int | None, now: int | None) -> bool:

@@ -31,6 +31,8 @@ def as_episodes(episodes: Any, number: int | None = None) -> np.ndarray:
     if episodes is None and number is not None:
         return np.zeros(number, int)
     numbers = as_array(episodes, "episodes")
+    if number is None and numbers.shape == (0,):
+        raise UserError("episodes is empty: there are no frames")
     fits = numbers.shape == (number,) or (number is None and numbers.ndim == 1 and numbers.size)
     if numbers.dtype.kind not in "iu" or not fits:
         hint = "; np.cumsum makes them of marks of starts" * (numbers.dtype == bool)

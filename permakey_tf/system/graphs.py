@@ -8,7 +8,7 @@ import tensorflow as tf
 
 def _executor() -> str:
     """On a CPU, hundreds of small operations take longer to be handed to a pool of threads than to
-    be computed: one thread computes all. On a GPU it would wait for each."""
+    be computed: one thread computes all. On a GPU it would wait for each (untested)."""
     return "" if tf.config.list_physical_devices("GPU") else "SINGLE_THREADED_EXECUTOR"
 
 
