@@ -94,9 +94,9 @@ def _refuse_differences(contents: dict[Path, _Report]) -> None:
 
     def way(content):
         return {
-            "--epsilon": content["settings"]["epsilon"],
+            "epsilon": content["settings"]["epsilon"],
             "first set of objects": content["sets"][0],
-            "--visible_only": content["data"].get("visible_only"),
+            "visible_only": content["data"].get("visible_only"),
         }
 
     (first, content), *others = contents.items()
@@ -105,7 +105,8 @@ def _refuse_differences(contents: dict[Path, _Report]) -> None:
             if (now := way(other)[name]) != value:
                 raise UserError(
                     f"{first} and {path} have no mean: {name} is {value} and {now}. Score their "
-                    "runs alike"
+                    "runs alike",
+                    ["epsilon", "visible_only"],
                 )
 
 

@@ -206,7 +206,7 @@ class _Judge:
     def notes(self, models: list[Candidate]) -> list[str]:
         game, notes = self._footage.game, list(self._footage.notes)
         if game not in GAMES:
-            notes.append(f"no sets of objects are known for {game!r} (--game): all are one set")
+            notes.append(f"no sets of objects are known for {game!r}: all are one set")
         elif unknown := sorted(set(self._footage.objects.categories) - set(GAMES[game].categories)):
             notes.append(f"not scored, no category of {game} has the name: {', '.join(unknown)}")
         warning = reliability_warning(game)
@@ -221,7 +221,7 @@ class _Judge:
             if hash_of_training and hash_of_training == self._footage.content_hash:
                 notes.append(
                     f"{model.name}: was trained on the training split of {self._footage.path}, on "
-                    "which the probe is fitted; a store with a --seed of its own avoids that"
+                    "which the probe is fitted; a store of another seed avoids that"
                 )
         if not self._held_out.any():
             notes.append("no probe: every scored episode has frames that it would be fitted on")

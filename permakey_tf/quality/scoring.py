@@ -78,7 +78,9 @@ def evaluate_keypoints(
     near = did_you_mean(game or "", GAMES, cutoff=0.8)
     if near and canonical_game(game or "") not in GAMES:
         raise UserError(f"game={game!r} has no named sets; {near} None is for other games")
-    expect(Objects, objects, "objects", "a store has them where it was made with --objects")
+    expect(
+        Objects, objects, "objects", "a store has them where `python -m run.data --objects` made it"
+    )
     if (objects.drawn().xywh[:, 2:] < 0).any():
         raise UserError("objects: a box that is drawn has a negative width or height")
     ground_truth = GroundTruth(objects, episodes, game, config or QualityConfig())
