@@ -21,7 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags as absl_flags
 
-from benchmarks.flops import agent_flops, inference_flops, layer_costs
+from benchmarks.flops import (
+    agent_features,
+    agent_flops,
+    convolutional_agent_flops,
+    inference_flops,
+    layer_costs,
+)
 from benchmarks.timing import MATRIX, Stopwatch, matrix_product
 from flags import common
 from permakey_tf.configs.agent import (
@@ -171,16 +177,21 @@ def report(encoder: str, folder: Path) -> None:
 
 
 def flops_of(trainer) -> dict[str, int]:
-    """{part: floating-point operations}; those of an encoder with convolutions are not counted."""
-    operations = {"matmul": 2 * MATRIX**3}
-    if trainer.config.encoder.encoder != "gnn":
-        return operations
+    """{part: floating-point operations}."""
     keypoints, player = trainer.folder.keypoints, trainer.agent.player
-    number, features = player.actor.vision.columns["features"].shape
-    step, update = agent_flops(trainer.config, number, features, player.num_actions)
-    frames = keypoints.frames
-    vision = inference_flops(layer_costs(keypoints.config, frames.image_size, frames.channels))
-    return operations | {"vision and network": vision + step, "whole update": update}
+    seen = keypoints.config, keypoints.frames.image_size, keypoints.frames.channels
+    vision = inference_flops(layer_costs(*seen))
+    if trainer.config.encoder.encoder == "gnn":
+        number, features = player.actor.vision.columns["features"].shape
+        step, update = agent_flops(trainer.config, number, features, player.num_actions)
+    else:
+        seeing, features = agent_features(*seen)
+        step, update = convolutional_agent_flops(
+            trainer.config, seeing, features, player.num_actions
+        )
+        vision += seeing  # a step computes the features for its encoder anew
+    named = {"vision and network": vision + step, "whole update": update}
+    return {"matmul": 2 * MATRIX**3} | named
 
 
 def main():

@@ -150,6 +150,41 @@ def encoder_macs(config: EncoderConfig, num_keypoints: int, features: int) -> in
     return nodes * (embedding + encode + decode) + steps * process + later + over_all
 
 
+def agent_features(
+    config: KeypointConfig, image_size: int, channels: int
+) -> tuple[int, tuple[int, int]]:
+    """What a convolutional agent reads: operations of a frame's features; their side, channels."""
+    if config.method == "transporter":
+        stack = config.transporter.stack
+        layer = len(stack.filters) - 1
+    else:
+        stack, chosen = config.vae.stack, config.vae.feature_layer
+        layer = max(config.lspn.lsp_layers) if chosen is None else chosen
+    sides, costs = _stack("encoder", stack, image_size, channels)
+    seeing = sum(2 * cost.macs for cost in costs[: layer + 1])
+    return seeing, (sides[layer], stack.filters[layer])
+
+
+def convolutional_agent_flops(
+    config: AgentConfig, seeing: int, features: tuple[int, int], num_actions: int
+):
+    """As `agent_flops`, with a convolutional encoder of features, see `agent_features`.
+
+    Those of the batch's frames, `seeing` operations each, are computed again in an update, since
+    the replay has frames. Its normalisation mixes frames, so all of them are gone back through; to
+    the features no gradient goes.
+    """
+    learning, encoder = config.learning, config.encoder
+    sides, costs = _stack("cnn", encoder.stack, *features)
+    units, codes = learning.lstm_units, encoder.cnn_units
+    flat = sides[-1] ** 2 * encoder.cnn_filters[-1]
+    rest = flat * codes + (codes + units) * 4 * units + units * num_actions
+    step = 2 * (sum(cost.macs for cost in costs) + rest)
+    both = step + training_flops(costs) + 2 * 3 * rest
+    frames = learning.batch_size * (learning.window + learning.n_step)
+    return step, frames * (seeing + both)
+
+
 def agent_flops(config: AgentConfig, num_keypoints: int, features: int, num_actions: int):
     """Floating-point operations of the networks: (of a step, of an update), with a graph encoder.
 

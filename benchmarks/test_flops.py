@@ -108,3 +108,24 @@ def test_the_graph_agent_by_its_kernels(steps):
     step, update = flops.agent_flops(config, keypoints, 32, 6)
     assert step == 2 * macs
     assert update == 16 * (11 + 11 + 2 * 8) * step
+
+
+def test_the_convolutional_agent_by_its_kernels():
+    """Features of 42 x 42: kernels meet 42 x 42 places twice, then 21 x 21."""
+    encoder = EncoderConfig(encoder="cnn", cnn_filters=(4, 4, 8, 8), cnn_units=16)
+    config = AgentConfig(encoder=encoder)
+    network = build_q_network(config, 5, num_actions=6)
+    network(np.zeros([1, 42, 42, 32], np.float32), network.initial_state(1))
+    kernels = [v for name, v in network.named_weights.items() if name.endswith("kernel")]
+    convs = [k for k in kernels if len(k.shape) == 4]
+    dense = sum(int(np.prod(k.shape)) for k in kernels if len(k.shape) == 2)
+    macs = [
+        n * int(np.prod(k.shape)) for n, k in zip([42**2, 42**2, 21**2, 21**2], convs, strict=True)
+    ]
+    seeing, features = flops.agent_features(paper_config(), 84, 3)
+    # 4 x 4 of 3 to 32 filters at 84 x 84, then 3 x 3 of 32 to 64 at 42 x 42: the LSPNs' layers.
+    assert seeing == 2 * (84**2 * 16 * 3 * 32 + 42**2 * 9 * 32 * 64) and features == (42, 64)
+    step, update = flops.convolutional_agent_flops(config, seeing, (42, 32), 6)
+    assert step == 2 * (sum(macs) + dense)
+    # Target and online network forward, the latter back: to weights, and to inputs but the first's.
+    assert update == 16 * 11 * (seeing + step + 3 * step - 2 * macs[0])
