@@ -4,8 +4,8 @@
     python -m benchmarks.results --collect=REPORT,REPORT,...    # takes the raw values of reports
 
 A report is a folder of `python -m run.quality`. Of its rows, the values of the first set (the
-characters) that a table shows are kept. They take the place of what was there of the same game,
-noise and row; the rest stays.
+characters) that a table shows are kept, and the recall of each kind of object. They take the place
+of what was there of the same game, noise and row; the rest stays.
 """
 
 import csv
@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import flags as absl_flags
 
 from flags import common
+from permakey_tf.objects import categories as objects
 from permakey_tf.runs.families import METHOD_NAMES
 from permakey_tf.system import schema
 
@@ -45,7 +46,8 @@ def collect(reports: list[str]) -> list[dict]:
     found = []
     for report in reports:
         content = schema.read_object(Path(report) / "quality.json")
-        first = content["sets"][0]
+        first, game = content["sets"][0], content["data"]["game"]
+        known = objects.GAMES[game].categories if game in objects.GAMES else ()
         noise = content["rows"][0]["about"]["noise"]
         methods = {
             row["name"]: METHOD_NAMES[row["about"]["settings"]["method"]]
@@ -53,14 +55,15 @@ def collect(reports: list[str]) -> list[dict]:
             if row["kind"] == "run"
         }
         for row in content["rows"]:
-            if row["kind"] == "seeds" or row["variant"] == "shuffled":
+            if row["kind"] == "seeds":
                 continue
             maker = methods.get(row["name"], row["name"])
             variant = f", {row['variant']}" if row["variant"] else ""
             settings = row["about"].get("settings", {})
             seed = settings.get("training", {}).get("seed", _seed_of(row["name"]))
-            place = (content["data"]["game"], noise, maker + variant, seed)
-            for measure, value in _values(row["scores"][first], row["scores"].get("bars")):
+            place = (game, noise, maker + variant, seed)
+            kinds = {name: v for name, v in row["scores"].items() if name in known}
+            for measure, value in _values(row["scores"][first], row["scores"].get("bars"), kinds):
                 found.append(dict(zip(FIELDS, (*place, measure, value), strict=True)))
     return found
 
@@ -82,7 +85,7 @@ def _seed_of(name: str) -> str:
     return name.partition("seed-")[2].partition("_")[0]
 
 
-def _values(scores: dict, bars: dict | None):
+def _values(scores: dict, bars: dict | None, kinds: dict[str, dict]):
     for measure, (name, at) in MEASURES.items():
         value = scores.get(name)
         value = value[at] if isinstance(value, dict) else value
@@ -90,6 +93,8 @@ def _values(scores: dict, bars: dict | None):
             yield measure, f"{value:.4f}"
     for name, value in (bars or {}).items():
         yield f"bars_{name}", f"{value:.4f}"
+    for name, of_kind in kinds.items():
+        yield f"recall_{name}", f"{of_kind['recall']['4']:.4f}"
 
 
 def by_place(raw: list[dict]) -> dict[tuple, list[float]]:
@@ -129,6 +134,17 @@ def _shown(values: list[float]) -> str:
     return mean if low == high else f"{mean} ({low}-{high})"
 
 
+def conditions_of(raw: list[dict]) -> dict[str, list[dict]]:
+    """{name: the raw values of a kind of conditions}; together they hide where a row is weak."""
+    games = [one for one in raw if one["game"] in GAMES]
+    return {
+        "clean": [one for one in games if one["noise"] == "none"],
+        "with bars": [one for one in games if one["noise"] != "none"],
+        "where the ground moves": [one for one in raw if one["game"] in MOVING],
+        "all": raw,
+    }
+
+
 def mean_over_conditions(raw: list[dict], measure: str, rows: list[str]) -> dict[str, float]:
     """{row: mean of a measure over all games, clean and noisy}, the best first; each game and noise
     counts once, however many seeds it has. Rows that lack one are left out."""
@@ -155,7 +171,7 @@ def main() -> None:
     learned = (*METHOD_NAMES.values(), "")
     rows = list(dict.fromkeys(r["row"] for r in raw))
     rows.sort(key=lambda row: next(i for i, name in enumerate(learned) if row.startswith(name)))
-    plain = [row for row in rows if not row.endswith("tracked")]
+    plain = [row for row in rows if not row.endswith(("tracked", "shuffled"))]
     tracked = [row for row in rows if row.endswith("tracked")]
     print("Clean: recall; F1 at the best threshold; average precision\n")
     print(table(raw, "none", ["recall", "best_f1", "average_precision"], plain))
@@ -164,9 +180,11 @@ def main() -> None:
     print("Where the ground moves: recall; F1 at the best threshold; average precision\n")
     measures = ["recall", "best_f1", "average_precision"]
     print(table(raw, "none", measures, plain, MOVING))
-    print("F1 at the best threshold, mean over all conditions\n")
-    means = mean_over_conditions(raw, "best_f1", plain)
-    print("; ".join(f"{row} {value:.2f}" for row, value in means.items()), end="\n\n")
+    print("F1 at the best threshold, means over conditions\n")
+    for name, part in conditions_of(raw).items():
+        means = mean_over_conditions(part, "best_f1", plain)
+        shown = "; ".join(f"{row} {value:.2f}" for row, value in means.items())
+        print(f"{name}: {shown}", end="\n\n")
     print("Tracked, clean: TOP; tracking recall over 25 frames; redundant\n")
     print(table(raw, "none", ["TOP", "tracking_recall_25", "redundancy"], tracked))
 

@@ -33,7 +33,7 @@ def test_rows_have_the_name_of_their_method(tmp_path):
     def row(name, kind, variant="", method=None):
         settings = {"method": method, "training": {"seed": 3}} if method else None
         about = {"noise": "none"} | ({"settings": settings} if settings else {})
-        scores = {"characters": {"recall": {"4": 0.5}}}
+        scores = {"characters": {"recall": {"4": 0.5}}, "Diver": {"recall": {"4": 0.25}}}
         return {"name": name, "kind": kind, "variant": variant, "about": about, "scores": scores}
 
     rows = [
@@ -45,10 +45,24 @@ def test_rows_have_the_name_of_their_method(tmp_path):
     ]
     content = {"sets": ["characters"], "data": {"game": "seaquest"}, "rows": rows}
     (tmp_path / "quality.json").write_text(json.dumps(content))
-    found = [(one["row"], str(one["seed"])) for one in results.collect([str(tmp_path)])]
-    assert found == [
+    found = results.collect([str(tmp_path)])
+    assert [(one["row"], str(one["seed"])) for one in found if one["measure"] == "recall"] == [
         ("PermaKey", "3"),
         ("PermaKey, peaks", "3"),
+        ("PermaKey, shuffled", "3"),
         ("Transporter, tracked", "3"),
         ("ORB", ""),
     ]
+    assert {one["value"] for one in found if one["measure"] == "recall_Diver"} == {"0.2500"}
+
+
+def test_kinds_of_conditions_have_means_of_their_own():
+    values = raw("seaquest", "ORB", 0.25) + raw("enduro", "ORB", 0.5)
+    values += [one | {"noise": "both", "value": "1.0"} for one in raw("seaquest", "ORB", 0)]
+    means = {
+        name: results.mean_over_conditions(part, "recall", ["ORB"])["ORB"]
+        for name, part in results.conditions_of(values).items()
+    }
+    bars, moving = 1.0, 0.5
+    everything = (0.25 + bars + moving) / 3
+    assert list(means.values()) == [0.25, bars, moving, everything]

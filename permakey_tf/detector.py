@@ -47,11 +47,12 @@ class KeypointDetector:
         # Called as concrete functions: of five detectors TensorFlow thinks one that is traced anew.
         self._keypoints = tf.function(lambda frames: model(to_images(frames)), **traced)
         self._stream_graph: StreamGraph | None = None
-        self._error_maps = None
+        self._error_maps = self._gains = None
         if model.error_map_layers:
             self._error_maps = tf.function(
                 lambda frames: model.error_maps(to_images(frames)), **traced
             )
+            self._gains = tf.function(lambda frames: model.gains(to_images(frames)), **traced)
 
     def __repr__(self) -> str:
         size, kind = self.image_size, self.config.method
@@ -248,13 +249,30 @@ class KeypointDetector:
         Raises:
           UserError: as in `detect`, or the run's method has no error maps (Transporter).
         """
-        if self._error_maps is None:
+        size, num_maps = self.image_size, len(self.error_map_layers)
+        none = np.zeros([0, size, size, num_maps], np.float32)
+        return self._map(self._of_maps(self._error_maps), frames, none)
+
+    def gains(self, frames: ArrayLike) -> np.ndarray:
+        """What each keypoint's window takes off eq. 3: float32 [B, K].
+
+        Its mean squared error falls by so much where the window, 1 high, joins those before it: in
+        pursuit's order, on the map that is pursued; of PointNet's keypoints the one that explains
+        most alone comes first, on the smoothed mean map. Negative: the window adds more to the
+        error than it takes off, as it does where the map is less than half as bright.
+
+        Args and errors as of `error_maps`.
+        """
+        none = np.zeros([0, self.num_keypoints], np.float32)
+        return self._map(self._of_maps(self._gains), frames, none)
+
+    def _of_maps(self, function):
+        if function is None:
             raise UserError(
                 f"{self.config.method} has no error maps: only permakey predicts features from "
                 "their neighbours"
             )
-        size, num_maps = self.image_size, len(self.error_map_layers)
-        return self._map(self._error_maps, frames, np.zeros([0, size, size, num_maps], np.float32))
+        return function
 
     def windows(self, frames: ArrayLike) -> np.ndarray:
         """Gaussian windows of the keypoints: float32 [B, S, S, K] in [0, 1].

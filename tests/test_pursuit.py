@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from support import tiny_config
 
+from permakey_tf.detector import KeypointDetector
+from permakey_tf.models.build import build_model
 from permakey_tf.ops import losses, pursuit, spatial
 
 SIZE, CELL = 84, 2
@@ -262,3 +265,26 @@ def test_a_frame_turned_round_has_its_keypoints_turned_round():
     maps = smooth_noise(np.random.default_rng(3), [2, 42, 42])
     found, mirrored = take(maps, 6), take(maps[:, ::-1, ::-1], 6)
     np.testing.assert_allclose(mirrored.centers_yx, -found.centers_yx, atol=1e-4)
+
+
+@pytest.mark.parametrize("extractor", ["pursuit", "pointnet"])
+def test_a_detectors_gains_are_what_eq_3_falls_by(extractor):
+    """All windows together, joined one by one in plain NumPy."""
+    side, frames = 20, np.random.default_rng(0).integers(0, 256, [3, 20, 20, 3], np.uint8)
+    model = build_model(tiny_config(extractor=extractor, lsp_layers=(0,), num_keypoints=4), side, 3)
+    detector = KeypointDetector(model)
+    gains, centers = detector.gains(frames), detector.detect(frames)
+    maps = detector.error_maps(frames)
+    if extractor == "pursuit":
+        maps = model.extractor.layer.pursued_maps(maps).numpy()
+    else:
+        maps = pursuit.smooth(pursuit.to_cells(maps, 2)).numpy()
+    grid = pursuit.cell_coordinates(side, 2)
+    std, union = model.config.pointnet.gauss_std, np.zeros_like(maps)
+    for y, x in np.moveaxis(centers, 1, 0).transpose(0, 2, 1):
+        squared = (grid[:, None] - y[:, None, None]) ** 2 + (grid - x[:, None, None]) ** 2
+        union += (1 - union) * np.exp(-squared / std**2)
+    falls = (maps**2).mean((1, 2)) - ((maps - union) ** 2).mean((1, 2))
+    assert gains.shape == (3, 4) and np.ptp(gains) > 0
+    np.testing.assert_allclose(gains.sum(1), falls, atol=1e-6)
+    assert detector.gains(frames[0]).shape == (4,) and detector.gains(frames[:0]).shape == (0, 4)

@@ -359,6 +359,8 @@ class TestTransporter:
         assert detector.windows(frames).shape == (5, 20, 20, 3)
         with pytest.raises(UserError, match="transporter has no error maps"):
             detector.error_maps(frames)
+        with pytest.raises(UserError, match="transporter has no error maps"):
+            detector.gains(frames)
 
     def test_killed_and_resumed_it_ends_the_same(self, finished, trained, tmp_path):
         flags = self.FLAGS | {"data_dir": finished[0] / "store"}

@@ -90,6 +90,11 @@ class KeypointModel(Serializable, keras.Model):
         [B, S, S, M] in [0, 1], inference only."""
         raise NotImplementedError
 
+    def gains(self, images) -> tf.Tensor:
+        """float32 [B, S, S, C] in [0, 1] -> float32 [B, K], where there are error maps: what each
+        keypoint's window takes off eq. 3, see `ops.pursuit.Explained`."""
+        raise NotImplementedError
+
     def features(self, images) -> tf.Tensor:
         """float32 [B, S, S, C] in [0, 1] -> what an agent sees under the windows, [B, h, w, F]."""
         raise NotImplementedError

@@ -48,6 +48,11 @@ class Extractor:
         """Keypoints, and how sure each is, inference only."""
         raise NotImplementedError
 
+    def gains(self, evidence) -> tf.Tensor:
+        """float32 [B, K]: what each window takes off the mean squared error of eq. 3 that those
+        before it left, see `ops.pursuit.Explained`. Negative where it adds to it."""
+        raise NotImplementedError
+
     def losses(self, maps, training: bool) -> Losses:
         """Eq. 3: what the keypoints' windows leave of the maps."""
         raise NotImplementedError
@@ -75,11 +80,15 @@ class PointNetExtractor(Extractor):
 
     def locate(self, evidence) -> Keypoints:
         """A keypoint is as sure as what its window explains of the map, see `ops.pursuit`."""
+        return Keypoints(evidence[1], self._explained(evidence).confidence)
+
+    def gains(self, evidence):
+        return self._explained(evidence).gain
+
+    def _explained(self, evidence) -> pursuit.Explained:
         cells, centers = evidence
         coordinates = pursuit.cell_coordinates(self._image_size, self._cell_size)
-        std = self._config.pointnet.gauss_std
-        explained = pursuit.explain(cells, centers, coordinates, std)
-        return Keypoints(centers, explained.confidence)
+        return pursuit.explain(cells, centers, coordinates, self._config.pointnet.gauss_std)
 
     def losses(self, maps, training: bool) -> Losses:
         settings = self._config.pointnet
@@ -115,6 +124,9 @@ class PursuitExtractor(Extractor):
 
     def locate(self, evidence) -> Keypoints:
         return self.layer.of_cells(evidence)
+
+    def gains(self, evidence):
+        return self.layer.gains(evidence)
 
     def losses(self, maps, training: bool) -> Losses:
         """Nothing to be trained, and nothing to be known until a validation."""

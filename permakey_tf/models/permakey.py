@@ -108,6 +108,9 @@ class PermaKey(KeypointModel):
         features = self._encode(images, max(self.error_map_layers))
         return self._join_maps(self._predict(features))
 
+    def gains(self, images) -> tf.Tensor:
+        return self.extractor.gains(self.extractor.evidence(self.error_maps(images)))
+
     def call(self, images) -> Keypoints:
         return self._extract(self.error_maps(images))
 

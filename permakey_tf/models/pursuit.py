@@ -16,7 +16,7 @@ class Pursuit(Serializable, keras.layers.Layer):
     """Error maps -> mean over layers -> less the background -> dimmed at the border -> smoothed ->
     less what crosses the frame -> greedy pursuit of eq. 3.
 
-    Nothing is trained. Two maps are read off training frames after training (`calibrate`):
+    Nothing is trained. Two maps are read off training frames before every validation (`calibrate`):
 
     background: the median of each cell's error. What stands there in most frames (score, lives,
       borders) is no object that has to be found anew in every frame.
@@ -87,6 +87,10 @@ class Pursuit(Serializable, keras.layers.Layer):
         found = self._pursue(cells)
         usual = self._at(self.usual, found.centers_yx) + _FLOOR
         return Keypoints(found.centers_yx, found.heights / (found.heights + usual))
+
+    def gains(self, cells) -> tf.Tensor:
+        """float32 [B, n, n], of `cells` -> float32 [B, K], see `ops.pursuit.Explained`."""
+        return self._pursue(cells).explained.gain
 
     def _at(self, image, centers_yx) -> tf.Tensor:
         """[n, n], float32 [B, K, 2] -> [B, K]: the value of the cell that each centre is in. Half

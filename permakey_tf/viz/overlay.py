@@ -42,10 +42,10 @@ def to_pixels(centers_yx: np.ndarray, height: int, width: int) -> np.ndarray:
 def opacities(centers_yx: np.ndarray, confidence: np.ndarray | None) -> np.ndarray:
     """How opaque the marks of keypoints are, float [B, K].
 
-    0.25 + 0.75 * sqrt(2 * confidence), and 1 from a confidence of 1/2 on: those of most keypoints
-    are below it, and below 1/2 a window adds more to eq. 3 than it takes off. Of keypoints at the
-    very same place, as there are where nothing is left to be found, only the surest is seen: the
-    faint ones would add up to one that looks sure.
+    0.25 + 0.75 * sqrt(2 * confidence), and 1 from a confidence of 1/2 on: of pursuit's keypoints
+    that is a place a little brighter than it usually is, of PointNet's one where the window takes
+    as much off eq. 3 as it adds. Of keypoints at the very same place, as there are where nothing is
+    left to be found, only the surest is seen: the faint ones would add up to one that looks sure.
 
     Args:
       centers_yx: float [B, K, 2].
