@@ -9,11 +9,13 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from permakey_tf.configs.agent import LearningConfig
+from permakey_tf.configs.agent import AgentConfig, EncoderConfig, LearningConfig
 from permakey_tf.data.replay import SequenceReplay
-from permakey_tf.models.q_network import RecurrentQNetwork
+from permakey_tf.models.q_network import RecurrentQNetwork, build_q_network
+from permakey_tf.models.vision import Nodes
+from permakey_tf.runs import checkpoint
 from permakey_tf.training.learner import Learner
-from permakey_tf.types import Column
+from permakey_tf.types import Column, SequenceBatch
 
 STATES, ACTIONS, GAMMA, N = 4, 2, 0.8, 3
 
@@ -143,3 +145,78 @@ def test_epsilon_falls_linearly_over_all_steps_and_stays():
     assert values == pytest.approx([1.0, 0.55, 0.1, 0.1])
     short = LearningConfig(num_steps=100, epsilon_steps=10)
     assert short.epsilon(10) == pytest.approx(0.1)
+
+
+def agent_networks(kind: str):
+    """(config, a function that makes a network of it, what the encoder reads of the batch)."""
+    encoder = {"position_units": 8, "gnn_units": 8, "gnn_decode_units": 8, "gnn_output_units": 8}
+    if kind == "cnn":
+        encoder = {"encoder": "cnn", "cnn_filters": (4, 4, 4, 4), "cnn_units": 8}
+    elif kind == "gnn, batch normalisation":
+        encoder["gnn_dense_norm"] = "batch"
+    learning = {"lstm_units": 8, "window": 3, "n_step": 1, "learning_rate": 1e-2, "polyak": 0.25}
+    config = AgentConfig(encoder=EncoderConfig(**encoder), learning=LearningConfig(**learning))
+    shapes = [(12, 12, 5)] if kind == "cnn" else [(3, 5), (3, 2)]
+
+    def read(stored):
+        parts = [stored[str(number)] for number in range(len(shapes))]
+        return parts[0] if kind == "cnn" else Nodes(*parts)
+
+    def make(seed):
+        tf.keras.utils.set_random_seed(seed)
+        network = build_q_network(config, 3, 4)
+        blank = read({str(n): np.zeros([1, *shape], np.float32) for n, shape in enumerate(shapes)})
+        network(blank, network.initial_state(1))
+        return network
+
+    return config, shapes, read, make
+
+
+@pytest.mark.parametrize("kind", ["gnn", "gnn, batch normalisation", "cnn"])
+class TestEveryVariableOfAnAgent:
+    """Keras does not see Sonnet's variables, nor Sonnet Keras's: none may be forgotten."""
+
+    def learner(self, kind, first_seed=0):
+        config, shapes, read, make = agent_networks(kind)
+        learner = Learner(make(first_seed), make(first_seed + 1), read, config.learning)
+        rng, size = np.random.default_rng(0), (2, 4)
+        batch = SequenceBatch(
+            {str(n): rng.normal(size=[*size, *s]).astype("f") for n, s in enumerate(shapes)},
+            rng.integers(0, 4, size).astype(np.int32),
+            rng.normal(size=size).astype(np.float32),
+            np.full(size, 0.9, np.float32),
+            np.zeros(size, bool),
+            np.ones([2, 3], np.float32),
+        )
+        return learner, batch
+
+    def test_is_trained_and_followed(self, kind):
+        learner, batch = self.learner(kind)
+        online, target = learner.online.named_weights, learner.target.named_weights
+        assert set(online) == set(target) and len(online) > 10
+        for _ in range(3):  # a bias behind a ReLU may be at rest in the first
+            before = {name: v.numpy() for name, v in target.items()}
+            old = {name: v.numpy() for name, v in online.items()}
+            learner.update(batch)
+            for name, copy in target.items():
+                expected = before[name] + 0.25 * (online[name].numpy() - before[name])
+                if "moving" in name:  # its own batch has moved it before
+                    assert np.any(copy.numpy() != before[name]), name
+                    continue
+                np.testing.assert_allclose(copy.numpy(), expected, atol=1e-6, err_msg=name)
+        still = [name for name, v in online.items() if np.array_equal(v.numpy(), old[name])]
+        assert still == [name for name in online if name.endswith("encode_edge/dense_0/kernel")]
+
+    def test_is_saved_and_restored(self, kind, tmp_path):
+        learner, batch = self.learner(kind)
+        learner.update(batch)
+        path = tmp_path / "latest.npz"
+        checkpoint.save(path, checkpoint.to_arrays(learner.variables))
+        fresh, _ = self.learner(kind, first_seed=7)
+        checkpoint.assign(fresh.variables, checkpoint.load(path), path)
+        for one in (learner, fresh):
+            one.update(batch)
+        mine, theirs = map(checkpoint.to_arrays, (learner.variables, fresh.variables))
+        assert set(mine) == set(theirs)
+        for name, array in mine.items():
+            np.testing.assert_array_equal(theirs[name], array, err_msg=name)
