@@ -253,13 +253,18 @@ def test_all_workers_must_write_to_the_same_folder(tmp_path, monkeypatch):
     assert asked[0] == asked[1] == asked[2] == asked[3] != asked[4]
 
 
+def greet_and_die(port):
+    """As worker 1."""
+    with connected(port) as worker:
+        worker.sendall(greeting(port))
+        time.sleep(0.5)  # the chief looks five times a second
+
+
 def test_a_worker_that_dies_while_others_still_come_is_not_waited_for_long():
     """Worker 1 says who it is, and is gone; worker 2 does not come."""
     port = free_port()
     chief = start_worker(0, 3, port, "work", patience=50)
-    with connected(port) as worker:
-        worker.sendall(greeting(port))
-        time.sleep(0.5)  # the chief looks five times a second
+    greet_and_die(port)
     out, err = chief.communicate(timeout=30)
     assert out == f"note: worker 1 (localhost:{port + 1}) has ended, and may be started again\n"
     one_line((chief.returncode, out, err), "worker 1 (", "did not come")
@@ -269,9 +274,7 @@ def test_one_that_is_started_again_takes_no_time_from_the_others():
     """Worker 1 dies and is back at once; worker 2 comes after the time that 1 had for it."""
     port = free_port()
     chief = start_worker(0, 3, port, "work", patience=50)
-    with connected(port) as worker:
-        worker.sendall(greeting(port))
-        time.sleep(0.5)  # the chief looks five times a second
+    greet_and_die(port)
     time.sleep(0.5)  # less than _AT_ONCE there
     with connected(port) as again:
         again.sendall(greeting(port))

@@ -148,7 +148,7 @@ def test_epsilon_falls_linearly_over_all_steps_and_stays():
 
 
 def agent_networks(kind: str):
-    """(config, a function that makes a network of it, what the encoder reads of the batch)."""
+    """Config, shapes that are stored, what the encoder reads of them, network of a seed."""
     encoder = {"position_units": 8, "gnn_units": 8, "gnn_decode_units": 8, "gnn_output_units": 8}
     if kind == "cnn":
         encoder = {"encoder": "cnn", "cnn_filters": (4, 4, 4, 4), "cnn_units": 8}

@@ -1,11 +1,11 @@
 """A whole keypoint run, from a frame store to a detector: for the command line and for Python."""
 
 import contextlib
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from permakey_tf.configs.base import as_begun, flatten
 from permakey_tf.configs.keypoints import (
     DistributionConfig,
     KeypointConfig,
@@ -87,13 +87,11 @@ def train(
 
 
 def _as_begun(config: KeypointConfig, out: Path) -> KeypointConfig:
-    """With the selection of a run that has begun, where none is asked for: of an earlier version
-    it is not today's."""
-    if config.training.selection is not None or not RunFolder.has_begun(out):
+    """With the settings of an earlier version that a run began with, where none is asked for."""
+    if not RunFolder.has_begun(out):
         return config
-    selection = RunFolder.open(out).config.training.selection
-    training = dataclasses.replace(config.training, selection=selection)
-    return dataclasses.replace(config, training=training)
+    given = {name for name, value in flatten(config).items() if value is not None}
+    return as_begun(config, RunFolder.open(out).config, given)
 
 
 def train_and_evaluate(
