@@ -7,12 +7,14 @@ import resource
 import subprocess
 
 import numpy as np
+import pytest
 from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, resolve
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
+from permakey_tf.errors import UserError
 from permakey_tf.types import Step
 
 # Flags of the smallest run that still has every part.
@@ -130,6 +132,23 @@ def small_files(size: int):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextlib.contextmanager
+def refuses(*words, settings=()):
+    """The block raises a UserError of one line with all words, which names exactly these settings.
+
+    Words are what must not be lost (names, numbers, remedies) and one that tells this refusal from
+    others, rather than sentences. Yields what pytest has caught.
+    """
+    with pytest.raises(UserError) as caught:
+        yield caught
+    message = str(caught.value)
+    assert message.strip() and message.splitlines() == [message], repr(message)
+    for word in words:
+        assert str(word) in message, message
+    # A setting may be named twice, for both its mentions; their order says nothing.
+    assert set(caught.value.settings) == set(settings), (caught.value.settings, message)
 
 
 def refused(result, *words):

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from support import refuses
 
-from permakey_tf.errors import UserError
 from permakey_tf.system import cluster
 from permakey_tf.system.cluster import Member
 
@@ -235,7 +235,7 @@ def test_alone_there_is_nobody_to_meet():
 
 def test_a_batch_that_workers_cannot_share_is_refused_before_they_meet(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config(["a:1", "b:1", "c:1"]))
-    with pytest.raises(UserError, match=r"batch_size=8 is the global batch.* 3 workers .*of 3"):
+    with refuses("batch_size=8", "3 workers", "multiple of 3", settings=["batch_size"]):
         cluster.of_training("multiworker", {}, "run", 8)
 
 
@@ -328,33 +328,32 @@ def test_tf_config_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "word"),
     [
         ("{", "damaged"),
         ("[]", "damaged"),
         ('{"cluster": {}, "task": {}}', "damaged"),
-        (config(ps=["c:3"]), "of the job worker"),
-        (config(kind="chief"), "of the job worker"),
+        (config(ps=["c:3"]), "job worker"),
+        (config(kind="chief"), "job worker"),
         (config(index=2), "no worker 2"),
         (config(index=-1), "no worker -1"),
         (config(index=0.7), "no worker 0.7"),
         (config(index="x"), "damaged"),
-        (config(workers=("a", "b:2")), "'a' is no host:port"),
-        (config(workers=("a:0", "b:2")), "'a:0' is no host:port"),
-        (config(workers=("a:65536", "b:2")), "'a:65536' is no host:port"),
+        (config(workers=("a", "b:2")), "'a'"),
+        (config(workers=("a:0", "b:2")), "'a:0'"),
+        (config(workers=("a:65536", "b:2")), "'a:65536'"),
         (config(workers=("a:1", "a:1")), "same address"),
     ],
 )
-def test_a_damaged_tf_config_is_refused_with_an_example(text, words):
-    with pytest.raises(UserError, match=r"TF_CONFIG: .*host0:2222") as error:
+def test_a_damaged_tf_config_is_refused_with_an_example(text, word):
+    with refuses("TF_CONFIG", "host0:2222", word):
         cluster.parse_tf_config(text)
-    assert words in str(error.value)
 
 
 def test_multiworker_needs_to_know_the_workers(monkeypatch):
     for name in ("TF_CONFIG", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UserError, match="distribute=multiworker needs TF_CONFIG"):
+    with refuses("distribute=multiworker", "TF_CONFIG", settings=["distribute"]):
         cluster.find_member()
 
 
@@ -397,5 +396,5 @@ def test_a_slurm_step_whose_hosts_sort_otherwise_as_text(host, index, monkeypatc
 )
 def test_a_slurm_step_that_cannot_be_read_is_refused_with_the_other_way(changes, monkeypatch):
     in_step(monkeypatch, **changes)
-    with pytest.raises(UserError, match=r"Slurm step cannot be made out .* TF_CONFIG="):
+    with refuses("Slurm", "TF_CONFIG="):
         cluster.find_member()
