@@ -136,19 +136,22 @@ def small_files(size: int):
 
 @contextlib.contextmanager
 def refuses(*words, settings=()):
-    """The block raises a UserError of one line with all words, which names exactly these settings.
+    """The block raises a UserError of one line with all words, that carries just these settings.
 
     Words are what must not be lost (names, numbers, remedies) and one that tells this refusal from
     others, rather than sentences. Yields what pytest has caught.
     """
     with pytest.raises(UserError) as caught:
         yield caught
-    message = str(caught.value)
+    error, message = caught.value, str(caught.value)
     assert message.strip() and message.splitlines() == [message], repr(message)
     for word in words:
         assert str(word) in message, message
-    # A setting may be named twice, for both its mentions; their order says nothing.
-    assert set(caught.value.settings) == set(settings), (caught.value.settings, message)
+    # One may be carried twice, for both its mentions; their order says nothing.
+    assert set(error.settings) == set(settings), (error.settings, message)
+    # The line speaks of them, or did before someone spelled them as flags.
+    spelled = f"{message} {error.__cause__}"
+    assert not settings or any(name in spelled for name in settings), (settings, message)
 
 
 def refused(result, *words):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags as absl_flags
-from support import tiny_config, write_store
+from support import refuses, tiny_config, write_store
 
 from flags import common
 from flags import data as data_flags
@@ -103,33 +103,38 @@ def test_dicts_with_missing_or_unknown_settings_are_refused(odd):
     plain.update(odd)
     if odd == {"learning_rate": None}:
         del plain["learning_rate"]
-    with pytest.raises(UserError, match=next(iter(odd))):
+    with refuses(next(iter(odd))):
         TrainingConfig.from_dict(plain)
 
 
 @pytest.mark.parametrize(
-    ("config_class", "values", "message"),
+    ("config_class", "values", "settings", "words"),
     [
-        (TrainingConfig, {"learning_rate": 0.0}, r"learning_rate=0\.0 .* > 0"),
-        (TrainingConfig, {"learning_rate": float("nan")}, "learning_rate .* finite"),
-        (TrainingConfig, {"learning_rate": float("inf")}, "learning_rate .* finite"),
-        (TrainingConfig, {"learning_rate": 10**400}, "learning_rate .* finite"),
-        (TrainingConfig, {"batch_size": 10**9}, "batch_size=1000000000"),
-        (TrainingConfig, {"batch_size": True}, "batch_size must be a whole number"),
-        (TrainingConfig, {"noise": 1}, "noise must be a text"),
-        (VAEConfig, {"vae_filters": (4, 4, 4, "8")}, r"vae_filters\[3\] must be"),
-        (TrainingConfig, {"batch_norm_momentum": 1.0}, "< 1"),
-        (PointNetConfig, {"num_keypoints": 0}, "num_keypoints=0"),
-        (VAEConfig, {"vae_strides": (1, 3, 2, 1)}, "vae_strides=1,3,2,1"),
-        (VAEConfig, {"vae_strides": (2, 2, 2, 1)}, "at most two strides"),
-        (VAEConfig, {"vae_filters": (4, 4)}, "equally long.*2, 4, 4"),
-        (LSPNConfig, {"lsp_layers": (1, 1)}, "twice"),
-        (LSPNConfig, {"lsp_layers": ()}, "must be not empty"),
-        (CollectionConfig, {"split": (1, 1)}, "three proportions"),
+        (TrainingConfig, {"learning_rate": 0.0}, ["learning_rate"], ["learning_rate=0.0", "> 0"]),
+        (TrainingConfig, {"learning_rate": float("nan")}, ["learning_rate"], ["finite"]),
+        (TrainingConfig, {"learning_rate": float("inf")}, ["learning_rate"], ["finite"]),
+        (TrainingConfig, {"learning_rate": 10**400}, ["learning_rate"], ["finite"]),
+        (TrainingConfig, {"batch_size": 10**9}, ["batch_size"], ["batch_size=1000000000"]),
+        (TrainingConfig, {"batch_size": True}, ["batch_size"], ["whole"]),
+        (TrainingConfig, {"noise": 1}, ["noise"], ["text"]),
+        (VAEConfig, {"vae_filters": (4, 4, 4, "8")}, ["vae_filters"], ["vae_filters[3]"]),
+        (TrainingConfig, {"batch_norm_momentum": 1.0}, ["batch_norm_momentum"], ["< 1"]),
+        (PointNetConfig, {"num_keypoints": 0}, ["num_keypoints"], ["num_keypoints=0"]),
+        (VAEConfig, {"vae_strides": (1, 3, 2, 1)}, ["vae_strides"], ["vae_strides=1,3,2,1"]),
+        (VAEConfig, {"vae_strides": (2, 2, 2, 1)}, ["vae_strides"], ["two strides"]),
+        (
+            VAEConfig,
+            {"vae_filters": (4, 4)},
+            ["vae_filters", "vae_kernel_sizes", "vae_strides"],
+            ["long", "2, 4, 4"],
+        ),
+        (LSPNConfig, {"lsp_layers": (1, 1)}, ["lsp_layers"], ["twice"]),
+        (LSPNConfig, {"lsp_layers": ()}, ["lsp_layers"], ["empty"]),
+        (CollectionConfig, {"split": (1, 1)}, ["split"], ["three"]),
     ],
 )
-def test_values_out_of_range_are_refused_by_name(config_class, values, message):
-    with pytest.raises(UserError, match=message):
+def test_values_out_of_range_are_refused_by_name(config_class, values, settings, words):
+    with refuses(*words, settings=settings):
         config_class(**values)
 
 
@@ -143,39 +148,48 @@ def test_whole_numbers_have_bounds_and_other_numbers_are_finite(config_class):
         kind = schema.type_hints(config_class)[field.name]
         if "int" in str(kind):
             for absurd in (-(10**30), 10**30):
-                with pytest.raises(UserError, match=field.name):
+                with refuses(field.name, settings=[field.name]):
                     config_class(**{field.name: (absurd,) * len(value) if is_tuple else absurd})
         if "float" in str(kind):
             for absurd in (float("nan"), float("inf"), float("-inf")):
-                with pytest.raises(UserError, match=field.name):
+                with refuses(field.name, settings=[field.name]):
                     config_class(**{field.name: absurd})
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "settings", "words"),
     [
-        ({"patch_size": 20}, "patch_size=20: the map of encoder layer 0 has 20 features"),
-        ({"patch_size": 10}, "patch_size=10: the map of encoder layer 1 has 10 features"),
-        ({"patch_size": 9}, None),
-        ({"vae_kernel_sizes": (3, 21, 3, 3)}, "vae_kernel_sizes=3,21,3,3: frames have 20 pixels"),
-        ({"pointnet_kernel_sizes": (3, 3, 3, 99)}, "pointnet_kernel_sizes"),
-        ({"vae_kernel_sizes": (20, 3, 3, 3)}, None),
-        ({"transporter_kernel_sizes": (99, 3, 3, 3)}, None),  # of the other method
-        ({"transporter_kernel_sizes": (99, 3, 3, 3), "method": "transporter"}, "no kernel may be"),
-        ({"vae_kernel_sizes": (99, 3, 3, 3), "method": "transporter"}, None),
+        ({"patch_size": 20}, ["patch_size"], ["patch_size=20", "layer 0", "20 features"]),
+        ({"patch_size": 10}, ["patch_size"], ["patch_size=10", "layer 1", "10 features"]),
+        ({"patch_size": 9}, None, []),
+        (
+            {"vae_kernel_sizes": (3, 21, 3, 3)},
+            ["vae_kernel_sizes"],
+            ["vae_kernel_sizes=3,21,3,3", "20 pixels"],
+        ),
+        ({"pointnet_kernel_sizes": (3, 3, 3, 99)}, ["pointnet_kernel_sizes"], ["kernel"]),
+        ({"vae_kernel_sizes": (20, 3, 3, 3)}, None, []),
+        ({"transporter_kernel_sizes": (99, 3, 3, 3)}, None, []),  # of the other method
+        (
+            {"transporter_kernel_sizes": (99, 3, 3, 3), "method": "transporter"},
+            ["transporter_kernel_sizes"],
+            ["larger"],
+        ),
+        ({"vae_kernel_sizes": (99, 3, 3, 3), "method": "transporter"}, None, []),
         # 8 p^2 C = 8 * 81 * 4096 inputs of 4096 units each.
         (
             {"patch_size": 9, "vae_filters": (4096, 8, 8, 8), "lsp_hidden_sizes": (4096, 8)},
-            "patch_size and lsp_hidden_sizes make a network of 10,8",
+            ["patch_size", "lsp_hidden_sizes"],
+            ["10,8", "weights"],
         ),
     ],
 )
-def test_settings_must_fit_the_frames(changes, message):
+def test_settings_must_fit_the_frames(changes, settings, words):
     config = tiny_config(**changes)
-    if not message:
+    if settings is None:
         check_fit(config, 20)
         return
-    with pytest.raises(UserError, match=message):
+    with refuses(*words, settings=settings):
         check_fit(config, 20)
 
 
@@ -199,7 +213,7 @@ def test_the_papers_number_of_keypoints_is_filled_in():
 
     assert resolved(KeypointConfig(), "Ms_Pacman") == 7
     assert resolved(tiny_config(num_keypoints=5), "mspacman") == 5
-    with pytest.raises(UserError, match="num_keypoints is needed"):
+    with refuses("pong", settings=["num_keypoints"]):
         resolved(KeypointConfig(), "pong")
 
 
@@ -262,7 +276,7 @@ def test_a_folder_of_an_earlier_version_is_named_rather_than_left_behind(tmp_pat
     assert fill_in("MsPacmanNoFrameskip-v4") == str(tmp_path / "mspacman_3")
     old = tmp_path / "mspacmannoframeskipv4_3"
     old.mkdir()
-    with pytest.raises(UserError, match=rf"rename it to .*mspacman_3, or pass --logdir={old}"):
+    with refuses(tmp_path / "mspacman_3", "rename", f"--logdir={old}"):
         fill_in("MsPacmanNoFrameskip-v4")
     assert fill_in("mspacman") == str(tmp_path / "mspacman_3")
     (tmp_path / "mspacman_3").mkdir()
@@ -300,7 +314,7 @@ def test_runs_and_stores_of_earlier_versions_are_of_the_game_of_their_gym_id(tmp
 
 
 def test_an_unknown_game_gets_the_nearest_name():
-    with pytest.raises(UserError, match=r"'mspackman'; did you mean mspacman\?"):
+    with refuses("'mspackman'", "did you mean mspacman?", settings=["num_keypoints"]):
         resolve(KeypointConfig(), "mspackman")
 
 
@@ -357,7 +371,7 @@ def test_a_settings_first_mention_is_spelled_and_no_part_of_a_word():
 
 
 def test_a_renamed_setting_is_told_by_its_flag():
-    with pytest.raises(UserError, match=r"^--seed=-1 is out of range"):
+    with refuses("--seed=-1", settings=["collect_seed"]):
         data_flags.from_flags(data_values("--seed=-1"))
 
 
@@ -503,22 +517,21 @@ def test_flat_names_reach_their_settings_and_win_over_the_preset():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "words"),
+    ("arguments", "values", "settings", "words"),
     [
-        ((), {"num_keypoint": 5}, "'num_keypoint'; did you mean num_keypoints?"),
-        ((), {"zzzzz": 5}, "'zzzzz'"),
-        (("quikc",), {}, "did you mean quick?"),
-        (("rl_paper",), {}, "no such preset"),
-        (("../quick",), {}, "no such preset"),
-        ((), {"num_keypoints": 0}, "num_keypoints=0"),
-        ((), {"num_keypoints": "5"}, "num_keypoints must be a whole number"),
-        (("quick", "pong"), {}, "num_keypoints is needed"),
+        ((), {"num_keypoint": 5}, [], ["'num_keypoint'", "did you mean num_keypoints?"]),
+        ((), {"zzzzz": 5}, [], ["'zzzzz'"]),
+        (("quikc",), {}, [], ["preset=quikc", "did you mean quick?"]),
+        (("rl_paper",), {}, [], ["preset=rl_paper"]),
+        (("../quick",), {}, [], ["preset=../quick"]),
+        ((), {"num_keypoints": 0}, ["num_keypoints"], ["num_keypoints=0"]),
+        ((), {"num_keypoints": "5"}, ["num_keypoints"], ["whole"]),
+        (("quick", "pong"), {}, ["num_keypoints"], ["'pong'"]),
     ],
 )
-def test_what_make_refuses_is_named(arguments, settings, words):
-    with pytest.raises(UserError) as caught:
-        KeypointConfig.make(*arguments, **settings)
-    assert words in str(caught.value)
+def test_what_make_refuses_is_named(arguments, values, settings, words):
+    with refuses(*words, settings=settings):
+        KeypointConfig.make(*arguments, **values)
 
 
 def test_an_old_file_lacks_what_was_added_and_takes_what_was_done_then():
@@ -563,7 +576,7 @@ def test_flags_that_do_nothing_are_told(method, words, told, monkeypatch, capsys
 def test_lists_of_paths_with_an_empty_one_are_refused():
     values = absl_flags.FlagValues()
     keypoint_flags.define(values)
-    with pytest.raises(UserError, match=r"--data_dir=a,.*a comma too many"):
+    with refuses("--data_dir=a,", "comma"):
         common.parse(values, ["run.keypoints", "--data_dir=a,"])
 
 
@@ -572,12 +585,11 @@ def test_a_flag_file_that_another_names_is_looked_for_in_the_checkout(tmp_path, 
     values = absl_flags.FlagValues()
     keypoint_flags.define(values)
     preset = FLAG_FOLDER / "presets" / "quick.cfg"
-    with pytest.raises(
-        UserError, match=r"^no flag file flags/presets/quick_pointnet\.cfg in .*run"
-    ):
+    with refuses("flags/presets/quick_pointnet.cfg", f"in {tmp_path}", "checkout"):
         common.parse(values, ["run.keypoints", f"--flagfile={preset}"])
-    with pytest.raises(UserError, match=r"^no flag file /nowhere\.cfg$"):
+    with refuses("flag file") as caught:
         common.parse(values, ["run.keypoints", "--flagfile=/nowhere.cfg"])
+    assert str(caught.value).endswith(" /nowhere.cfg")  # no remedy that would mislead
 
 
 @pytest.mark.parametrize(
@@ -598,7 +610,7 @@ def test_frames_of_one_atari_game_are_not_another_ones(game, env_id, fits):
     if fits:
         keypoint_flags.from_flags(values)
     else:
-        with pytest.raises(UserError, match=r"plays pong.*--game=pong, or a name of your own"):
+        with refuses("--game=mspacman", "plays pong", "--game=pong"):
             keypoint_flags.from_flags(values)
 
 

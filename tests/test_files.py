@@ -4,9 +4,8 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from support import small_files
+from support import refuses, small_files
 
-from permakey_tf.errors import UserError
 from permakey_tf.figures import recipes as paper_figures
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.metrics import MetricsLog
@@ -51,9 +50,8 @@ def test_what_does_not_fit_is_named_and_the_old_file_stays(tmp_path, what):
     assert whole > LIMIT
     path.write_text("old")
     for limit in (0, LIMIT, whole - 1):  # at the beginning, on the way, in the last bytes
-        with small_files(limit), pytest.raises(UserError, match=f"cannot write .*{name}: ") as told:
+        with small_files(limit), refuses(path):
             write(path)
-        assert "\n" not in str(told.value)
         assert path.read_text() == "old"
         assert list(tmp_path.iterdir()) == [path]
 
@@ -61,7 +59,7 @@ def test_what_does_not_fit_is_named_and_the_old_file_stays(tmp_path, what):
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_video_in_a_folder_that_is_gone(tmp_path, format):
     with (
-        pytest.raises(UserError, match=r"film.*No such file"),
+        refuses(tmp_path / "gone" / "film", "No such file"),
         files.replaced_by_name(tmp_path / "gone" / "film") as partial,
     ):
         paper_figures.video.write(noise(), partial, format)
@@ -78,7 +76,7 @@ def test_whatever_ends_the_writing_leaves_nothing(tmp_path, ending):
 class TestMetrics:
     def test_a_row_that_does_not_fit_names_the_table(self, tmp_path):
         log = MetricsLog(tmp_path, ["a"], 0)
-        with small_files(10), pytest.raises(UserError, match=r"cannot write .*metrics\.csv: File"):
+        with small_files(10), refuses(tmp_path / "metrics.csv", "too large"):
             log.scalars(1, {"a": 1.0})
 
     @pytest.mark.parametrize("limit", [1000, 100_000])
@@ -86,12 +84,12 @@ class TestMetrics:
         """At once: TensorFlow's own writer does not tell of the first."""
         log = MetricsLog(tmp_path, ["a"], 0)
         image = np.random.default_rng(0).integers(0, 256, [200, 200, 3], np.uint8)
-        told = r"^cannot write .*/events\.out\.tfevents[^ ]*: File too large$"
-        with small_files(limit), pytest.raises(UserError, match=told):
+        with small_files(limit), refuses("events.out.tfevents") as caught:
             log.image(1, "noise", image)
+        assert str(caught.value).endswith(": File too large")  # said once
 
     def test_nor_can_they_be_begun(self, tmp_path):
-        with small_files(10), pytest.raises(UserError, match=r"cannot write .*: File too large"):
+        with small_files(10), refuses(tmp_path, "too large"):
             MetricsLog(tmp_path, ["a"], 0)
 
 
@@ -107,7 +105,7 @@ def test_a_gif_runs_as_fast_as_asked_for(tmp_path, fps):
 
 
 def test_a_gif_that_no_viewer_plays_as_fast_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"^fps=60: a GIF .* 50 .* format=mp4"):
+    with refuses("fps=60", "50", "format=mp4", settings=["format", "fps"]):
         paper_figures.save(noise()._replace(fps=60), tmp_path / "film", "gif")
     assert list(tmp_path.iterdir()) == []
     (path,) = paper_figures.save(noise()._replace(fps=60), tmp_path / "film", "mp4")

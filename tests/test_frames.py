@@ -16,13 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support import refuses
 
 from permakey_tf.data import writer as frames_module
 from permakey_tf.data.format import SPLITS, content_hash
 from permakey_tf.data.preparation import prepare_frame
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter, MadeMeanwhileError, _remove_stale
-from permakey_tf.errors import UserError
 from permakey_tf.types import Step
 
 ROOT = Path(__file__).parents[1]
@@ -234,71 +234,85 @@ def file_for_folder(store):
 
 
 BROKEN = {
-    "a file": (file_for_folder, "is a file; a frame store is a folder.*--source=npz"),
-    "no folder": (shutil.rmtree, "no such folder"),
+    "a file": (file_for_folder, "is a file", "--source=npz"),
+    "no folder": (shutil.rmtree, "no such", "run.data"),
     "empty folder": (
         lambda store: [file.unlink() for file in store.iterdir()],
-        "not a frame store",
+        "manifest.json",
     ),
-    "foreign folder": (drop("manifest.json"), "not a frame store"),
-    "no frames": (drop("frames.npy"), "frames.npy: file is missing"),
-    "no episodes": (drop("episodes.npy"), "episodes.npy: file is missing"),
-    "no actions": (drop("actions.npy"), "actions.npy: file is missing"),
-    "no objects": (drop("objects.npz"), "objects.npz: file is missing"),
+    "foreign folder": (drop("manifest.json"), "manifest.json"),
+    "no frames": (drop("frames.npy"), "frames.npy", "missing"),
+    "no episodes": (drop("episodes.npy"), "episodes.npy", "missing"),
+    "no actions": (drop("actions.npy"), "actions.npy", "missing"),
+    "no objects": (drop("objects.npz"), "objects.npz", "missing"),
     "frames without their last byte": (cut("frames.npy", 128 + FRAMES.size - 1), "frames.npy"),
     "frames cut in the header": (cut("frames.npy", 50), "frames.npy"),
     "empty frames file": (cut("frames.npy", 0), "frames.npy"),
-    "frames as floats": (save("frames", FRAMES.astype(np.float32)), "frames.npy: expected uint8"),
-    "frames not square": (save("frames", FRAMES[:, 1:]), "frames.npy: expected uint8"),
-    "frames without channels": (save("frames", FRAMES[..., 0]), "frames.npy: expected uint8"),
-    "a frame too few": (save("frames", FRAMES[1:]), "frames.npy: 10 frames"),
+    "frames as floats": (save("frames", FRAMES.astype(np.float32)), "frames.npy", "float32"),
+    "frames not square": (save("frames", FRAMES[:, 1:]), "frames.npy", "[11, 15, 16, 3]"),
+    "frames without channels": (save("frames", FRAMES[..., 0]), "frames.npy", "[11, 16, 16]"),
+    "a frame too few": (save("frames", FRAMES[1:]), "frames.npy", "10 frames", "11"),
     "frames in Fortran order": (save("frames", np.asfortranarray(FRAMES)), "frames.npy"),
-    "frames are text": (text("frames.npy", b"not numpy" * 99), "frames.npy: damaged"),
-    "frames are an npz": (npz_for_npy, "frames.npy: an .npz archive"),
-    "pickled episodes": (pickled, "episodes.npy: .*pickled"),
-    "episodes as int64": (save("episodes", np.array(EPISODES)), "episodes.npy: expected int32"),
-    "episodes too short": (save("episodes", np.zeros(4, np.int32)), "episodes.npy: expected int32"),
+    "frames are text": (text("frames.npy", b"not numpy" * 99), "frames.npy", "damaged"),
+    "frames are an npz": (npz_for_npy, "frames.npy", ".npz archive"),
+    "pickled episodes": (pickled, "episodes.npy", "pickled"),
+    "episodes as int64": (save("episodes", np.array(EPISODES)), "episodes.npy", "int64"),
+    "episodes too short": (save("episodes", np.zeros(4, np.int32)), "episodes.npy", "[4]"),
     "episode in two splits": (
         save("episodes", np.array([0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2], np.int32)),
-        "episodes.npy: an episode reaches",
+        "episodes.npy",
+        "split",
     ),
     "episodes out of order": (
         save("episodes", np.array([5, 5, 5, 1, 1, 1, 2, 2, 3, 3, 3], np.int32)),
-        "episodes.npy: episodes must be numbered",
+        "episodes.npy",
+        "0, 1, 2",
     ),
-    "changed action": (bit_flip, "actions.npy: changed"),
+    "changed action": (bit_flip, "actions.npy", "changed"),
     "manifest is no JSON": (
         text("manifest.json", b"{"),
-        "program: not valid JSON",
+        "manifest.json",
+        "JSON",
     ),
     "manifest is binary": (
         text("manifest.json", b"\xff\xfe\x00"),
-        "program: not valid JSON",
+        "manifest.json",
+        "JSON",
     ),
-    "manifest is a list": (text("manifest.json", b"[]"), "manifest.json is damaged"),
-    "foreign manifest": (text("manifest.json", b'{"name": "app"}'), "manifest.json: not the"),
-    "newer format": (lambda store: edit_manifest(store, format_version=2), "format version 2"),
+    "manifest is a list": (text("manifest.json", b"[]"), "manifest.json", "damaged"),
+    "foreign manifest": (
+        text("manifest.json", b'{"name": "app"}'),
+        "manifest.json",
+        "'permakey-frames'",
+    ),
+    "newer format": (lambda store: edit_manifest(store, format_version=2), "version 2", "1"),
     "edited counts": (
         lambda store: edit_manifest(store, splits={"train": 4, "validation": 4, "test": 3}),
-        "manifest.json: was edited",
+        "manifest.json",
+        "edited",
     ),
-    "no counts": (lambda store: edit_manifest(store, splits=None), "manifest.json: splits"),
+    "no counts": (
+        lambda store: edit_manifest(store, splits=None),
+        "manifest.json",
+        "splits",
+        "None",
+    ),
     "empty split": (
         lambda store: edit_manifest(store, splits={"train": 11, "validation": 0, "test": 0}),
-        "manifest.json: 'splits'",
+        "manifest.json",
+        "'splits'",
     ),
-    "no hashes": (lambda store: edit_manifest(store, sha256=[]), "manifest.json: sha256"),
-    "objects cut": (cut("objects.npz", 200), "objects.npz: damaged"),
+    "no hashes": (lambda store: edit_manifest(store, sha256=[]), "manifest.json", "sha256"),
+    "objects cut": (cut("objects.npz", 200), "objects.npz", "damaged"),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_store_is_refused_in_one_line_that_names_the_file(store, name):
-    spoil, message = BROKEN[name]
+    spoil, *words = BROKEN[name]
     spoil(store)
-    with pytest.raises(UserError, match=message) as caught:
+    with refuses(store, *words):
         FrameStore.open(store)
-    assert "\n" not in str(caught.value) and str(store) in str(caught.value)
 
 
 def objects_file(store, **changes):
@@ -308,24 +322,24 @@ def objects_file(store, **changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "words"),
     [
-        ({"frame": np.array([99], np.int32)}, r"category must be whole numbers \[1\]"),
-        ({"xywh": np.zeros((8, 4), np.int16)}, r"xywh must be whole numbers \[10, 4\]"),
-        ({"visible": np.ones(10, np.uint8)}, "visible must be bool"),
-        ({"visible": np.ones(9, bool)}, "visible must be bool"),
-        ({"visible": np.ones(10, bool)}, "changed since"),
-        ({"category": np.full(10, 7, np.uint8)}, "category must be below"),
-        ({"frame": np.full(10, len(ROWS), np.int32)}, "frame must be from 0 to 10"),
-        ({"frame": np.arange(10, dtype=np.int32)[::-1]}, "frame must be ascending"),
-        ({"categories": np.array([1, 2])}, "list of strings"),
-        ({"categories": np.array([{}], object)}, "pickled"),
-        ({"xywh": np.zeros((10, 4), np.int16)}, "changed since"),
+        ({"frame": np.array([99], np.int32)}, ["category", "whole", "[1]"]),
+        ({"xywh": np.zeros((8, 4), np.int16)}, ["xywh", "whole", "[10, 4]"]),
+        ({"visible": np.ones(10, np.uint8)}, ["visible", "bool"]),
+        ({"visible": np.ones(9, bool)}, ["visible", "bool [10]"]),
+        ({"visible": np.ones(10, bool)}, ["changed"]),
+        ({"category": np.full(10, 7, np.uint8)}, ["category", "below 2"]),
+        ({"frame": np.full(10, len(ROWS), np.int32)}, ["frame", "from 0 to 10"]),
+        ({"frame": np.arange(10, dtype=np.int32)[::-1]}, ["frame", "ascending"]),
+        ({"categories": np.array([1, 2])}, ["categories", "strings"]),
+        ({"categories": np.array([{}], object)}, ["categories", "pickled"]),
+        ({"xywh": np.zeros((10, 4), np.int16)}, ["changed"]),
     ],
 )
-def test_broken_boxes_are_refused(store, changes, message):
+def test_broken_boxes_are_refused(store, changes, words):
     objects_file(store, **changes)
-    with pytest.raises(UserError, match=f"objects.npz.*{message}"):
+    with refuses("objects.npz", *words):
         FrameStore.open(store).objects()
 
 
@@ -336,7 +350,7 @@ def test_a_changed_pixel_is_found_when_asked_for(store):
         file.seek(-1, os.SEEK_END)
         file.write(bytes([last[0] ^ 1]))
     FrameStore.open(store)
-    with pytest.raises(UserError, match="pixels differ"):
+    with refuses("frames.npy", "pixels"):
         FrameStore.open(store, verify_hash=True)
 
 
@@ -345,7 +359,7 @@ def test_a_header_that_lies_allocates_nothing(store):
     with (store / "frames.npy").open("wb") as file:
         fields = {"descr": "|u1", "fortran_order": False, "shape": (10**15, SIZE, SIZE, 3)}
         np.lib.format.write_array_header_1_0(file, fields)
-    with pytest.raises(UserError, match="mmap length is greater"):
+    with refuses("frames.npy", "mmap length"):
         FrameStore.open(store)
 
 
@@ -353,7 +367,7 @@ def test_a_lying_header_in_an_npz_allocates_nothing(store):
     with zipfile.ZipFile(store / "objects.npz", "w") as npz, npz.open("frame.npy", "w") as file:
         fields = {"descr": "<i4", "fortran_order": False, "shape": (10**15,)}
         np.lib.format.write_array_header_1_0(file, fields)
-    with pytest.raises(UserError, match="is truncated or damaged"):
+    with refuses("objects.npz", "frame", "truncated"):
         FrameStore.open(store)
 
 
@@ -370,8 +384,10 @@ def test_nothing_remains_of_a_writer_that_fails(tmp_path):
 
 
 def test_a_store_without_all_splits_is_refused(tmp_path):
-    refused = pytest.raises(UserError, match="no frames for validation and test")
-    with refused, FrameStoreWriter(tmp_path / "s", SIZE, 3) as writer:
+    with (
+        refuses(tmp_path / "s", "validation and test"),
+        FrameStoreWriter(tmp_path / "s", SIZE, 3) as writer,
+    ):
         writer.append(make_steps()[0], "train")
         writer.finish({})
     assert not list(tmp_path.iterdir())
@@ -380,13 +396,12 @@ def test_a_store_without_all_splits_is_refused(tmp_path):
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
 def test_nothing_is_overwritten(tmp_path, make):
     make(tmp_path / "s")
-    with pytest.raises(UserError, match="exists already; delete it or choose another"):
+    with refuses(tmp_path / "s", "delete"):
         FrameStoreWriter(tmp_path / "s", SIZE, 3)
 
 
 def test_a_name_taken_meanwhile_is_not_overwritten(tmp_path):
-    refused = pytest.raises(UserError, match="made by another process")
-    with refused, FrameStoreWriter(tmp_path / "s", SIZE, 3) as writer:
+    with refuses(tmp_path / "s", "meanwhile"), FrameStoreWriter(tmp_path / "s", SIZE, 3) as writer:
         for step, (split, _) in zip(make_steps(), ROWS, strict=True):
             writer.append(step, split)
         (tmp_path / "s").mkdir()
@@ -397,7 +412,7 @@ def test_a_name_taken_meanwhile_is_not_overwritten(tmp_path):
 def test_too_little_room_is_found_before_the_work(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=5_000_000)
     monkeypatch.setattr(frames_module.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(UserError, match=r"needs 2\.01 GB for 95000 frames.*has 0\.01 GB free"):
+    with refuses("2.01 GB", "95000 frames", "0.01 GB free", settings=["num_frames"]):
         FrameStoreWriter(tmp_path / "s", 84, 3, expected_frames=95_000)
     assert not list(tmp_path.iterdir())
 
@@ -447,7 +462,7 @@ def test_a_killed_writer_leaves_no_store_and_the_next_one_cleans_up(tmp_path):
         process.communicate()
     assert living.name.startswith(".s.partial-")
     for path in (tmp_path / "s", living):
-        with pytest.raises(UserError):
+        with refuses(path):
             FrameStore.open(path)
     write_store(tmp_path / "s")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
@@ -540,7 +555,7 @@ def test_files_are_synced_where_that_can_be_done(tmp_path, monkeypatch):
         write_store(tmp_path / "s")
     FrameStore.open(tmp_path / "s", verify_hash=True)
     refuse_sync(monkeypatch, errno.EIO, folders=False)  # a disk that fails
-    with pytest.raises(UserError, match=r"cannot be written \(Input/output error\)"):
+    with refuses("Input/output error"):
         write_store(tmp_path / "t")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
@@ -605,7 +620,7 @@ def test_a_grey_frame_becomes_three_equal_channels():
     [np.zeros((9, 9, 3)), np.zeros((9, 9, 4), "u1"), np.zeros((0, 9, 3), "u1"), np.zeros(9, "u1")],
 )
 def test_what_is_no_frame_is_refused(frame):
-    with pytest.raises(UserError, match="a frame must"):
+    with refuses("a frame must"):
         prepare_frame(frame, 16, 3)
 
 
@@ -630,6 +645,6 @@ def test_a_padded_frame_is_in_the_middle_of_black(height, width, rows, columns):
 
 def test_an_action_that_the_store_cannot_hold_is_refused_at_its_frame(tmp_path):
     steps = [step._replace(action=70_000 * (row == 4)) for row, step in enumerate(make_steps())]
-    with pytest.raises(UserError, match="actions: 70000 is out of range: -1 to 32767"):
+    with refuses("actions", "70000", "-1 to 32767"):
         write_store(tmp_path / "store", steps)
     assert not list(tmp_path.iterdir())
