@@ -161,7 +161,7 @@ def refused(result, *words):
     assert len(lines) == 1, result.stderr
     assert "Traceback" not in result.stderr
     for word in words:
-        assert word in lines[0], lines[0]
+        assert str(word) in lines[0], lines[0]
 
 
 def parsed(program, *arguments, **more):

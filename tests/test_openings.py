@@ -5,13 +5,13 @@ import functools
 import numpy as np
 import pytest
 from ale_py import Action, ALEInterface, roms
+from support import refuses
 
 from benchmarks import openings as benchmark
 from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.games import make_game
 from permakey_tf.envs.play import GameStep
-from permakey_tf.errors import UserError
 from permakey_tf.scores.evaluation import Rules
 
 SEED = np.random.SeedSequence(0)
@@ -191,14 +191,15 @@ def test_in_which_games_fire_follows_a_lost_life(fire_after_life, training, othe
 
 
 def test_the_bounds_of_the_no_ops_must_fit():
-    with pytest.raises(UserError, match="noop_min=31 must not exceed noop_max=30"):
+    with refuses("noop_min=31", "noop_max=30", settings=["noop_max", "noop_min"]):
         EnvironmentConfig(noop_min=31)
     assert EnvironmentConfig(noop_min=30).noop_min == 30
 
 
 @pytest.mark.parametrize(("name", "value"), OF_CODE.items())
 def test_an_environment_of_gymnasium_opens_by_its_own_rules(name, value):
-    with pytest.raises(UserError, match=f"{name}={value} does nothing to env_id=Some-v0"):
+    settings = [name, "env_id", "env_kwargs"]
+    with refuses(f"{name}={value}", "nothing", "env_id=Some-v0", settings=settings):
         EnvironmentConfig(env_id="Some-v0", **{name: value})
 
 

@@ -5,14 +5,13 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.wrappers import AtariPreprocessing
-from support import write_agent, write_keypoints
+from support import refuses, write_agent, write_keypoints
 
 from permakey_tf import AgentPlayer
 from permakey_tf.data.noise import BAR_COLOR
 from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.games import make_task
-from permakey_tf.errors import UserError
 from permakey_tf.player import load_player
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.training.acting import play_episodes
@@ -130,11 +129,11 @@ def test_gymnasiums_preprocessing_gives_the_frames_of_training(clean):
 
 
 def test_what_is_no_agent_or_no_frame_is_refused(clean, tmp_path):
-    with pytest.raises(UserError, match="no run folder"):
+    with refuses(tmp_path / "config.json", "no run folder"):
         AgentPlayer.load(tmp_path)
-    with pytest.raises(UserError, match="kind 'keypoints', not 'agent'"):
+    with refuses("'keypoints'", "'agent'"):
         AgentPlayer.load(clean / "keypoints")
     player = AgentPlayer.load(clean)
     for frame in (NOISE, NOISE[0] / 255.0, NOISE[0][..., :2]):
-        with pytest.raises(UserError, match="a frame must"):
+        with refuses("a frame must"):
             player.act(frame)
