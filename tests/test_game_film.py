@@ -113,10 +113,10 @@ def test_the_command_writes_a_video_or_a_strip(run, tmp_path):
         ({"out": None}, ["--out is needed"]),
         ({"runs": "a,b"}, ["--runs", "one"]),
         ({"seeds": "1,2"}, ["--seeds", "one"]),
-        ({"test_episodes": 2}, ["--test_episodes does nothing"]),
-        ({"keypoints": "x"}, ["--keypoints does nothing"]),
-        ({"mode": "evaluate"}, ["--episode does nothing"]),
-        ({"mode": "train", "runs": None, "out": None}, ["--episode does nothing"]),
+        ({"test_episodes": 2}, ["--test_episodes", "--mode=film"]),
+        ({"keypoints": "x"}, ["--keypoints", "--mode=film"]),
+        ({"mode": "evaluate"}, ["--episode", "--mode=evaluate"]),
+        ({"mode": "train", "runs": None, "out": None}, ["--episode", "--mode=train"]),
     ],
 )
 def test_what_makes_no_film_is_refused(run, changes, words):

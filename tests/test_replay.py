@@ -7,10 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
+from support import refuses
 
 from permakey_tf.data import replay as replay_module
 from permakey_tf.data.replay import SequenceReplay
-from permakey_tf.errors import UserError
 from permakey_tf.types import Column
 
 LENGTH, N, G = 4, 3, 0.9
@@ -157,7 +157,7 @@ def test_files_that_are_cut_off_are_refused(tmp_path):
     filled(tmp_path, play(5, 20)).flush()
     with (tmp_path / "reward.dat").open("r+b") as file:
         file.truncate(40)
-    with pytest.raises(UserError, match=r"reward\.dat is missing or cut off"):
+    with refuses("reward.dat", "cut off"):
         SequenceReplay(tmp_path, INPUTS, 1000, 0, num_rows=20)
 
 
@@ -187,7 +187,7 @@ class TestDamage:
         self.reopened(tmp_path, replay)
         self.damage(tmp_path, name, row)
         start = row // 16 * 16
-        with pytest.raises(UserError, match=rf"{name}\.dat is damaged: rows {start} to "):
+        with refuses(f"{name}.dat is damaged", f"rows {start} to ", settings=["logdir"]):
             self.reopened(tmp_path, replay)
 
     def test_rows_after_the_checkpoint_do_not_count(self, tmp_path):
@@ -203,7 +203,7 @@ class TestDamage:
             name: sums.tolist() for name, sums in sums.items()
         }
         self.damage(tmp_path, "action", 99 % 70)
-        with pytest.raises(UserError, match=r"action\.dat is damaged: rows 96 to 111"):
+        with refuses("action.dat is damaged", "rows 96 to 111", settings=["logdir"]):
             SequenceReplay(tmp_path, INPUTS, 40, 30, 100, sums)
 
     def test_a_resumed_run_sums_as_one_that_was_not_interrupted(self, tmp_path):
@@ -232,7 +232,7 @@ def test_a_disk_that_fails_is_one_line(tmp_path, monkeypatch):
 
     replay = filled(tmp_path, play(0, 5))
     monkeypatch.setattr(np.memmap, "flush", fail)
-    with pytest.raises(UserError, match=r"cannot write the replay .*\.dat: Input/output error"):
+    with refuses(".dat", "Input/output error"):
         replay.flush()
 
 

@@ -13,9 +13,8 @@ import numpy as np
 import processes
 import pytest
 import replicas_probe
-from support import TINY_FLAGS, moving_square
+from support import TINY_FLAGS, moving_square, refuses
 
-from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
 from permakey_tf.system import files
 from permakey_tf.training.replicas import Mirrored
@@ -63,7 +62,7 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused():
     replicas = object.__new__(Mirrored)
     replicas.number = 3
     replicas.check(33)
-    with pytest.raises(UserError, match=r"batch_size=32 is the global batch.*a multiple of 3"):
+    with refuses("batch_size=32", "3 devices", "multiple of 3", settings=["batch_size"]):
         replicas.check(32)
 
 

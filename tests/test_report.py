@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import call, refused
+from support import call, refused, refuses
 
-from permakey_tf.errors import UserError
 from permakey_tf.runs.readers import machine_hours
 from permakey_tf.scores import curves, tables
 from permakey_tf.scores.collection import folder_name
@@ -179,7 +178,7 @@ def test_the_largest_evaluation_stands_in_a_cell():
 
 def test_evaluations_of_one_size_are_not_chosen_between():
     rivals = [found("x", score=100), found("y", score=900), found("z", shape=(1, 1, 1))]
-    with pytest.raises(UserError, match=r"mspacman, PKey\+GNN.* 2 evaluations of one size, x, y:"):
+    with refuses("mspacman, PKey+GNN", "2 evaluations", "x, y:"):
         tables.fill(tables.cells(1), rivals)
 
 
@@ -423,10 +422,11 @@ def test_collections_refuse_what_is_not_one_cell(tmp_path):
     assert collected(write_tested(tmp_path / "a", [0]), into=target).returncode == 0
     other = write_tested(tmp_path / "b", [0, 1], gamma=0.9)
     result = collected(other, into=target)
-    refused(result, "agents with another gamma (None, not 0.9): collect these elsewhere")
+    refused(result, "gamma (None, not 0.9)", "elsewhere")
     assert not (target / CELL / "seed-1").exists()
     both = write_tested(write_tested(tmp_path / "c", [0]), [0, 1], name="another")
-    refused(collected(both, into=tmp_path / "new"), "are both of", "test their policies together")
+    result = collected(both, into=tmp_path / "new")
+    refused(result, "tests/another", "tests/cell", "both of", "--mode=evaluate")
     assert not (tmp_path / "new").exists()
 
 
@@ -529,7 +529,7 @@ def test_keypoints_tell_agents_apart(tmp_path):
     assert curves.labels(drawn[:2]) == ["num_keypoints=7", "num_keypoints=5"]
     assert curves.labels(drawn[::2]) == ["PermaKey", "Transporter"]
     again = read(write_run(tmp_path / "again", {10: 1}, keypoints=kinds["c"]))
-    with pytest.raises(UserError, match="same settings and seed"):
+    with refuses(tmp_path / "c", tmp_path / "again", "same settings and seed"):
         curves.group([*runs, again])
 
 
@@ -540,13 +540,13 @@ def test_runs_that_report_at_other_steps(tmp_path):
     assert both.steps.tolist() == [15, 20, 30, 40]  # from 15, where b begins, to 40, where it ends
     assert both.value.tolist() == [(5 + 2) / 2, (10 + 4) / 2, (20 + 8) / 2, (30 + 10) / 2]
     late = write_run(tmp_path / "c", {60: 1}, 2)
-    with pytest.raises(UserError, match="one ends before another's first report"):
+    with refuses(first, late, "first report"):
         curves.curve([read(first), read(late)])
 
 
 def test_the_same_run_twice_is_refused(tmp_path):
     twice = [read(write_run(tmp_path / name, {10: 1}, 3)) for name in "ab"]
-    with pytest.raises(UserError, match="same settings and seed"):
+    with refuses(tmp_path / "a", tmp_path / "b", "same settings and seed"):
         curves.group(twice)
 
 
@@ -597,16 +597,16 @@ def damaged(folder):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (lambda p: ["--table=1"], 1, "--runs=FOLDER,... must name"),
+        (lambda p: ["--table=1"], 1, "--runs=FOLDER,..."),
         (lambda p: ["--table=1", "--runs=/nowhere"], 1, "--runs=/nowhere: no such folder"),
         (lambda p: ["--table=4", f"--runs={p}"], 2, "table"),
         (lambda p: [f"--runs={p}"], 1, "--table=1, 2 or 3, or --curves"),
-        (lambda p: ["--table=1", f"--runs={p}"], 1, "no evaluation.json of an agent under"),
-        (lambda p: ["--curves", f"--runs={p}"], 1, "no agent's run with a value of"),
+        (lambda p: ["--table=1", f"--runs={p}"], 1, "no evaluation.json"),
+        (lambda p: ["--curves", f"--runs={p}"], 1, "validation/score"),
         (
             lambda p: ["--table=2", damaged(p)],
             1,
-            "evaluation.json is damaged or of another program",
+            "evaluation.json is damaged",
         ),
         (
             lambda p: ["--table=1", f"--runs={write(p / 'a')}", "--out=/dev/null/report"],
@@ -623,29 +623,28 @@ def test_mistakes_are_one_clear_line(tmp_path, arguments, code, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "problem"),
+    ("name", "text", "words"),
     [
-        ("config.json", "{", "config.json is damaged"),
-        ("config.json", '{"kind": "agent"}', "config.json is damaged.*format_version"),
-        ("config.json", '{"kind": "agent", "format_version": 2}', "format version 2"),
+        ("config.json", "{", ["damaged"]),
+        ("config.json", '{"kind": "agent"}', ["damaged", "format_version"]),
+        ("config.json", '{"kind": "agent", "format_version": 2}', ["format version 2"]),
         (
             "config.json",
             '{"kind": "agent", "format_version": 1, "settings": {"seed": 1}}',
-            "damaged",
+            ["damaged", "keypoints"],
         ),
-        ("metrics.csv", "step,loss\n1,2\n", "no column 'validation/score'; it has loss"),
-        ("metrics.csv", "", "no column"),
-        ("metrics.csv", "step,validation/score\n1,2\x00\n", "damaged"),
-        ("metrics.csv", "step,validation/score\n1,high\n", "could not convert"),
-        ("metrics.csv", "step,validation/score\n2,1\n1,1\n", "steps do not ascend"),
+        ("metrics.csv", "step,loss\n1,2\n", ["'validation/score'", "loss"]),
+        ("metrics.csv", "", ["'validation/score'", "none"]),
+        ("metrics.csv", "step,validation/score\n1,2\x00\n", ["damaged"]),
+        ("metrics.csv", "step,validation/score\n1,high\n", ["damaged", "'high'"]),
+        ("metrics.csv", "step,validation/score\n2,1\n1,1\n", ["damaged", "ascend"]),
     ],
 )
-def test_damaged_run_folders_are_refused_by_name(tmp_path, name, text, problem):
+def test_damaged_run_folders_are_refused_by_name(tmp_path, name, text, words):
     folder = write_run(tmp_path / "run", {10: 1})
     (folder / name).write_text(text)
-    with pytest.raises(UserError, match=problem) as error:
+    with refuses(folder / name, *words):
         read(folder)
-    assert str(folder / name) in str(error.value)
 
 
 def test_a_run_that_has_just_begun_does_not_hinder_the_others(tmp_path):
@@ -659,5 +658,5 @@ def test_a_run_that_has_just_begun_does_not_hinder_the_others(tmp_path):
 
 def test_a_run_without_metrics_is_refused(tmp_path):
     (write_run(tmp_path / "run", {10: 1}) / "metrics.csv").unlink()
-    with pytest.raises(UserError, match=r"metrics\.csv is missing"):
+    with refuses(tmp_path / "run" / "metrics.csv", "missing"):
         read(tmp_path / "run")

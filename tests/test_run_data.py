@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from absl import flags as absl_flags
-from support import call, refused, write_store
+from support import call, refused, refuses, write_store
 
 from flags import keypoints as keypoint_flags
 from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, CollectionConfig, canonical_game
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import MadeMeanwhileError
 from permakey_tf.envs.atari import find_rom
-from permakey_tf.errors import UserError
 from permakey_tf.training import request
 
 ROOT = Path(__file__).parents[1]
@@ -76,26 +75,26 @@ def test_a_store_is_made_and_described(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("arguments", "code", "words"),
     [
-        (["--gamee=pong"], 2, "gamee"),
-        (["pong"], 2, "unexpected argument 'pong'"),
-        (["--num_frames=many"], 2, "num_frames"),
-        (["--num_frames=2"], 1, "--num_frames=2 is out of range"),
-        (["--seed=-1"], 1, "--seed=-1 is out of range"),
-        (["--source=disk"], 1, "--source=disk is out of range: it must be one of ale, npz"),
-        (["--game=mspackman"], 1, "did you mean mspacman"),
-        (["--source=npz"], 1, "--npz must be given"),
-        (["--source=npz", "--npz=/nowhere", "--game=mine"], 1, "--npz=/nowhere: no such file"),
-        (["--source=images", "--images=film.mp4"], 1, "--game is needed with --source=images"),
-        (["--split=1,2"], 1, "--split must have three proportions"),
-        (["--image_size=30"], 1, "--image_size=30 must be a multiple of 4"),
+        (["--gamee=pong"], 2, ["gamee"]),
+        (["pong"], 2, ["'pong'"]),
+        (["--num_frames=many"], 2, ["num_frames"]),
+        (["--num_frames=2"], 1, ["--num_frames=2", ">= 3"]),
+        (["--seed=-1"], 1, ["--seed=-1", ">= 0"]),
+        (["--source=disk"], 1, ["--source=disk", "ale, npz"]),
+        (["--game=mspackman"], 1, ["did you mean mspacman"]),
+        (["--source=npz"], 1, ["--npz ", "--source=npz"]),
+        (["--source=npz", "--npz=/nowhere", "--game=mine"], 1, ["--npz=/nowhere", "no such"]),
+        (["--source=images", "--images=film.mp4"], 1, ["--game is needed", "--source=images"]),
+        (["--split=1,2"], 1, ["--split", "three"]),
+        (["--image_size=30"], 1, ["--image_size=30", "multiple of 4"]),
     ],
 )
-def test_mistakes_are_one_clear_line_and_make_nothing(tmp_path, arguments, code, message):
+def test_mistakes_are_one_clear_line_and_make_nothing(tmp_path, arguments, code, words):
     result = call("data", *arguments, out=tmp_path / "store")
     assert result.returncode == code
-    refused(result, message)
+    refused(result, *words)
     assert len(result.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
 
@@ -140,7 +139,7 @@ def test_an_interrupted_run_leaves_no_store_and_the_next_succeeds(tmp_path, end)
     process.send_signal(end)
     _, messages = process.communicate(timeout=30)
     assert process.returncode != 0 and "Traceback" not in messages
-    with pytest.raises(UserError, match="no such folder"):
+    with refuses(out, "no such"):
         FrameStore.open(out)
     assert len(list(tmp_path.iterdir())) == (1 if end == signal.SIGKILL else 0)
     assert call("data", game="pong", num_frames=20, out=out).returncode == 0

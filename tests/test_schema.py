@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from support import tiny_config, write_store
+from support import refuses, tiny_config, write_store
 
 from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.data.store import FrameStore
@@ -69,7 +69,7 @@ def fuzz(file, read, free=()):
                 assert path[0] in free or may_stand_for(wrong, there), (path, wrong)
     for text in ("", "3", "null", "[]", "{", "[" * 100_000, '{"a": ' * 100_000, "9" * 5000, "\0"):
         file.write_text(text)
-        with pytest.raises(UserError, match=file.name):
+        with refuses(file.name):
             read()
     file.write_text(json.dumps(whole))
     read()
@@ -129,32 +129,32 @@ def test_evaluation_of_agents(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "wrong", "message"),
+    ("path", "wrong", "words"),
     [
         (
             ("settings", "training", "batch_size"),
             "4",
-            r"training\.batch_size must be a whole number",
+            ["training.batch_size", "whole"],
         ),
-        (("settings", "training"), [1], r"training must be an object"),
-        (("settings", "vae", "vae_filters", 1), True, r"vae\.vae_filters\[1\] must be a whole"),
-        (("settings", "pointnet", "num_keypoints"), -1, "num_keypoints=-1"),
+        (("settings", "training"), [1], ["(training must", "object"]),
+        (("settings", "vae", "vae_filters", 1), True, ["vae.vae_filters[1]", "whole"]),
+        (("settings", "pointnet", "num_keypoints"), -1, ["num_keypoints=-1"]),
         (
             ("settings", "training", "learning_rate"),
             float("nan"),
-            "learning_rate must be a finite",
+            ["learning_rate", "finite"],
         ),
-        (("frames", "image_size"), -20, "image_size=-20"),
-        (("frames", "image_size"), None, "frames.image_size must be a whole number, not None"),
-        (("frames", "game"), {}, "frames.game must be a text"),
-        (("frames",), "x", "frames must be an object"),
+        (("frames", "image_size"), -20, ["image_size=-20"]),
+        (("frames", "image_size"), None, ["frames.image_size", "whole", "None"]),
+        (("frames", "game"), {}, ["frames.game", "text"]),
+        (("frames",), "x", ["frames must", "object"]),
     ],
 )
-def test_the_place_is_named(tmp_path, path, wrong, message):
+def test_the_place_is_named(tmp_path, path, wrong, words):
     folder = make_keypoint_run(tmp_path / "run")
     file = folder.path / "config.json"
     file.write_text(json.dumps(replaced(json.loads(file.read_text()), path, wrong)))
-    with pytest.raises(UserError, match=f"config.json .*{message}"):
+    with refuses("config.json", *words):
         RunFolder.open(folder.path)
 
 

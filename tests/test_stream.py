@@ -5,10 +5,9 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from support import tiny_config
+from support import refuses, tiny_config
 
 from permakey_tf.detector import KeypointDetector
-from permakey_tf.errors import UserError
 from permakey_tf.models.build import build_model
 from permakey_tf.stream import StreamGraph
 
@@ -188,17 +187,17 @@ def test_what_is_no_frame_is_refused_and_nothing_forgotten():
     detector = make_detector()
     stream, frames = detector.stream(), film()
     stream.update(frames[0])
-    for wrong, message in (
-        (frames, r"one frame \[H, W, 3\]"),
-        (frames[0] / 255.0, "must be uint8"),
-        (np.zeros((4, 4, 2), np.uint8), "must be uint8"),
-        (frames[0, ..., 0], r"grey frames have one channel: frames\[..., None\]"),
-        ([[1], [1, 2]], "frames"),
+    for wrong, words in (
+        (frames, ["one frame", "[H, W, 3]", "KeypointDetector.keypoints"]),
+        (frames[0] / 255.0, ["uint8", "float64"]),
+        (np.zeros((4, 4, 2), np.uint8), ["uint8", "[4, 4, 2]"]),
+        (frames[0, ..., 0], ["grey", "frames[..., None]"]),
+        ([[1], [1, 2]], ["frames", "one array"]),
     ):
-        with pytest.raises(UserError, match=message):
+        with refuses(*words):
             stream.update(wrong)
     assert_same(stream.update(frames[1]), detector.keypoints(frames[1]))
-    with pytest.raises(UserError, match="track must be of type bool, not str; True or False"):
+    with refuses("track", "True or False"):
         detector.stream(track="yes")
 
 
@@ -208,18 +207,17 @@ FRAMES = np.zeros([4, 24, 30, 3], np.uint8)
 @pytest.mark.parametrize(
     ("frames", "remedy"),
     [
-        (FRAMES[..., 0], "grey frames have one channel: frames[..., None]"),
-        (FRAMES[0, ..., 0], "grey frames have one channel: frames[..., None]"),
+        (FRAMES[..., 0], "frames[..., None]"),
+        (FRAMES[0, ..., 0], "frames[..., None]"),
         (FRAMES / 255, "(frames * 255).astype(np.uint8)"),
         (FRAMES.astype(int), "frames.astype(np.uint8)"),
-        (FRAMES.transpose(0, 3, 1, 2), "channels come last: np.moveaxis(frames, -3, -1)"),
-        ([FRAMES[0], FRAMES[1, :5]], "the parts of this list differ in shape"),
+        (FRAMES.transpose(0, 3, 1, 2), "np.moveaxis(frames, -3, -1)"),
+        ([FRAMES[0], FRAMES[1, :5]], "one size"),
     ],
 )
 def test_how_to_make_frames_of_what_is_none_is_told(frames, remedy):
-    with pytest.raises(UserError) as caught:
+    with refuses(remedy):
         make_detector().detect(frames)
-    assert remedy in str(caught.value)
 
 
 @pytest.mark.parametrize(

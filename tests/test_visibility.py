@@ -8,13 +8,13 @@ import pathlib
 
 import numpy as np
 import pytest
+from support import refuses
 
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data.sources import build_store
 from permakey_tf.data.store import FrameStore
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.policies import collect_episodes, game_settings
-from permakey_tf.errors import UserError
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.objects.categories import GAMES, reliability_warning
 from permakey_tf.objects.reader import INSTALL_COMMAND
@@ -195,7 +195,7 @@ def test_a_missile_beside_the_player_has_its_colour_and_is_drawn():
 def test_frames_of_a_film_with_more_colours_than_the_console_are_refused():
     frames = np.random.default_rng(0).integers(0, 256, (4, 210, 160, 3)).astype(np.uint8)
     boxes = [(n, "A", 10, 10, 140, 190) for n in range(4)]
-    with pytest.raises(UserError, match="more than 65,536 colours"):
+    with refuses("65,536 colours", settings=["visible_only"]):
         drawn("other", frames, *boxes)
 
 
