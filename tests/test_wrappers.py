@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
-from support import tiny_config
+from support import refuses, tiny_config
 
 from permakey_tf.envs.atari import AtariGame
-from permakey_tf.errors import UserError
 from permakey_tf.types import Keypoints
 from permakey_tf.wrappers import KeypointObservation, VectorKeypointObservation
 
@@ -163,7 +162,7 @@ class TestConfidence:
     def test_a_dictionary_that_has_it_already_is_refused(self):
         env = gymnasium.make("Dot-v0", render_mode="rgb_array")
         env = gymnasium.wrappers.AddRenderObservation(env, render_only=False, obs_key="confidence")
-        with pytest.raises(UserError, match="'confidence' already"):
+        with refuses("'confidence'", "already"):
             KeypointObservation(env, Brightest(), form="dict", confidence=True)
         assert "confidence" in KeypointObservation(env, Brightest(), form="dict").reset()[0]
 
@@ -216,7 +215,7 @@ class TestMaximaOfTwoFrames:
 
     def test_frames_are_not_skipped_twice(self):
         env = gymnasium.make("ALE/Pong-v5")
-        with pytest.raises(UserError, match="frameskip=1"):
+        with refuses("frame_skip=4", "frameskip=1"):
             KeypointObservation(env, Brightest(), frame_skip=4)
 
 
@@ -282,7 +281,7 @@ class TestVectors:
 
     def test_frames_cannot_be_skipped(self):
         envs = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("DotImage-v0")])
-        with pytest.raises(UserError, match="MaxAndSkipObservation"):
+        with refuses("frame_skip=4", "MaxAndSkipObservation"):
             KeypointObservation(envs, Brightest(), frame_skip=4)
 
 
@@ -414,11 +413,8 @@ class TestRendering:
 
 class TestRefusals:
     def refused(self, env, *words, **settings):
-        with pytest.raises(UserError) as caught:
+        with refuses(*words):
             KeypointObservation(env, **{"detector": Brightest()} | settings).reset()
-        message = str(caught.value)
-        assert "\n" not in message
-        assert all(word in message for word in words), message
 
     def test_no_images(self):
         self.refused(gymnasium.make("Dot-v0"), "Dot", "render_mode", "rgb_array")
@@ -451,15 +447,15 @@ def test_importing_it_loads_no_tensorflow():
 @pytest.mark.parametrize(
     ("settings", "detector", "words"),
     [
-        ({}, Brightest(), "make it with grayscale=False"),  # it knows no render_mode
-        ({"grayscale": False}, None, "not NoneType: KeypointDetector.load"),
+        ({}, Brightest(), ["grayscale=False"]),  # it knows no render_mode
+        ({"grayscale": False}, None, ["NoneType", "KeypointDetector.load"]),
     ],
 )
 def test_what_does_not_fit_a_vector_of_atari_games_names_a_way_that_there_is(
     settings, detector, words
 ):
     environments = gymnasium.make_vec("ALE/Pong-v5", 2, **settings)
-    with pytest.raises(UserError, match=words):
+    with refuses(*words):
         KeypointObservation(environments, detector)
     environments.close()
 
@@ -469,7 +465,7 @@ def test_a_vector_that_hides_last_frames_is_refused():
         [lambda: gymnasium.make("Dot-v0", render_mode="rgb_array")] * 2,
         autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP,
     )
-    with pytest.raises(UserError, match=r"SAME_STEP hides.*AutoresetMode\.NEXT_STEP"):
+    with refuses("SAME_STEP", "AutoresetMode.NEXT_STEP"):
         KeypointObservation(environments, Brightest())
 
 
