@@ -14,12 +14,11 @@ import numpy as np
 import processes
 import pytest
 import tensorflow as tf
-from support import TINY_FLAGS, call, refused
+from support import TINY_FLAGS, call, refused, refuses
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from permakey_tf import FrameStore, KeypointDetector
-from permakey_tf.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 RUN_FLAGS = TINY_FLAGS | {
@@ -177,8 +176,8 @@ class TestFinishedRun:
         ("flags", "words"),
         [
             ({"learning_rate": 1e-3, "seed": 1}, ["learning_rate was 0.005, now 0.001", "seed"]),
-            ({"game": "seaquest"}, ["holds frames of another kind", "--game=mspacman"]),
-            ({"image_size": 24}, ["holds frames of another kind", "--image_size=20"]),
+            ({"game": "seaquest"}, ["frames", "--game=mspacman"]),
+            ({"image_size": 24}, ["frames", "--image_size=20"]),
         ],
     )
     def test_other_settings_are_refused_by_name(self, finished, flags, words):
@@ -281,8 +280,8 @@ class TestRefusals:
             ({"soft_argmax": "hard"}, ["--soft_argmax=hard", "marginal, joint"]),
             ({"learning_rat": 1}, ["learning_rat"]),
             ({"image_size": 30}, ["--image_size=30", "multiple of 4"]),
-            ({"game": "pacmann"}, ["pacmann"]),
-            ({"seed": 2**31}, ["--seed=2147483648 is out of range", "2147483647"]),
+            ({"game": "pacmann"}, ["--data_dir=", "'pacmann'"]),
+            ({"seed": 2**31}, ["--seed=2147483648", "<= 2147483647"]),
         ],
     )
     def test_bad_flags_are_refused_before_anything_is_made(self, tmp_path, flags, words):
@@ -290,16 +289,16 @@ class TestRefusals:
         assert list(tmp_path.iterdir()) == []
 
     def test_missing_frames_with_nocollect(self, tmp_path):
-        refused(run_here(tmp_path, collect=False), "store does not exist", "run.data")
+        refused(run_here(tmp_path, collect=False), "--data_dir=", "run.data", "--collect")
 
     def test_more_frames_in_a_batch_than_there_are(self, finished, tmp_path):
         store = finished[0] / "store"
-        refused(run_here(tmp_path, data_dir=store, batch_size=500), "--batch_size=500")
+        refused(run_here(tmp_path, data_dir=store, batch_size=500), "100", "--batch_size=500")
 
     def test_a_folder_that_is_no_run(self, finished, tmp_path):
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "thesis.txt").write_text("dear reader")
-        refused(run_here(tmp_path, data_dir=finished[0] / "store"), "is no run folder", "--logdir")
+        refused(run_here(tmp_path, data_dir=finished[0] / "store"), "no run folder", "--logdir")
 
     def test_a_loss_that_is_not_finite_names_step_module_and_checkpoint(self, finished, tmp_path):
         result = run_here(tmp_path, data_dir=finished[0] / "store", learning_rate=1e18)
@@ -357,9 +356,9 @@ class TestTransporter:
         frames = np.random.default_rng(0).integers(0, 256, [5, 50, 40, 3], np.uint8)
         assert detector.detect(frames).shape == (5, 3, 2)
         assert detector.windows(frames).shape == (5, 20, 20, 3)
-        with pytest.raises(UserError, match="transporter has no error maps"):
+        with refuses("transporter", "error maps"):
             detector.error_maps(frames)
-        with pytest.raises(UserError, match="transporter has no error maps"):
+        with refuses("transporter", "error maps"):
             detector.gains(frames)
 
     def test_killed_and_resumed_it_ends_the_same(self, finished, trained, tmp_path):
@@ -427,17 +426,17 @@ class TestDetector:
          np.zeros([2, 20, 20, 4], np.uint8)],
     )  # fmt: skip
     def test_other_arrays_are_refused(self, detector, frames):
-        with pytest.raises(UserError, match=r"uint8|channels"):
+        with refuses("frames must be uint8", f"{frames.dtype} {list(frames.shape)}"):
             detector.detect(frames)
 
     def test_folders_that_are_no_runs(self, tmp_path, finished):
-        with pytest.raises(UserError, match=r"no run folder.*config\.json"):
+        with refuses(tmp_path / "config.json", "no run folder"):
             KeypointDetector.load(tmp_path)
         (tmp_path / "config.json").write_bytes((finished[0] / "run" / "config.json").read_bytes())
-        with pytest.raises(UserError, match="no such checkpoint"):
+        with refuses(tmp_path / "checkpoints" / "best.npz", "train first"):
             KeypointDetector.load(tmp_path)
         (tmp_path / "config.json").write_text("{}")
-        with pytest.raises(UserError, match="damaged"):
+        with refuses(tmp_path / "config.json", "damaged"):
             KeypointDetector.load(tmp_path)
 
 
@@ -448,4 +447,4 @@ def test_another_process_in_the_same_folder_is_refused(finished):
         fcntl.flock(file, fcntl.LOCK_EX)
         # A finished run is only told of; one that is to go on is written to.
         longer = run_here(finished[0], max_steps=32)
-        refused(longer, "in use by another process")
+        refused(longer, finished[0] / "run", "in use")

@@ -18,10 +18,9 @@ import fake_slurm
 import numpy as np
 import pytest
 from absl import flags as absl_flags
-from support import TINY_FLAGS, call, moving_square, refused, write_store
+from support import TINY_FLAGS, call, moving_square, refused, refuses, write_store
 
 from flags import sweep
-from permakey_tf.errors import UserError
 from permakey_tf.launch import plan
 from permakey_tf.launch.local import Job, LocalLauncher, last_lines, run_all, run_in_foreground
 from permakey_tf.launch.slurm import SlurmLauncher, SlurmRequest
@@ -138,45 +137,43 @@ class TestGrid:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "words", "settings"),
     [
-        ([], ["--grid is missing"]),
-        (["--grid=sede=0 1"], ["no flag --sede", "seed"]),
-        (["--grid=seed"], ["no values"]),
-        (["--grid=seed="], ["no values"]),
-        (['--grid="seed=0 1"'], ["no quotes"]),
-        (["--grid=logdir=a b"], ["--out"]),
-        (["--grid=seed=0 x"], ["run seed-x", "seed"]),
-        (["--grid=noise=none bth"], ["run noise-bth", "none, vertical"]),
-        (["--grid=lsp_layers=0 0,9"], ["run lsp_layers-0+9", "0 to 3"]),
-        (["--grid=game=mspacman pong"], ["run game-pong", "--num_keypoints"]),
-        (["--grid=noise=none none"], ["two runs", "noise-none"]),
-        (["--grid=data_dir=a/b a-b"], ["two runs", "data_dir-a-b"]),
+        ([], ["--grid is missing"], []),
+        (["--grid=sede=0 1"], ["no flag --sede", "seed"], []),
+        (["--grid=seed"], ["no values"], []),
+        (["--grid=seed="], ["no values"], []),
+        (['--grid="seed=0 1"'], ["no quotes"], []),
+        (["--grid=logdir=a b"], ["--out"], []),
+        (["--grid=seed=0 x"], ["run seed-x", "seed"], []),
+        (["--grid=noise=none bth"], ["run noise-bth", "none, vertical"], []),
+        (["--grid=lsp_layers=0 0,9"], ["run lsp_layers-0+9", "0 to 3"], []),
+        (["--grid=game=mspacman pong"], ["run game-pong", "--num_keypoints"], []),
+        (["--grid=noise=none none"], ["two runs", "noise-none"], ["grid"]),
+        (["--grid=data_dir=a/b a-b"], ["two runs", "data_dir-a-b"], ["grid"]),
         (["--grid=game=mspacman seaquest", "--grid=data_dir=data/one"],
-         ["data/one", "game=mspacman", "game=seaquest"]),
-        (["--grid=num_frames=100 200"], ["data/mspacman", "num_frames=100"]),
-        (["--grid=seed=0", "--run_flagfile=nowhere.cfg"], ["nowhere.cfg"]),
-        (["--grid=seed=0", "--out=a,b"], ["--out=a,b"]),
-        (["--grid=seed=0", "--out={game}"], ["--out={game}"]),
-        (["--grid=seed=0", "--slurm_cpus=2"], ["--slurm_cpus", "--launcher=local"]),
-        (["--grid=seed=0", "--jobs=2", "--launcher=slurm"], ["--jobs", "--launcher=slurm"]),
-        (["--grid=distribute=multiworker"], ["--distribute=multiworker", "--launcher=slurm"]),
+         ["data/one", "game=mspacman", "game=seaquest"], ["data_dir"]),
+        (["--grid=num_frames=100 200"], ["data/mspacman", "num_frames=100"], ["data_dir"]),
+        (["--grid=seed=0", "--run_flagfile=nowhere.cfg"], ["nowhere.cfg"], []),
+        (["--grid=seed=0", "--out=a,b"], ["--out=a,b"], []),
+        (["--grid=seed=0", "--out={game}"], ["--out={game}"], []),
+        (["--grid=seed=0", "--slurm_cpus=2"], ["--slurm_cpus", "--launcher=local"], []),
+        (["--grid=seed=0", "--jobs=2", "--launcher=slurm"], ["--jobs", "--launcher=slurm"], []),
+        (["--grid=distribute=multiworker"], ["--distribute=multiworker", "--launcher=slurm"], []),
         (["--grid=distribute=none", "--launcher=slurm", "--slurm_nodes=2"],
-         ["--distribute=none", "--slurm_nodes=2"]),
+         ["--distribute=none", "--slurm_nodes=2"], []),
         (["--grid=seed=0", "--launcher=slurm", "--slurm_nodes=3"],
-         ["--batch_size=", "divisible by 3"]),
+         ["--batch_size=", "divisible by 3"], []),
         (["--grid=seed=0", "--launcher=slurm", "--slurm_gpus=3"],
-         ["--batch_size=", "divisible by 3"]),
+         ["--batch_size=", "divisible by 3"], []),
         (["--grid=seed=0", "--program=rl", "--launcher=slurm", "--slurm_nodes=2"],
-         ["--slurm_nodes=2", "--program=rl"]),
-        ([f"--grid=data_dir={'x' * 250}"], ["too long"]),
+         ["--slurm_nodes=2", "--program=rl"], []),
+        ([f"--grid=data_dir={'x' * 250}"], ["too long"], []),
     ],
 )  # fmt: skip
-def test_refusals_of_flags(arguments, words):
-    with pytest.raises(UserError) as error:
+def test_refusals_of_flags(arguments, words, settings):
+    with refuses(*words, settings=settings):
         parsed(*arguments)
-    for word in words:
-        assert word in str(error.value)
 
 
 @pytest.mark.parametrize("out", ["file", "file/below", "file/far/below", "occupied"])
@@ -193,7 +190,7 @@ def test_an_ordinary_file_in_the_place_of_a_folder_is_refused(tmp_path, out, mor
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is protected from root")
 def test_a_protected_folder_is_refused(tmp_path):
     tmp_path.chmod(0o500)
-    refused(call("sweep", "--grid=seed=0", out=tmp_path / "out"), f"{tmp_path} cannot be written")
+    refused(call("sweep", "--grid=seed=0", out=tmp_path / "out"), f"{tmp_path} ", "written")
 
 
 def test_a_folder_that_is_to_be_made_is_not_made_by_looking(tmp_path, monkeypatch):
@@ -255,7 +252,7 @@ class TestStatus:
         arguments = [argument for argument in run.job.command if argument.startswith("--")]
         other = parsed("--grid=image_size=24", f"--grid={arguments[0][2:]}").runs[0]
         wanted = dataclasses.replace(other.wanted, logdir=run.wanted.logdir)
-        with pytest.raises(UserError, match="image_size was 20, now 24"):
+        with refuses("image_size was 20, now 24", settings=["logdir"]):
             plan.status(other._replace(wanted=wanted))
 
     def test_in_use(self, run, folder):
@@ -263,7 +260,7 @@ class TestStatus:
             fcntl.flock(file, fcntl.LOCK_EX)
             assert plan.status(run) == (0, False, True)
             assert self.words(run) == "running in another process"
-            with pytest.raises(UserError, match="in use by another process"):
+            with refuses(run.wanted.logdir, "in use"):
                 plan.refuse_in_use([run], {run.name: plan.status(run)}, LocalLauncher(1))
         assert not plan.status(run).in_use
 
@@ -278,28 +275,28 @@ class TestStatus:
     def test_folders_of_something_else(self, run):
         Path(run.wanted.logdir).mkdir(parents=True)
         (Path(run.wanted.logdir) / "thesis.txt").touch()
-        with pytest.raises(UserError, match=f"run {run.name}: .* is no run folder"):
+        with refuses(f"run {run.name}: ", "no run folder", settings=["logdir"]):
             plan.status(run)
 
     def test_what_the_run_would_refuse_is_refused(self, run, folder, tmp_path):
         self.save(folder, step=1)
         folder.latest_checkpoint.write_bytes(b"PK")
-        with pytest.raises(UserError, match=rf"run {run.name}: .*latest.npz is damaged"):
+        with refuses(f"run {run.name}: ", "latest.npz", "damaged", settings=["logdir"]):
             plan.status(run)
         file = folder.path / "config.json"
         content = json.loads(file.read_text())
         content["settings"]["training"]["batch_size"] = 5
         file.write_text(json.dumps(content))
-        with pytest.raises(UserError, match="batch_size was 5, now 32"):
+        with refuses("batch_size was 5, now 32", settings=["logdir"]):
             plan.status(run)
         (tmp_path / "store" / "frames.npy").unlink()
-        with pytest.raises(UserError, match=r"frames\.npy"):
+        with refuses(f"run {run.name}: ", "frames.npy"):
             plan.status(run)
 
     def test_a_game_that_there_is_not(self, tmp_path):
         flags = ["--grid=game=pacmann", "--grid=num_keypoints=3"]
         (run,) = parsed(*flags, f"--grid=data_dir={tmp_path / 'none'}").runs
-        with pytest.raises(UserError, match=r"run game-pacmann.*unknown"):
+        with refuses(f"run {run.name}: ", "'pacmann'", settings=["data_dir"]):
             plan.status(run)
 
 
@@ -657,9 +654,7 @@ class TestSlurm:
         launcher = self.launcher(tmp_path)
         launcher.start(python(tmp_path, "job", "import time; time.sleep(600)"))
         monkeypatch.setenv("FAKE_SLURM_DOWN", "1")
-        with pytest.raises(
-            UserError, match=r"squeue does not say whether job is in the queue.*try"
-        ):
+        with refuses("squeue", "job", "try again"):
             launcher.start(python(tmp_path, "job", ""))
         monkeypatch.delenv("FAKE_SLURM_DOWN")
         assert not (cluster / "2.script").exists()
@@ -669,10 +664,10 @@ class TestSlurm:
     def test_machines_without_submitit_or_slurm(self, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path))
         if importlib.util.find_spec("submitit"):
-            with pytest.raises(UserError, match="has no sbatch; use one that submits"):
+            with refuses("sbatch", "launcher=local", settings=["launcher"]):
                 self.launcher(tmp_path)
         monkeypatch.setitem(sys.modules, "submitit", None)
-        with pytest.raises(UserError, match=r'pip install -e "\.\[slurm\]"'):
+        with refuses('pip install -e ".[slurm]"', settings=["launcher"]):
             self.launcher(tmp_path)
 
 
@@ -791,9 +786,13 @@ class TestWholeSweep:
     @pytest.mark.parametrize(
         ("arguments", "code", "words"),
         [
-            (["--grid=sed=0"], 1, "no flag --sed"),
-            (["--grid=seed=0", "--batch_size=3"], 2, "batch_size"),
-            (["--grid=seed=0 1 2", "--grid=gauss_std=0.1 0"], 1, "run seed-0_gauss_std-0: --gauss"),
+            (["--grid=sed=0"], 1, ["--sed;", "did you mean seed"]),
+            (["--grid=seed=0", "--batch_size=3"], 2, ["batch_size"]),
+            (
+                ["--grid=seed=0 1 2", "--grid=gauss_std=0.1 0"],
+                1,
+                ["run seed-0_gauss_std-0", "--gauss"],
+            ),
         ],
     )
     def test_refusals_are_one_line_and_start_nothing(self, tmp_path, arguments, code, words):
@@ -802,7 +801,7 @@ class TestWholeSweep:
         flags = {"run_flagfile": tmp_path / "tiny.cfg", "out": tmp_path / "out"}
         result = call("sweep", *arguments, **flags)
         assert (result.returncode, result.stdout) == (code, "")
-        refused(result, words)
+        refused(result, *words)
         assert len(result.stderr.splitlines()) == 1
         assert sorted(tmp_path.iterdir()) == before
 
