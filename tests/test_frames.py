@@ -514,7 +514,7 @@ class TestAnotherWriterOfTheName:
         assert not (tmp_path / "s" / ".lock").exists()
 
     def test_when_both_finish_at_once_one_store_is_made(self, tmp_path, monkeypatch):
-        refused = pytest.raises(MadeMeanwhileError, match="made by another process")
+        refused = pytest.raises(MadeMeanwhileError)
         with refused, FrameStoreWriter(tmp_path / "s", SIZE, 3) as late:
             write_store(tmp_path / "s")
             monkeypatch.setattr(os.path, "lexists", lambda _: False)  # looked a moment before

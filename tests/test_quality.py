@@ -53,7 +53,7 @@ def score(centers, objects, episodes=None, **settings):
 
 def test_a_known_games_name_misspelled_is_refused_and_another_game_is_not():
     objects, centers = two_walkers(5)
-    with refuses("game='mspackman'", "did you mean mspacman?"):
+    with refuses("game='mspackman'", "did you mean mspacman?", settings=["game"]):
         evaluate_keypoints(centers, objects, np.zeros(5, int), game="mspackman")
     assert "all" in evaluate_keypoints(centers, objects, np.zeros(5, int), game="my_robot")
 

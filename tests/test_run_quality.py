@@ -818,21 +818,21 @@ def test_reports_through_the_command(tmp_path, result, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "words"),
     [
-        (["--mean=nowhere", "--out=x"], "nowhere: no report of run.quality"),
-        (["--mean=one", "--out=x", "--data=x"], "leave out --runs, --keypoints_npz, --data"),
-        (["--mean=one,other", "--out=x"], "other: 'random' has another best_f1 for MsPacman"),
-        (["--mean=old", "--out=x"], "old/quality.json is of another version: score its runs again"),
-        (["--mean=foreign.json", "--out=x"], "foreign.json is no report of run.quality"),
-        (["--mean=one,far", "--out=x"], "one and far have no mean: --epsilon is 4 and 16"),
-        (["--mean=one,hidden", "--out=x"], "no mean: --visible_only is None and False"),
-        (["--mean=damaged", "--out=x"], "damaged/quality.json: data.game"),
-        (["--mean=empty", "--out=x"], "empty/quality.json: sets is empty"),
-        (["--mean=one"], "--out must be given"),
+        (["--mean=nowhere", "--out=x"], ["nowhere: ", "run.quality"]),
+        (["--mean=one", "--out=x", "--data=x"], ["--mean", "--runs, --keypoints_npz, --data"]),
+        (["--mean=one,other", "--out=x"], ["other: ", "'random'", "best_f1", "MsPacman"]),
+        (["--mean=old", "--out=x"], ["old/quality.json", "version", "run.quality"]),
+        (["--mean=foreign.json", "--out=x"], ["foreign.json", "no report"]),
+        (["--mean=one,far", "--out=x"], ["one and far", "--epsilon is 4 and 16"]),
+        (["--mean=one,hidden", "--out=x"], ["hidden", "--visible_only is None and False"]),
+        (["--mean=damaged", "--out=x"], ["damaged/quality.json", "data.game"]),
+        (["--mean=empty", "--out=x"], ["empty/quality.json", "sets"]),
+        (["--mean=one"], ["--out must"]),
     ],
 )
-def test_reports_that_have_no_mean(tmp_path, monkeypatch, arguments, message):
+def test_reports_that_have_no_mean(tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     two_reports(tmp_path)
     report_of(tmp_path / "other", "mspacman", [("random", "baseline", "", 0.2, [])])
@@ -849,8 +849,8 @@ def test_reports_that_have_no_mean(tmp_path, monkeypatch, arguments, message):
         Path(name).mkdir()
         Path(name, "quality.json").write_text(text.replace(old, new))
     done = call("quality", *arguments)
-    (line,) = done.stderr.splitlines()
-    assert done.returncode == 1 and line.startswith("error: ") and message in line
+    refused(done, *words)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert not Path("x").exists()
 
 

@@ -77,7 +77,8 @@ def evaluate_keypoints(
     """
     near = did_you_mean(game or "", GAMES, cutoff=0.8)
     if near and canonical_game(game or "") not in GAMES:
-        raise UserError(f"game={game!r} has no named sets; {near} None is for other games")
+        line = f"game={game!r} has no named sets; {near} None is for other games"
+        raise UserError(line, ["game"])
     expect(
         Objects, objects, "objects", "a store has them where `python -m run.data --objects` made it"
     )
