@@ -172,7 +172,7 @@ class TestIdentity:
 class TestRefused:
     def test_frames_of_another_kind(self, tmp_path, stores):
         grey = write_store(tmp_path / "grey", channels=1)
-        with refuses(stores[0].path, "channels=3", tmp_path / "grey"):
+        with refuses(stores[0].path, "channels=3", f"{tmp_path / 'grey'} with 1"):
             join_stores([stores[0], grey])
 
     @pytest.mark.parametrize("weights", [(1, 2), (1, 0, 2), (1, -1, 1), (0.5, 1, 1)])

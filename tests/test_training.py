@@ -340,7 +340,7 @@ class TestALongerRun:
             else:
                 open_folder(name, num_steps=200, **share)
                 assert AgentFolder.open(tmp_path / name).config.learning.num_steps == 200
-            with refuses(", now 50)", settings=["keypoints", "logdir"]):
+            with refuses("num_steps was ", ", now 50)", settings=["keypoints", "logdir"]):
                 open_folder(name, num_steps=50, **share)
 
 
