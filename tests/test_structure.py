@@ -110,6 +110,27 @@ def test_the_library_speaks_of_settings_and_only_command_lines_of_flags():
     assert with_dashes == []
 
 
+def texts(path: Path):
+    """All strings of a file but what documents it; the fixed parts of f-strings too."""
+    tree = ast.parse((ROOT / path).read_text())
+    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare:
+            yield node.value
+
+
+def test_no_text_of_the_library_says_flag():
+    """But for the folder `flags/`, whose files it may name."""
+    found = [
+        f"{module}: {text}"
+        for module, path in MODULES.items()
+        if module.startswith(FACE)
+        for text in texts(path)
+        if re.search(r"\bflags?\b(?!/)", text, re.IGNORECASE)
+    ]
+    assert found == []
+
+
 def test_ops_are_free_of_models_and_files():
     for path in FILES:
         if path.parts[:2] == ("permakey_tf", "ops"):

@@ -138,7 +138,7 @@ def _open_gymnasium(config: CollectionConfig) -> Play:
     origin = {"env_id": config.env_id, "policy": "random", "blank_ends_left_out": 0}
     episodes = _gymnasium_episodes(env, config, discrete, origin)
     versions = {"gymnasium": gymnasium.__version__, **env.versions}
-    notes = (f"{config.env_id} does not repeat by seed: the same flags give other frames",)
+    notes = (f"{config.env_id} does not repeat by seed: the same settings give other frames",)
     return Play(
         episodes, columns, origin, notes if repeats is False else (), env.record, versions, repeats
     )

@@ -147,7 +147,7 @@ def collect_episodes(
     Args:
       game: the emulator, made with `game_settings(config)`.
       config: policy, seed and settings.
-      processes: processes that search (--policy=lookahead); by default the CPU cores at hand. The
+      processes: processes that search (policy "lookahead"); by default the CPU cores at hand. The
         episodes do not depend on it.
 
     Raises:
