@@ -28,7 +28,7 @@ from permakey_tf.envs.policies import (
     random_sequence,
 )
 from permakey_tf.envs.search import DISCOUNT, LIFE_PENALTY, SearchPool, score_sequence
-from permakey_tf.system.seeds import episode_seed
+from permakey_tf.system.seeds import Stream, episode_seed, stream
 
 ROOT = Path(__file__).parents[1]
 SEED = episode_seed("collect", 0, 0)
@@ -128,6 +128,19 @@ def test_an_episode_does_not_depend_on_those_before_it(name):
     for _ in play_episode(used, RandomPolicy(used.num_actions), SEED, 300):
         pass
     assert play(used) == play(AtariGame(name))
+
+
+def test_purposes_of_one_seed_draw_other_numbers():
+    """Purposes of different seeds may share a number: an agent's seed is no keypoint run's."""
+    purposes = Stream.__members__.values()  # with those that only rename another
+    draws = {(purpose.value[0], stream(3, purpose).bytes(8)) for purpose in purposes}
+    assert len(draws) == len(purposes)
+
+
+def test_the_stream_of_number_0_is_that_of_the_bare_seed():
+    """Intervals and the stability of seeds, as the docs have them, were drawn from the latter."""
+    for purpose in (Stream.RESAMPLED_RUNS, Stream.SHUFFLED_FRAMES):
+        assert stream(3, purpose).bytes(8) == np.random.default_rng(3).bytes(8)
 
 
 def test_seeds_differ_by_role_seed_and_episode():

@@ -182,6 +182,7 @@ def _gymnasium_episodes(
 
 def _gymnasium_episode(env, config, discrete: bool, number: int) -> Iterator[Step]:
     """One episode of random actions, each held for 1 to `config.max_hold` steps."""
+    # Without the role that `seeds.episode_seed` adds: with it, old seeds would play other episodes.
     seed = np.random.SeedSequence(config.collect_seed, spawn_key=(number,))
     env_seed, space_seed = (int(word) & 0x7FFFFFFF for word in seed.generate_state(2))
     episode = Episode(env, env_seed, config.max_episode_steps)

@@ -30,6 +30,7 @@ from permakey_tf.quality.footage import Footage
 from permakey_tf.quality.run_candidates import from_run, open_runs
 from permakey_tf.quality.scoring import GroundTruth, Measures, Probing
 from permakey_tf.quality.tracked import TRACKED, tracked
+from permakey_tf.system.seeds import Stream, stream
 
 
 class Row(NamedTuple):
@@ -184,7 +185,7 @@ class _Judge:
             family = [pair for pair in pairs if row.family and pair[1].family == row.family]
             last = not any(later.family == row.family for _, later in pairs[index + 1 :])
             if last and len(family) > 1:
-                rng = np.random.default_rng(self._config.quality_seed)
+                rng = stream(self._config.quality_seed, Stream.SHUFFLED_FRAMES)
                 rows.append(_mean_row(family, rng))
         return rows
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from permakey_tf.system.seeds import Stream, stream
+
 _BLOCK = 500  # resamples in memory at a time
 
 
@@ -59,7 +61,7 @@ def bootstrap_interval(
     num_runs, num_tasks, *rest = scores.shape
     if num_runs == 1:
         return np.full(rest, np.nan), np.full(rest, np.nan)
-    rng = np.random.default_rng(seed)
+    rng = stream(seed, Stream.RESAMPLED_RUNS)
     values = []
     for start in range(0, num_resamples, _BLOCK):
         size = min(_BLOCK, num_resamples - start)

@@ -38,6 +38,7 @@ class Stream(enum.Enum):
     RANDOM_POINTS = "benchmark", 1
     SCORED_BARS = "benchmark", 2
     FITTED_BARS = "benchmark", 3
+    RESAMPLED_RUNS = "interval", 0
 
 
 def stream(seed: int, purpose: Stream, *numbers: int) -> np.random.Generator:
