@@ -297,7 +297,8 @@ def run(main) -> typing.NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     # TensorFlow's C++ log is chatty on machines without a GPU; its errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Every program takes a GPU's memory as it needs it, so that a figure can be drawn beside a run.
+    # Every program takes a GPU's memory as it needs it, so that a figure can be drawn beside a run
+    # (untested).
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     app.run(
         lambda _: call_or_leave(main),

@@ -98,7 +98,7 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
         "slurm_nodes",
         1,
         "Nodes of a job, on which a training of keypoints shares each batch: more than one sets "
-        "--distribute=multiworker. CPUs, GPUs and memory are of each.",
+        "--distribute=multiworker. CPUs, GPUs (untested) and memory are of each.",
         lower_bound=1,
         **kept,
     )
@@ -108,8 +108,8 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     absl_flags.DEFINE_integer(
         "slurm_gpus",
         0,
-        "GPUs of a job, on each of its nodes. More than one sets --distribute=mirrored for a "
-        "training of keypoints on one node.",
+        "GPUs of a job, on each of its nodes (untested). More than one sets "
+        "--distribute=mirrored for a training of keypoints on one node.",
         lower_bound=0,
         **kept,
     )

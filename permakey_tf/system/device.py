@@ -35,7 +35,7 @@ def _tell_precision(device: str, precision: str, instructions: list[str] | None)
 
 
 def prepare_device(at_a_time: int = 1, precision: str = "float32") -> str:
-    """Uses a GPU where TensorFlow sees one, with memory that grows as needed.
+    """Uses a GPU where TensorFlow sees one, with memory that grows as needed (untested).
 
     Args:
       at_a_time: graphs that run at the same time. On a CPU each has its share of the cores: threads
