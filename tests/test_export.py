@@ -115,17 +115,19 @@ def test_plain_tensorflow_finds_what_the_detector_finds(exported, name):
             np.testing.assert_allclose(outputs[f"error_maps_{size}"], maps, atol=1e-4)
 
 
-def test_litert_finds_the_same_by_pursuit(exported, tmp_path):
+@pytest.mark.parametrize("name", ["pursuit", "transporter"])
+def test_litert_finds_the_same(exported, tmp_path, name):
     """With LiteRT's own operations, which lack some types that TensorFlow's have."""
     frames, outcomes = exported
-    detector, outputs = outcomes["pursuit"]
+    detector, outputs = outcomes[name]
     detector.export(tmp_path / "model")
     content = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "model")).convert()
     find = tf.lite.Interpreter(model_content=content).get_signature_runner("serving_default")
     for size in ("210x160", "13x50"):
         found = find(frames=frames[size])
-        for name in ("centers", "confidence", "error_maps"):
-            np.testing.assert_allclose(found[name], outputs[f"{name}_{size}"], atol=1e-4)
+        assert ("error_maps" in found) == (name == "pursuit")
+        for output, value in found.items():
+            np.testing.assert_allclose(value, outputs[f"{output}_{size}"], atol=1e-4)
 
 
 def test_only_what_finds_keypoints_is_exported(exported, tmp_path):
