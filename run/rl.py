@@ -2,7 +2,7 @@
 
   python -m run.rl --keypoints=runs/mspacman_permakey_seed0 --encoder=gnn
   python -m run.rl --mode=evaluate --runs=RUN,RUN,RUN
-  python -m run.rl --mode=film --runs=RUN --out=game.mp4
+  python -m run.rl --mode=film --runs=RUN --out=runs/game.mp4
 
 Without --keypoints, quick ones are trained first. The same command resumes; of a finished run it
 tells where the results are.
