@@ -26,6 +26,13 @@ def modules() -> dict[str, Module]:
     return {name: Module(pdoc.extract.load_module(name)) for name in names}
 
 
+def introduce_tuples(module: Module) -> None:
+    """Tells where constructors of named tuples are from: types of fields are looked up there."""
+    for member in module.own_members:
+        if isinstance(member, Class) and hasattr(member.obj, "_fields"):
+            member.obj.__new__.__module__ = member.obj.__module__
+
+
 def explain_settings(namespace: Module | Class) -> None:
     """Gives the fields of settings the help that they are made with."""
     for member in namespace.own_members:
@@ -76,6 +83,7 @@ def main(folder: Path) -> None:
     if missing := sorted({n for module in documented.values() for n in undocumented(module)}):
         sys.exit("public names without a docstring:\n  " + "\n  ".join(missing))
     for module in documented.values():
+        introduce_tuples(module)
         explain_settings(module)
     write(documented, folder)
     print(f"API reference: {folder / 'index.html'}, {len(documented)} modules")
