@@ -72,6 +72,8 @@ class KeypointDetector:
         Raises:
           UserError: no such run or file, or a missing, damaged or other one.
         """
+        if sha256 is not None:
+            expect(str, sha256, "sha256", "64 hex digits, as KeypointDetector.save returns them")
         path = files.user_path(path)
         if path.is_file():
             return cls._load_file(path, sha256)

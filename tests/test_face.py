@@ -52,6 +52,18 @@ TAKES = {
     "from_arrays": ["frames", "one size"],
     "split": ["split", "not int", "(85, 5, 5)"],
     "join_stores": ["stores", "not str", "FrameStore.open(folder)"],
+    "no stores": ["stores", "not None", "FrameStore.open(folder)"],
+    "one store": ["at least two"],
+    "sha256": ["sha256", "not int", "64 hex digits"],
+    "preset": ["preset", "not list", "quick"],
+    "part": ["'num_keypoints'", "KeypointConfig.make(num_keypoints=...)"],
+    "part's neighbour": ["'num_keypoint'", "did you mean num_keypoints?"],
+    "of frames": ["image_size", "FrameStore.from_arrays"],
+    "field": ["LoggingConfig", "'summary'", "did you mean summary_every?"],
+    "field of frames": ["CollectionConfig", "'num_frame'", "did you mean num_frames?"],
+    "nothing": ["no frames", "[0]"],
+    "no frames": ["no frames", "[0, 12, 16, 3]"],
+    "lengths": ["centres", "1 frames", "episodes", "[2, 1, 2]"],
     "open_footage": ["path", "not FrameStore", "store.path"],
     "objects": ["objects", "not None", "`python -m run.data --objects`"],
     "keypoints": ["centres", "[N, K, 2]", "keypoints.centers_yx"],
@@ -90,6 +102,18 @@ def test_what_is_of_another_kind_is_refused_in_a_line_that_names_the_remedy(call
         "from_arrays": lambda: pk.FrameStore.from_arrays([FRAMES[0], FRAMES[0][:4]]),
         "split": lambda: pk.FrameStore.from_arrays(FRAMES, split=1),
         "join_stores": lambda: pk.join_stores(["a", "b"]),
+        "no stores": lambda: pk.join_stores(None),
+        "one store": lambda: pk.join_stores(store),
+        "sha256": lambda: pk.KeypointDetector.load(tmp_path, sha256=3),
+        "preset": lambda: pk.KeypointConfig.make(["quick"]),
+        "part": lambda: pk.KeypointConfig(num_keypoints=5),
+        "part's neighbour": lambda: pk.KeypointConfig(num_keypoint=5),
+        "of frames": lambda: pk.KeypointConfig(image_size=84),
+        "field": lambda: pk.LoggingConfig(summary=3),
+        "field of frames": lambda: pk.CollectionConfig(num_frame=3),
+        "nothing": lambda: pk.FrameStore.from_arrays([]),
+        "no frames": lambda: pk.FrameStore.from_arrays(FRAMES[:0]),
+        "lengths": lambda: pk.evaluate_keypoints(centers, objects, [0]),
         "open_footage": lambda: pk.open_footage(store),
         "objects": lambda: pk.evaluate_keypoints(centers, store.objects(), episodes),
         "keypoints": lambda: pk.evaluate_keypoints(
@@ -149,6 +173,9 @@ def test_too_few_frames_leave_no_run_behind(store, tmp_path):
     config = permakey_tf.KeypointConfig.make("quick", num_keypoints=2, batch_size=500)
     with refuses("108 training frames", "batch_size=500", settings=["batch_size"]):
         permakey_tf.train(store, config, tmp_path / "run")
+    least = permakey_tf.FrameStore.from_arrays(FRAMES[:3], image_size=16)
+    with refuses("1 training frames", "2 are the fewest", "more frames", settings=["batch_size"]):
+        permakey_tf.train(least, config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

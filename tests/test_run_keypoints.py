@@ -429,6 +429,10 @@ class TestDetector:
         with refuses("frames must be uint8", f"{frames.dtype} {list(frames.shape)}"):
             detector.detect(frames)
 
+    def test_a_list_of_no_frames_is_refused_as_empty(self, detector):
+        with refuses("frames must be uint8", "it is empty"):
+            detector.detect([])
+
     def test_folders_that_are_no_runs(self, tmp_path, finished):
         with refuses(tmp_path / "config.json", "no run folder"):
             KeypointDetector.load(tmp_path)

@@ -11,7 +11,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Container
+from collections.abc import Collection, Container, Iterable
 from typing import Any
 
 from permakey_tf.configs import preset_files
@@ -104,6 +104,18 @@ class Config:
     only: typing.ClassVar[tuple[str, Any] | None] = None
     _preset_prefix: typing.ClassVar[str] = ""  # of the files of its presets
 
+    def __new__(cls, *_: Any, **settings: Any) -> typing.Self:
+        """Refuses names that are no field's, before `__init__`, which would raise a TypeError."""
+        fields = {field.name for field in dataclasses.fields(cls)}
+        if odd := [name for name in settings if name not in fields]:
+            kinds = _kinds(cls)
+            cls._check_names(odd, fields | set(kinds))
+            raise UserError(
+                f"{cls.__name__} has {odd[0]!r} in one of its parts: {cls.__name__}.make("
+                f"{odd[0]}=...) takes it"
+            )
+        return super().__new__(cls)
+
     def __post_init__(self):
         hints = schema.type_hints(type(self))
         for field in dataclasses.fields(self):
@@ -125,12 +137,22 @@ class Config:
                     f"{field.name}={shown} is out of range: it must be {allowed}", [field.name]
                 )
 
+    @classmethod
+    def _check_names(cls, names: Iterable[str], known: Collection[str]) -> None:
+        """Raises UserError for a name that is none of those known; it tells the nearest."""
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                all_of_them = f"print({cls.__name__}.make()) shows all"
+                hint = f"did you mean {near[0]}?" if near else all_of_them
+                raise UserError(f"{cls.__name__} has no setting {name!r}; {hint}")
+
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON has them; `from_dict` reads them."""
         return json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]):
+    def from_dict(cls, values: dict[str, Any]) -> typing.Self:
         """Inverse of `to_dict`. Raises UserError that names a missing, unknown or wrong one."""
         return schema.parse(cls, values, complete=True)
 
@@ -148,12 +170,7 @@ class Config:
           UserError: an unknown preset or setting (the nearest is named), or a wrong value.
         """
         kinds = _kinds(cls)
-        for name in settings:
-            if name not in kinds:
-                near = difflib.get_close_matches(name, kinds, n=1)
-                all_of_them = f"print({cls.__name__}.make()) shows all"
-                hint = f"did you mean {near[0]}?" if near else all_of_them
-                raise UserError(f"{cls.__name__} has no setting {name!r}; {hint}")
+        cls._check_names(settings, kinds)
         values = {}
         for name, text in preset_files.read(preset, cls._preset_prefix) if preset else ():
             if text is None and name not in kinds:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import types
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from permakey_tf.configs.base import MAX_SEED, Config, setting
@@ -22,7 +23,7 @@ NOISES = ("none", "vertical", "horizontal", "both")  # bars on the frames, see d
 _OF_FRAMES = ("image_size", "channels", "keep_aspect", "split")
 
 MAX_UNITS = 4096  # of a layer
-MAX_BATCH = 8192
+MIN_BATCH, MAX_BATCH = 2, 8192
 _MAX_WEIGHTS = 2**30  # of a network: 16 GB with gradients and Adam's moments
 
 
@@ -439,7 +440,7 @@ class TrainingConfig(Config):
         "Frames (permakey) or pairs of frames (transporter) per step; unset: 32 and 64.",
         origin="paper",
         unit="frames or pairs",
-        low=2,
+        low=MIN_BATCH,
         high=MAX_BATCH,
     )
     epochs: int = setting(
@@ -601,13 +602,17 @@ class KeypointConfig(Config):
           UserError: an unknown preset or setting (the nearest is named), a wrong value, or a game
             without a number of keypoints.
         """
-        for name in settings:
-            if name in _OF_FRAMES:
-                raise UserError(f"{name} is a setting of the frames: FrameStore.from_arrays has it")
         if game is not None:
             expect(str, game, "game", "a name such as mspacman; num_keypoints=5 says K")
         config = super().make(preset, **settings)
         return config if game is None else resolve(config, game)
+
+    @classmethod
+    def _check_names(cls, names: Iterable[str], known: Collection[str]) -> None:
+        for name in names:
+            if name in _OF_FRAMES:
+                raise UserError(f"{name} is a setting of the frames: FrameStore.from_arrays has it")
+        super()._check_names(names, known)
 
     def __post_init__(self):
         super().__post_init__()
@@ -676,9 +681,12 @@ def check_batch(
     batch_size = config.training.batch_size
     assert batch_size is not None
     if config.method == "permakey" and num_frames < batch_size:
+        remedy = f"lower it, or {more}"
+        if num_frames < MIN_BATCH:
+            remedy = f"{more}, {MIN_BATCH} are the fewest that any batch_size can do with"
         raise UserError(
-            f"{place}: {num_frames} training frames are fewer than batch_size={batch_size}: lower "
-            f"it, or {more}",
+            f"{place}: {num_frames} training frames are fewer than batch_size={batch_size}: "
+            f"{remedy}",
             ["batch_size", *names],
         )
 

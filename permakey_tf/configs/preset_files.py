@@ -7,7 +7,7 @@ them here. Both take the lines in their order; the last one wins.
 import difflib
 from pathlib import Path
 
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, expect
 
 _FOLDER = Path(__file__).parent / "presets"
 
@@ -20,10 +20,13 @@ def read(name: str, prefix: str = "") -> list[tuple[str, str | None]]:
       prefix: of the file's name, which tells the agent's presets from those of keypoints.
 
     Raises:
-      UserError: there is no such preset; the message names those that there are.
+      UserError: there is no such preset, or the name is no text; the message names those that
+        there are.
     """
-    if name not in (known := names(prefix)):
-        near = difflib.get_close_matches(str(name), known, n=1)
+    known = names(prefix)
+    expect(str, name, "preset", f"one of {', '.join(known)}")
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise UserError(f"preset={name}: no such preset; {hint}")
     return _pairs(_FOLDER / f"{prefix}{name}.cfg")

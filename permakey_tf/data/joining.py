@@ -44,6 +44,9 @@ def join_stores(stores: Sequence[FrameStore], weights: Sequence[int] = ()) -> Fr
       UserError: one store or none; frames of different kinds, two stores of the same frames, or one
         that holds out what another trains on; wrong weights.
     """
+    expect((tuple, list), stores, "stores", "such as [one, other] of FrameStore.open(folder)")
+    if isinstance(stores, FrameStore):  # which is a tuple too
+        stores = [stores]
     if len(stores) < 2:
         raise UserError(f"{len(stores)} frame stores are joined: at least two are needed")
     for store in stores:

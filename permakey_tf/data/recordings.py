@@ -247,9 +247,11 @@ def read_arrays(frames: ArrayLike, episodes: ArrayLike | None) -> Recording:
         None: all are one.
 
     Raises:
-      UserError: other arrays.
+      UserError: other arrays, or no frames.
     """
     frames = as_array(frames, "frames")
+    if frames.shape[:1] == (0,):
+        raise UserError(f"there are no frames: frames is {frames.dtype} {list(frames.shape)}")
     if not are_frames(frames.shape, frames.dtype):
         raise UserError(
             f"frames must be uint8 [N, H, W, 3], or grey [N, H, W], not {frames.dtype} "

@@ -200,7 +200,8 @@ class FrameStore(NamedTuple):
           episodes: int [N], number of each frame's episode; None: all frames are one episode.
           path: folder to make; must not exist. None: a temporary one, which lasts as long as
             `store.frames` is used somewhere, and ends with the process.
-          game: a name for the frames; of an Atari game, its ground truth is known by it.
+          game: a name for the frames, of which letters, digits and "+" are kept (`canonical_game`);
+            of an Atari game, its ground truth is known by it.
           split: proportions of training, validation and test.
           image_size: side of the square frames that are stored, in pixels; a multiple of 4.
           channels: 3 keeps colour, 1 stores greyscale.

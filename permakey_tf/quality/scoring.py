@@ -82,6 +82,7 @@ def evaluate_keypoints(
     expect(
         Objects, objects, "objects", "a store has them where `python -m run.data --objects` made it"
     )
+    centers, episodes = _of_same_frames(centers, episodes)
     if (objects.drawn().xywh[:, 2:] < 0).any():
         raise UserError("objects: a box that is drawn has a negative width or height")
     ground_truth = GroundTruth(objects, episodes, game, config or QualityConfig())
@@ -331,11 +332,27 @@ def _positions(objects: Objects, name: str) -> tuple[np.ndarray, np.ndarray]:
     return boxes.frame, np.stack([y + h / 2, x + w / 2], -1)
 
 
+def _of_same_frames(centers: ArrayLike, episodes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays. Raises UserError where they are of different numbers of frames."""
+    _refuse_keypoints(centers)
+    centers, episodes = as_array(centers, "centres"), as_episodes(episodes)
+    if centers.shape[:1] != episodes.shape:
+        raise UserError(
+            f"centres [N, K, 2] are needed for the {len(episodes)} frames that episodes has a "
+            f"number of, not {list(centers.shape)}"
+        )
+    return centers, episodes
+
+
+def _refuse_keypoints(centers: ArrayLike) -> None:
+    if isinstance(centers, Keypoints):
+        raise UserError("centres must be an array [N, K, 2]; of keypoints, keypoints.centers_yx")
+
+
 def check_centers(centers: ArrayLike, num_frames: int) -> np.ndarray:
     """`centers` as float64. Raises UserError where it is not float [num_frames, K, 2], finite, in
     (or not far beyond) [-1, 1]."""
-    if isinstance(centers, Keypoints):
-        raise UserError("centres must be an array [N, K, 2]; of keypoints, keypoints.centers_yx")
+    _refuse_keypoints(centers)
     centers = as_array(centers, "centres")
     if centers.dtype.kind != "f" or centers.ndim != 3 or centers.shape[2] != 2:
         raise UserError(
