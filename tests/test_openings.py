@@ -225,7 +225,14 @@ def test_rules_name_what_is_otherwise_than_ours():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"noop_min": 31}, {"noop_min": -1}, {"fire_at_start": "b"}, {"fire_after_life": "never"}],
+    [
+        {"noop_min": 31},
+        {"noop_min": -1},
+        {"noop_max": True},
+        {"sticky_actions": "often"},
+        {"fire_at_start": "b"},
+        {"fire_after_life": "never"},
+    ],
 )
 def test_rules_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

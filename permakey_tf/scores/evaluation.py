@@ -10,6 +10,7 @@ from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import METHODS, NOISES
 from permakey_tf.scores.aggregates import Advantage, Aggregates, advantage, aggregate
 from permakey_tf.scores.repeats import GameRepeats
+from permakey_tf.system import schema
 
 # What an agent's nodes are, in words.
 _CONTROL_NAMES = {
@@ -170,7 +171,7 @@ class Evaluation:
     repeats: GameRepeats | None = None
 
     def __post_init__(self):
-        _check_types(self)
+        _check_types(self, "game", "env_id")
         _check(self.game and self.game == canonical_game(self.game), f"game {self.game!r}")
         _check(all(type(seed) is int for seed in self.seeds), "seeds that are no whole numbers")
         _check(len(set(self.seeds)) == len(self.seeds), "a test seed twice")
@@ -208,8 +209,11 @@ def _check(condition, problem: str) -> None:
         raise ValueError(problem)
 
 
-def _check_types(spec) -> None:
-    for field in dataclasses.fields(spec):
-        value = getattr(spec, field.name)
-        if field.type in (str, int, bool) and type(value) is not field.type:
-            raise ValueError(f"{field.name} {value!r} is no {field.type.__name__}")
+def _check_types(spec: object, *names: str) -> None:
+    """Raises UserError where a field is not of its type: one of these, or any where none is named.
+
+    They are of numbers, texts and tuples of such, as files have them.
+    """
+    hints = schema.type_hints(type(spec))
+    for name in names or hints:
+        schema.parse(hints[name], getattr(spec, name), name)
