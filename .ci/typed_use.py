@@ -46,6 +46,19 @@ def observe(detector: pk.KeypointDetector) -> tuple[gymnasium.Env, gymnasium.vec
     return one, several
 
 
+def step(detector: pk.KeypointDetector, env: gymnasium.Env) -> float:
+    one = pk.KeypointObservation(env, detector)
+    observation, info = one.reset(seed=0)
+    observation, reward, terminated, truncated, info = one.step(0)
+    return reward + info["lives"] if terminated or truncated else float(observation[0, 0])
+
+
+def same(detector: pk.KeypointDetector) -> pk.KeypointDetector:
+    config = pk.KeypointConfig.from_dict(detector.config.to_dict())
+    assert config.pointnet.num_keypoints == detector.model.config.pointnet.num_keypoints
+    return pk.KeypointDetector(detector.model)
+
+
 def play(run: str, env: gymnasium.Env) -> dict[str, float]:
     player = pk.AgentPlayer.load(run)
     frame, _ = env.reset(seed=0)

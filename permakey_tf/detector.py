@@ -39,7 +39,7 @@ class KeypointDetector:
       keep_aspect: whether it was trained on padded frames, see data.preparation.FrameFormat.
     """
 
-    def __init__(self, model, keep_aspect: bool = False):
+    def __init__(self, model: KeypointModel, keep_aspect: bool = False):
         expect(KeypointModel, model, "model", "KeypointDetector.load(run) gives a run's detector")
         self._model, self._keep_aspect = model, keep_aspect
         shape = [None, model.image_size, model.image_size, model.channels]
@@ -125,7 +125,7 @@ class KeypointDetector:
         named = checkpoint.named_variables({"model": self._model.variables})
         return {name: variable for name, variable in named.items() if id(variable.value) in read}
 
-    def __deepcopy__(self, memo) -> "KeypointDetector":
+    def __deepcopy__(self, memo: Any) -> "KeypointDetector":
         """The detector itself: it never changes, and Gymnasium copies the arguments of wrappers."""
         return self
 
@@ -192,7 +192,7 @@ class KeypointDetector:
         """
         return self._to_frame(self._seen(frames), frames)
 
-    def _to_frame(self, found: Keypoints, frames) -> Keypoints:
+    def _to_frame(self, found: Keypoints, frames: ArrayLike) -> Keypoints:
         """From the frames as the model sees them to the frames themselves."""
         if not self._keep_aspect:
             return found
@@ -268,7 +268,7 @@ class KeypointDetector:
         none = np.zeros([0, self.num_keypoints], np.float32)
         return self._map(self._of_maps(self._gains), frames, none)
 
-    def _of_maps(self, function):
+    def _of_maps(self, function: Any) -> Any:
         if function is None:
             raise UserError(
                 f"{self.config.method} has no error maps: only permakey predicts features from "
@@ -311,7 +311,7 @@ class KeypointDetector:
             except tf.errors.OpError as error:
                 raise UserError(f"cannot write {path}: {error.message}") from error
 
-    def _serve(self, frames) -> dict[str, tf.Tensor]:
+    def _serve(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
         """`keypoints` and `error_maps` as one graph."""
         prepared = prepare_frames(frames, self.image_size, self.channels, self._keep_aspect)
         images = to_images(prepared)
@@ -324,13 +324,13 @@ class KeypointDetector:
             return found
         return found | {"error_maps": self._model.error_maps(images)}
 
-    def _seen(self, frames) -> Keypoints:
+    def _seen(self, frames: ArrayLike) -> Keypoints:
         """Keypoints in the frame as the model sees it."""
         number = self.num_keypoints
         none = Keypoints(np.zeros([0, number, 2], np.float32), np.zeros([0, number], np.float32))
         return self._map(self._keypoints, frames, none)
 
-    def _map(self, function, frames, none):
+    def _map(self, function: Any, frames: ArrayLike, none: Any) -> Any:
         """What a function of frames gives, chunk by chunk; `none` is that of no frames."""
         frames = _checked(frames)
         if frames.ndim == 3:
@@ -348,7 +348,7 @@ class KeypointDetector:
         seen_as = FrameFormat(self.image_size, self.channels, keep_aspect=self._keep_aspect)
         return seen_as.prepare(frames)
 
-    def _prepare_one(self, frame) -> np.ndarray:
+    def _prepare_one(self, frame: ArrayLike) -> np.ndarray:
         """uint8 [H, W, 3] -> uint8 [1, S, S, C]."""
         frame = _checked(frame)
         if frame.ndim != 3:
@@ -359,7 +359,7 @@ class KeypointDetector:
         return self._prepare(frame[None])
 
 
-def _checked(frames) -> np.ndarray:
+def _checked(frames: ArrayLike) -> np.ndarray:
     """uint8 [B, H, W, 3 or 1], or of one frame; UserError for everything else."""
     frames = as_array(frames, "frames")
     if frames.dtype != np.uint8 or frames.ndim not in (3, 4) or frames.shape[-1] not in (1, 3):

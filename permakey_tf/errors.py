@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 
 class UserError(ValueError):
@@ -61,7 +61,7 @@ def expect(kind: type | tuple[type, ...], value: object, name: str, remedy: str)
 
 
 @contextlib.contextmanager
-def settings_spelled(spell: Callable[[str], str]):
+def settings_spelled(spell: Callable[[str], str]) -> Iterator[None]:
     """Within the block, a UserError spells its settings so, for those who know them otherwise."""
     try:
         yield

@@ -30,11 +30,13 @@ class StreamGraph:
         self._whole = traced_once(self._look_at_all, [frame])
         self._news = traced_once(self._look_at_news, [frame, news, maps])
 
-    def _look_at_all(self, frame):
+    def _look_at_all(self, frame: tf.Tensor) -> tuple[Keypoints, tuple]:
         sensed, maps = self.model.sense_whole(frame)
         return self.model.locate(sensed.evidence), maps
 
-    def _look_at_news(self, frame, news, maps):
+    def _look_at_news(
+        self, frame: tf.Tensor, news: tuple[Cells, ...], maps: tuple
+    ) -> tuple[Keypoints, tuple]:
         sensed, maps = self.model.sense(frame, news, maps)
         return self.model.locate(sensed.evidence), maps
 
@@ -102,7 +104,7 @@ class KeypointStream:
         one = Keypoints(*(part[0].copy() for part in found))
         return self._tracker.update(one) if self._tracker else one
 
-    def _seen(self, frame) -> Keypoints:
+    def _seen(self, frame: ArrayLike) -> Keypoints:
         """Keypoints [1, K, 2] and [1, K] in the frame as the model sees it."""
         seen = np.array(self._prepare(frame))  # a copy: it is compared with the next frame
         found = self._found

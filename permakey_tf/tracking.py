@@ -116,7 +116,9 @@ class Tracker:
             self.state = self._next(self.state, centers, confidence)
         return self.state.numbers
 
-    def _next(self, state: TrackerState, centers, confidence) -> TrackerState:
+    def _next(
+        self, state: TrackerState, centers: np.ndarray, confidence: np.ndarray
+    ) -> TrackerState:
         """The state after one more frame."""
         indices, away = np.arange(len(centers)), state.age < _MEMORY
         staying = _costs(state.places, state.known, centers, confidence) + _AWAY * away[:, None]
@@ -141,7 +143,9 @@ class Tracker:
         )
 
 
-def _costs(places, known, centers, confidence) -> np.ndarray:
+def _costs(
+    places: np.ndarray, known: np.ndarray, centers: np.ndarray, confidence: np.ndarray
+) -> np.ndarray:
     """float64 [K, K]: of each index, known to be at a place, for each keypoint of the frame."""
     squared = ((places[:, None] - centers) ** 2).sum(-1)
     return squared + _LIKENESS * (known[:, None] - confidence) ** 2
@@ -180,7 +184,7 @@ def track(keypoints: Keypoints, episodes: ArrayLike | None = None, cap: float = 
     return _reordered(keypoints, (np.arange(number)[:, None], np.stack(orders)))
 
 
-def _reordered(keypoints: Keypoints, order) -> Keypoints:
+def _reordered(keypoints: Keypoints, order: Any) -> Keypoints:
     return Keypoints(*(part if part is None else part[order] for part in keypoints))
 
 

@@ -98,14 +98,16 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
         # What `render` can draw on; check_env tries each of these.
         self.metadata = {**env.metadata, "render_modes": ["rgb_array"]}
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """As Gymnasium's; the observation has the form asked for."""
         observation, info = self.env.reset(seed=seed, options=options)
         for tracker in self._trackers:
             tracker.reset()
         return self._observe(observation, self._image(observation).copy()), info
 
-    def step(self, action: Any):
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Plays an action `frame_skip` times, or until the episode ends; rewards are summed."""
         total, images = 0.0, []
         for remaining in reversed(range(self._frame_skip)):
@@ -131,12 +133,12 @@ class KeypointObservation(gymnasium.Wrapper, RecordConstructorArgs):
             return self.env.render()
         return _draw(frame[None], seen)[0]
 
-    def _image(self, observation) -> np.ndarray:
+    def _image(self, observation: Any) -> np.ndarray:
         return self._sight.check(
             self.env.render() if self._sight.renders else self._sight.newest(observation)
         )
 
-    def _observe(self, observation, image):
+    def _observe(self, observation: Any, image: np.ndarray) -> Any:
         self._frame = image
         self._seen = self._sight.find(image[None], self._trackers)
         one = Keypoints(*(part[0] for part in self._seen))
@@ -219,7 +221,7 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
         return tuple(_draw(frames, seen))
 
 
-def _way_to_images(env) -> str:
+def _way_to_images(env: Any) -> str:
     """How to make an environment that has them."""
     atari = getattr(env, "unwrapped", env).__class__.__name__ == "AtariVectorEnv"
     return "make it with " + ("grayscale=False" if atari else 'render_mode="rgb_array"')
@@ -239,7 +241,13 @@ class _Sight:
     """
 
     def __init__(
-        self, env, observed: spaces.Space, detector, form: str, frames: str, confidence: bool
+        self,
+        env: Any,
+        observed: spaces.Space,
+        detector: KeypointDetector,
+        form: str,
+        frames: str,
+        confidence: bool,
     ):
         for name, value, known in (("form", form, FORMS), ("frames", frames, SOURCES)):
             if value not in known:
@@ -292,11 +300,11 @@ class _Sight:
                 raise UserError(f"{self._env}: its observations have {key!r} already")
         return spaces.Dict({**new, **own})
 
-    def newest(self, observation) -> np.ndarray:
+    def newest(self, observation: Any) -> np.ndarray:
         """The image of an observation, or of a batch of them; of a stack the last."""
         return observation[..., -1, :, :, :] if self._stacked else observation
 
-    def check(self, frame) -> np.ndarray:
+    def check(self, frame: Any) -> np.ndarray:
         """Returns an image as it is. Raises UserError where it is none."""
         if isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3:
             return frame
@@ -317,7 +325,7 @@ class _Sight:
         centers = np.clip(found.centers_yx, -1.0, 1.0).astype(np.float32)
         return Keypoints(centers, found.confidence.astype(np.float32))
 
-    def observation(self, keypoints: Keypoints, observed) -> Any:
+    def observation(self, keypoints: Keypoints, observed: Any) -> Any:
         """Keypoints [..., K] and the environment's own observation -> the new one."""
         points, confidence = (part.copy() for part in keypoints)
         if self._form == "dict":

@@ -80,7 +80,7 @@ class EnvironmentConfig(GameConfig):
         choices=(AS_TRAINED, *NOISES),
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if parse_env_kwargs(self.env_kwargs) and not self.env_id:
             raise UserError(
@@ -267,7 +267,7 @@ class EncoderConfig(Config):
         only=("encoder", "gnn"),
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_stack(self, "cnn")
         if self.nodes != "keypoints" and self.encoder != "gnn":
@@ -491,7 +491,7 @@ class AgentConfig(Config):
         largest = max(keypoints.lspn.num_weights(filters[i]) for i in keypoints.lspn.lsp_layers)
         return 1 if largest > _LARGE_LSPN else 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.encoder.needs_objects and self.environment.env_id:
             raise UserError(

@@ -11,7 +11,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Mapping
 from typing import Any
 
 from permakey_tf.configs import preset_files
@@ -22,22 +22,22 @@ MAX_SEED = 2**31 - 1  # of what TensorFlow draws: its seeds are int32
 
 
 def setting(
-    default,
+    default: Any,
     help: str,
     *,
     origin: str,
-    unit="",
-    low=None,
-    high=None,
-    above=None,
-    below=None,
-    choices=None,
-    sources=None,
-    is_path=False,
-    added=False,
-    before=None,
-    only=None,
-):
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+    sources: tuple[str, ...] | None = None,
+    is_path: bool = False,
+    added: bool = False,
+    before: Any = None,
+    only: tuple[str, Any] | None = None,
+) -> Any:
     """Declares one hyper-parameter.
 
     Args:
@@ -82,7 +82,7 @@ def value_range(field: dataclasses.Field) -> str:
     return " and ".join(f"{sign} {meta[key]}" for key, sign in signs if meta[key] is not None)
 
 
-def _in_range(meta, value) -> bool:
+def _in_range(meta: Mapping[str, Any], value: Any) -> bool:
     if meta["choices"]:
         return value in meta["choices"]
     return (
@@ -116,7 +116,7 @@ class Config:
             )
         return super().__new__(cls)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         hints = schema.type_hints(type(self))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -191,14 +191,14 @@ def flatten(config: Config) -> dict[str, Any]:
     return flat
 
 
-def plain_type(hint):
+def plain_type(hint: Any) -> Any:
     """`int | None` -> int, `tuple[int, ...]` -> tuple, others unchanged."""
     if isinstance(hint, types.UnionType):
         hint = next(a for a in typing.get_args(hint) if a is not type(None))
     return typing.get_origin(hint) or hint
 
 
-def from_text(hint, text: str):
+def from_text(hint: Any, text: str) -> Any:
     """The value of a setting of type `hint` as a flag file spells it.
 
     Raises:

@@ -146,7 +146,7 @@ class GameConfig(Config):
         sources=PLAYED,
     )
 
-    def _refuse_without_effect(self, source: str, remedy: str, *others: str):
+    def _refuse_without_effect(self, source: str, remedy: str, *others: str) -> None:
         """Raises UserError for a setting that is not left as it is and does nothing.
 
         Args:
@@ -300,7 +300,7 @@ class CollectionConfig(GameConfig):
         sources=("ale",),
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not canonical_game(self.game):
             raise UserError(

@@ -99,7 +99,7 @@ class VAEConfig(Config):
         None, "Adam's learning rate for the VAE; unset: --learning_rate.", origin="ours", above=0
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_stack(self, "vae")
 
@@ -161,7 +161,7 @@ class LSPNConfig(Config):
         None, "Adam's learning rate for the LSPN; unset: --learning_rate.", origin="ours", above=0
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if len(set(self.lsp_layers)) != len(self.lsp_layers):
             raise UserError("lsp_layers must not name a layer twice", ["lsp_layers"])
@@ -271,7 +271,7 @@ class PointNetConfig(Config):
         only=("extractor", "pointnet"),
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_stack(self, "pointnet")
 
@@ -388,7 +388,7 @@ class TransporterConfig(Config):
         above=0,
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_stack(self, "transporter")
 
@@ -614,7 +614,7 @@ class KeypointConfig(Config):
                 raise UserError(f"{name} is a setting of the frames: FrameStore.from_arrays has it")
         super()._check_names(names, known)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         last = len(self.vae.vae_filters) - 1
         if max(self.lspn.lsp_layers) > last:
@@ -630,7 +630,7 @@ class KeypointConfig(Config):
             )
 
 
-def check_stack(config, prefix):
+def check_stack(config: Config, prefix: str) -> None:
     """A convolution stack needs one filter count, kernel size and stride per layer."""
     names = [f"{prefix}_{part}" for part in ("filters", "kernel_sizes", "strides")]
     parts = [getattr(config, name) for name in names]
@@ -647,7 +647,7 @@ def check_stack(config, prefix):
         )
 
 
-def check_kernels(config, prefix: str, image_size: int):
+def check_kernels(config: Any, prefix: str, image_size: int) -> None:
     """A kernel larger than the frame has weights that never see anything."""
     sizes = getattr(config, f"{prefix}_kernel_sizes")
     if max(sizes) > image_size:
@@ -716,7 +716,7 @@ def check_fit(config: KeypointConfig, image_size: int) -> None:
         _check_weights(weights, "patch_size", "lsp_hidden_sizes")
 
 
-def _check_weights(number: int, *names: str):
+def _check_weights(number: int, *names: str) -> None:
     if number > _MAX_WEIGHTS:
         raise UserError(
             f"{' and '.join(names)} make a network of {number:,} weights, the limit is "

@@ -73,7 +73,7 @@ class QualityConfig(Config):
         high=2**63 - 1,
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.epsilon > self.max_epsilon:
             raise UserError(

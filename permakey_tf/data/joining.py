@@ -160,7 +160,7 @@ def _check_parts(parts: Sequence[FrameStore]) -> None:
         _refuse_leak(other, one)
 
 
-def _refuse_leak(held_out: FrameStore, training: FrameStore):
+def _refuse_leak(held_out: FrameStore, training: FrameStore) -> None:
     """Raises UserError where one store validates or tests on what the other trains on."""
     for split in SPLITS[1:]:
         found = _same_episode(held_out, split, training)

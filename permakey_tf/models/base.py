@@ -1,5 +1,6 @@
 """What every keypoint method is to the trainer, the detector and the figures."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import keras
@@ -64,7 +65,7 @@ class KeypointModel(Serializable, keras.Model):
         """Initial learning rate of one module."""
         raise NotImplementedError
 
-    def call(self, images) -> Keypoints:
+    def call(self, images: tf.Tensor) -> Keypoints:
         """float32 [B, S, S, C] in [0, 1] -> keypoints, inference only."""
         raise NotImplementedError
 
@@ -73,7 +74,7 @@ class KeypointModel(Serializable, keras.Model):
         """How many training frames `calibrate` is to be given; 0 where there is nothing to do."""
         return 0
 
-    def calibrate(self, batches) -> None:
+    def calibrate(self, batches: Iterable[tf.Tensor]) -> None:
         """Reads what is not trained off training frames, with the weights as they are.
 
         Args:
@@ -85,21 +86,21 @@ class KeypointModel(Serializable, keras.Model):
         """Encoder layers that the method has error maps of; () where it has none."""
         return ()
 
-    def error_maps(self, images) -> tf.Tensor:
+    def error_maps(self, images: tf.Tensor) -> tf.Tensor:
         """float32 [B, S, S, C] in [0, 1] -> error maps of the M `error_map_layers`, float32
         [B, S, S, M] in [0, 1], inference only."""
         raise NotImplementedError
 
-    def gains(self, images) -> tf.Tensor:
+    def gains(self, images: tf.Tensor) -> tf.Tensor:
         """float32 [B, S, S, C] in [0, 1] -> float32 [B, K], where there are error maps: what each
         keypoint's window takes off eq. 3, see `ops.pursuit.Explained`."""
         raise NotImplementedError
 
-    def features(self, images) -> tf.Tensor:
+    def features(self, images: tf.Tensor) -> tf.Tensor:
         """float32 [B, S, S, C] in [0, 1] -> what an agent sees under the windows, [B, h, w, F]."""
         raise NotImplementedError
 
-    def perceive(self, images) -> tuple[Keypoints, tf.Tensor]:
+    def perceive(self, images: tf.Tensor) -> tuple[Keypoints, tf.Tensor]:
         """Keypoints and features of the same images, what they share computed once."""
         return self(images), self.features(images)
 
@@ -126,7 +127,9 @@ class KeypointModel(Serializable, keras.Model):
         """
         return ()
 
-    def sense(self, frames, news: tuple[Cells, ...], maps: tuple) -> tuple[Sensed, tuple]:
+    def sense(
+        self, frames: tf.Tensor, news: tuple[Cells, ...], maps: tuple
+    ) -> tuple[Sensed, tuple]:
         """`perceive` of the next frames of B games, in two parts; `locate` is the second.
 
         Args:
@@ -139,7 +142,7 @@ class KeypointModel(Serializable, keras.Model):
         """
         return self.sense_whole(frames)
 
-    def sense_whole(self, frames) -> tuple[Sensed, tuple]:
+    def sense_whole(self, frames: tf.Tensor) -> tuple[Sensed, tuple]:
         """As `sense`, with nothing known of the frames before."""
         return Sensed(*self.perceive(to_images(frames))), ()
 
@@ -147,22 +150,24 @@ class KeypointModel(Serializable, keras.Model):
         """Whether of a single frame so much is new that `sense_whole` takes less time."""
         return True
 
-    def locate(self, evidence) -> Keypoints:
+    def locate(self, evidence: Any) -> Keypoints:
         """The keypoints that `Sensed.evidence` points to; small operations, which XLA can join."""
         return evidence
 
-    def windows(self, centers_yx, size: int, margin: int = 0) -> tf.Tensor:
+    def windows(self, centers_yx: tf.Tensor, size: int, margin: int = 0) -> tf.Tensor:
         """float32 [B, K, 2] -> the keypoints' windows, float32 [B, S, S, K] in [0, 1].
 
         S is `size`, or with `margin` pixels beyond each side of the frame size + 2 margin.
         """
         return spatial.gaussian_windows(centers_yx, size, self.config.pointnet.gauss_std, margin)
 
-    def view(self, examples) -> View:
+    def view(self, examples: tf.Tensor) -> View:
         """What there is to see of a batch of examples, inference only."""
         raise NotImplementedError
 
-    def compute_losses(self, examples, seed=None, training=False) -> Losses:
+    def compute_losses(
+        self, examples: tf.Tensor, seed: tf.Tensor | None = None, training: bool = False
+    ) -> Losses:
         """Losses of all modules on one batch, means over it.
 
         Where replicas share the batch (`ops.replicas`), on this one's part of it.
@@ -175,7 +180,7 @@ class KeypointModel(Serializable, keras.Model):
         raise NotImplementedError
 
 
-def keypoint_spread(centers_yx) -> tf.Tensor:
+def keypoint_spread(centers_yx: tf.Tensor) -> tf.Tensor:
     """float32 []: standard deviation of a keypoint's position over the global batch,
     mean over all."""
     if replicas.number() == 1:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import types
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,7 +65,7 @@ class Objects:
             visible: ArrayLike | None = None,
         ): ...
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         count = np.shape(self.frame)[:1] or (0,)
         for name, dtype in _DTYPES.items():
             if (column := getattr(self, name)) is not None or name != "visible":
@@ -82,7 +82,7 @@ class Objects:
 
     # -------------------------------------------------------------------------------------- parts
 
-    def replace(self, **changes) -> "Objects":
+    def replace(self, **changes: Any) -> "Objects":
         """The same boxes with some columns changed, which are checked as the constructor does."""
         return dataclasses.replace(self, **changes)
 
@@ -111,7 +111,9 @@ class Objects:
     # -------------------------------------------------------------------------------------- files
 
     @classmethod
-    def read(cls, file: NpzFile, num_frames: int, names=STORED_NAMES) -> "Objects":
+    def read(
+        cls, file: NpzFile, num_frames: int, names: Mapping[str, str] = STORED_NAMES
+    ) -> "Objects":
         """Reads the boxes of `num_frames` frames from an .npz file.
 
         Args:
@@ -145,7 +147,7 @@ class Objects:
         return digest.hexdigest()
 
 
-def _checked(name: str, column, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+def _checked(name: str, column: ArrayLike, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     """The column as an array of `dtype`."""
     column, kinds = np.asarray(column), "b" if dtype is np.bool_ else "iu"
     if not column.size and shape[0] == 0 and column.ndim == 1:  # [], of which NumPy makes floats
@@ -163,7 +165,7 @@ def _checked(name: str, column, dtype: type, shape: tuple[int, ...]) -> np.ndarr
     return column.astype(dtype, copy=False)
 
 
-def _checked_names(categories) -> tuple[str, ...]:
+def _checked_names(categories: ArrayLike) -> tuple[str, ...]:
     names = np.asarray(categories)
     if names.ndim != 1 or (names.size and names.dtype.kind != "U"):
         raise UserError(
@@ -180,7 +182,7 @@ class ObjectsBuilder:
     """Collects boxes frame by frame, in typed arrays: a store can have tens of millions of them,
     too many for Python objects."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._frames, self._categories, self._xywh = array("i"), array("B"), array("h")
         self._visible = array("B")
         self._names: dict[str, int] = {}

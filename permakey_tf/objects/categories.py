@@ -63,7 +63,14 @@ class GameObjects(NamedTuple):
         return {name: categories for name, categories in named.items() if categories}
 
 
-def _game(reliability: str, characters: str, items="", scenery="", untrusted="", regions=None):
+def _game(
+    reliability: str,
+    characters: str,
+    items: str = "",
+    scenery: str = "",
+    untrusted: str = "",
+    regions: dict | None = None,
+) -> GameObjects:
     return GameObjects(
         reliability,
         tuple(characters.split()),

@@ -17,6 +17,7 @@ import importlib.util
 import pathlib
 import sys
 import types
+from typing import Any
 
 import numpy as np
 
@@ -142,7 +143,7 @@ def _register_placeholder(folder: pathlib.Path) -> None:
     sys.modules[utils.__name__] = utils
 
 
-def _fill_slots(objects: list, boxes: list, start: int, num_slots: int, make_object) -> None:
+def _fill_slots(objects: list, boxes: list, start: int, num_slots: int, make_object: Any) -> None:
     """Stands in for OCAtari's `match_objects`, which only Enduro's reader calls.
 
     The original puts each box into the slot of the nearest object of the frame before. That decides
@@ -156,11 +157,11 @@ def _fill_slots(objects: list, boxes: list, start: int, num_slots: int, make_obj
 # ------------------------------------------------------------------------- numpy 1's arithmetic
 
 
-def _modulo_256(name: str):
+def _modulo_256(name: str) -> Any:
     """int's method `name`, but modulo 256 and a `_Byte` where the other side is a `_Byte` too."""
     of_ints = getattr(int, name)
 
-    def method(self, other):
+    def method(self: int, other: Any) -> Any:
         result = of_ints(self, other)
         return _BYTES[result & 255] if type(other) is _Byte else result
 
@@ -188,19 +189,19 @@ class _Byte(int):
     __or__ = _modulo_256("__or__")
     __xor__ = _modulo_256("__xor__")
 
-    def __divmod__(self, other):
+    def __divmod__(self, other: Any) -> tuple[int, int]:
         return self // other, self % other
 
-    def __neg__(self):
+    def __neg__(self) -> "_Byte":
         return _BYTES[-int(self) & 255]
 
-    def __invert__(self):
+    def __invert__(self) -> "_Byte":
         return _BYTES[~int(self) & 255]
 
-    def __pos__(self):
+    def __pos__(self) -> "_Byte":
         return self
 
-    def __abs__(self):
+    def __abs__(self) -> "_Byte":
         return self
 
 

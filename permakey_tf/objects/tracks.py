@@ -68,7 +68,13 @@ def _link_still(objects: Objects, middles: np.ndarray) -> np.ndarray:
     return np.where(keys[order][found] == before, order[found], -1) if len(order) else found
 
 
-def _link_moving(objects, middles, previous, starts, max_distance) -> None:
+def _link_moving(
+    objects: Objects,
+    middles: np.ndarray,
+    previous: np.ndarray,
+    starts: set[int],
+    max_distance: float,
+) -> None:
     """Links anew where a frame and the one before both have boxes of a category without a link."""
     continued = np.zeros(len(previous), bool)
     continued[previous[previous >= 0]] = True

@@ -16,7 +16,7 @@ docs/quality.md says how well they agree with boxes labelled by looking.
 """
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,12 +68,14 @@ class Steady(NamedTuple):
     """Drawn wherever any part of the box lies inside the frame."""
 
 
+_Rule = StandOut | Sprites | Steady
+
 _GHOSTS = Sprites(
     colors=((180, 122, 48), (84, 184, 153), (198, 89, 179), (200, 72, 72)),
     shared=((66, 114, 194), (214, 214, 214)),  # edible: blue, and flashing white towards the end
 )
 _STEADY_ROOM = "Wall Ladder Platform Conveyer_Belt Rope Key_HUD Amulet_HUD Torch_HUD Sword_HUD"
-_RULES: Mapping[str, Mapping[str, StandOut | Sprites | Steady]] = types.MappingProxyType(
+_RULES: Mapping[str, Mapping[str, _Rule]] = types.MappingProxyType(
     {
         # A pill's colour is that of its neighbours four pixels off, so only what touches it counts.
         "mspacman": {"Ghost": _GHOSTS, "PowerPill": StandOut(near=0, far=1), "Pill": Steady()},
@@ -137,20 +139,28 @@ class VisibilityTest:
                 visible[chosen] = self._drawn(pixels, frame, xywh, rule, rank[chosen])
         return visible
 
-    def _by_rule_and_size(self, objects, first, last):
+    def _by_rule_and_size(
+        self, objects: Objects, first: int, last: int
+    ) -> Iterator[tuple[np.ndarray, _Rule]]:
         """Yields (indices of boxes of one category and size, rule); empty boxes are left out."""
         sizes = objects.xywh[first:last, 2:].astype(np.int64)
         keys = (objects.category[first:last].astype(np.int64) << 32) + (sizes[:, 0] << 16)
         keys += sizes[:, 1]
-        usable = (sizes > 0).all(1)
         order = np.argsort(keys, kind="stable")
-        order = order[usable[order]]
+        order = order[(sizes[order] > 0).all(1)]
         cuts = np.flatnonzero(np.diff(keys[order])) + 1
         for group in np.split(order, cuts) if len(order) else ():
             name = objects.categories[objects.category[first + group[0]]]
             yield first + group, self._rules.get(name, StandOut())
 
-    def _drawn(self, frames, frame, xywh, rule, rank) -> np.ndarray:
+    def _drawn(
+        self,
+        frames: np.ndarray,
+        frame: np.ndarray,
+        xywh: np.ndarray,
+        rule: _Rule,
+        rank: np.ndarray,
+    ) -> np.ndarray:
         """bool [m], for boxes of one size."""
         if isinstance(rule, Steady):
             x, y, w, h = xywh.T
@@ -165,7 +175,7 @@ class VisibilityTest:
         shared = self._shows(rule.shared)[boxes].sum((1, 2))
         return (own >= MIN_SHARE * area) | (shared >= MIN_SHARED_COLOR * area)
 
-    def _shows(self, colors) -> np.ndarray:
+    def _shows(self, colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
         """bool [number of colours]: which can be the maximum of one of `colors` and another."""
         seen = np.array(self._colors)[:, None]  # [n, 1, 3]
         wanted = np.array(colors).reshape(1, -1, 3)

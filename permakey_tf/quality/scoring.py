@@ -28,6 +28,8 @@ from permakey_tf.types import Keypoints
 # the two a measure is depends on its name, which a type cannot say.
 Measures = dict[str, dict[str, Any]]
 
+_Distances = tuple[np.ndarray, np.ndarray]  # of `measures.box_distances`
+
 LEVELS = tuple(np.linspace(0, 1, 21).round(2).tolist())  # of confidence, and of recall
 _FARTHEST = 2.0  # of a coordinate: models may point beyond the frame, but pixels are far larger
 
@@ -197,7 +199,9 @@ class GroundTruth:
             self._windowed[name, length] = parts
         return self._windowed[name, length]
 
-    def _by_confidence(self, boxes, confidence: np.ndarray, probing: Probing | None) -> Measures:
+    def _by_confidence(
+        self, boxes: _Distances, confidence: np.ndarray, probing: Probing | None
+    ) -> Measures:
         """What depends on confidence, of every group; `boxes` are from `box_distances`."""
         result: Measures = {}
         hits = _hits(boxes, self._objects.frame, self.groups, confidence, self._config.epsilon)
@@ -296,7 +300,13 @@ def _outside(xywh: np.ndarray, rectangle: tuple[int, int, int, int]) -> np.ndarr
     return ~((left <= x) & (x <= right) & (top <= y) & (y <= bottom))
 
 
-def _hits(boxes, frame, groups, confidence, epsilon: float) -> dict[str, np.ndarray]:
+def _hits(
+    boxes: _Distances,
+    frame: np.ndarray,
+    groups: dict[str, np.ndarray],
+    confidence: np.ndarray,
+    epsilon: float,
+) -> dict[str, np.ndarray]:
     """{group: bool [N, K]}, keypoints that find an object of the group, from `one_to_one`."""
     distances, to_middle = boxes
     return {
@@ -307,7 +317,9 @@ def _hits(boxes, frame, groups, confidence, epsilon: float) -> dict[str, np.ndar
     }
 
 
-def _at_best(confidence, hit, num_objects: int, threshold: float) -> dict[str, float]:
+def _at_best(
+    confidence: np.ndarray, hit: np.ndarray, num_objects: int, threshold: float
+) -> dict[str, float]:
     """What is left above a threshold; nothing is known where there is none (NaN)."""
     precision, recall = measures.precision_and_recall_above(
         confidence, hit, num_objects, np.array([threshold])

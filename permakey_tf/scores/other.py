@@ -155,7 +155,7 @@ def _whole(given: Any, low: int, what: str) -> Any:
     return number
 
 
-def _play(policy: Any, task: Task, seed: int, episodes: int, bar) -> Episodes:
+def _play(policy: Any, task: Task, seed: int, episodes: int, bar: tqdm) -> Episodes:
     """The games of a seed, one after the other."""
     game, played = task.make(), []
     reset, act = getattr(policy, "reset", None), getattr(policy, "act", policy)

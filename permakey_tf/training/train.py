@@ -1,7 +1,7 @@
 """A whole keypoint run, from a frame store to a detector: for the command line and for Python."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -138,11 +138,13 @@ def train_and_evaluate(
 
 
 @contextlib.contextmanager
-def _held_by_chief(line: Line, path, config: KeypointConfig, frames: FrameSpec, command: str = ""):
+def _held_by_chief(
+    line: Line, path: str | Path, config: KeypointConfig, frames: FrameSpec, command: str = ""
+) -> Iterator[RunFolder]:
     """As `RunFolder.held`; of several processes the chief holds the folder for all."""
     if not line.is_chief:
         line.from_chief(lambda: None)
-        yield RunFolder(path, config, frames)
+        yield RunFolder(Path(path), config, frames)
         return
     with RunFolder.held(path, config, frames, command) as folder:
         line.from_chief(lambda: None)
