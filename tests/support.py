@@ -1,9 +1,11 @@
 """Tiny settings, stores and runs, and programs called within the process of the tests."""
 
 import contextlib
+import dataclasses
 import importlib
 import io
 import resource
+import shutil
 import subprocess
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from absl import flags as absl_flags
 
 from flags import common
+from permakey_tf.configs.base import flatten
 from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, resolve
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
@@ -121,6 +124,21 @@ def write_keypoints(path, game="mspacman", **changes):
     trainer.progress = KeypointProgress(step=2, best_loss=1.0, best_step=2, finished=True)
     trainer._save()
     return path / "keypoints"
+
+
+def retold(run, path, *, frames=None, **changes):
+    """A copy of a keypoint run that says it had other settings, by flat names, and other frames.
+
+    `frames` are fields of its FrameSpec.
+    """
+    from permakey_tf.runs.keypoints import RunFolder
+
+    told = RunFolder.open(run)
+    config = KeypointConfig.make(None, **flatten(told.config) | changes)
+    RunFolder.create_or_resume(path, config, dataclasses.replace(told.frames, **frames or {}))
+    others = shutil.ignore_patterns("config.json")
+    shutil.copytree(run, path, ignore=others, dirs_exist_ok=True)
+    return path
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 import re
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.text import Text
-from support import call, parsed, refused, refuses, write_store
+from support import call, parsed, refused, refuses, retold, write_store
 from test_training import make_trainer
 
 from flags import figures as figure_flags
@@ -73,11 +72,8 @@ def folder(tmp_path_factory):
     for name, changes in TRAINED.items():
         make_trainer(stores["toy"], root / name, **settings, **changes).train()
     for name, (trained, changes, game) in RETOLD.items():
-        shutil.copytree(root / trained, root / name)
-        config = json.loads((root / name / "config.json").read_text())
-        config["settings"]["training"] |= changes
-        config["frames"] |= {"game": game, "content_hash": stores[game].content_hash}
-        (root / name / "config.json").write_text(json.dumps(config))
+        frames = {"game": game, "content_hash": stores[game].content_hash}
+        retold(root / trained, root / name, frames=frames, **changes)
     return root
 
 
@@ -471,11 +467,7 @@ class TestWrongCombinations:
         ):
             with refuses(*words, settings=settings):
                 open_shown_runs([run], stores)
-        padded = shutil.copytree(run, tmp_path / "padded")
-        content = (padded / "config.json").read_text()
-        (padded / "config.json").write_text(
-            content.replace('"keep_aspect": false', '"keep_aspect": true')
-        )
+        padded = retold(run, tmp_path / "padded", frames={"keep_aspect": True})
         with refuses(
             "padded", "keep_aspect=True", folder / "toy", "False", settings=["keep_aspect"]
         ):
@@ -491,10 +483,7 @@ class TestWrongCombinations:
         assert not open_shown_runs([run], [store])[0].seen_other_frames
 
     def test_a_run_of_several_games_shows_the_one_whose_frames_are_named(self, folder, tmp_path):
-        mixed = shutil.copytree(folder / "pk0", tmp_path / "mixed")
-        config = json.loads((mixed / "config.json").read_text())
-        config["frames"]["game"] = "toy+frostbite"
-        (mixed / "config.json").write_text(json.dumps(config))
+        mixed = retold(folder / "pk0", tmp_path / "mixed", frames={"game": "toy+frostbite"})
         stores = [str(folder / name) for name in STORES]
         for store, game in zip(stores, STORES, strict=True):
             (run,) = open_shown_runs([str(mixed)], [store])
@@ -544,12 +533,7 @@ class TestCurves:
         runs = []
         for number in range(figures.MAX_LOOKS + 1):
             path = tmp_path / f"run{number}"
-            path.mkdir()
-            shutil.copy(folder / "pk0" / "metrics.csv", path)
-            config = json.loads((folder / "pk0" / "config.json").read_text())
-            config["settings"]["training"]["learning_rate"] = (number + 1) / 1000
-            (path / "config.json").write_text(json.dumps(config))
-            runs.append(str(path))
+            runs.append(str(retold(folder / "pk0", path, learning_rate=(number + 1) / 1000)))
         with refuses("29 lines", "28"):
             paper_figures.make("curves", open_shown_runs(runs, []), FrameChoice())
         picture = paper_figures.make("curves", open_shown_runs(runs[:-1], []), FrameChoice())
