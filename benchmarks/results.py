@@ -14,8 +14,8 @@ from pathlib import Path
 from absl import flags as absl_flags
 
 from flags import common
+from permakey_tf.configs.keypoints import METHODS
 from permakey_tf.objects import categories as objects
-from permakey_tf.runs.families import METHOD_NAMES
 from permakey_tf.system import schema
 
 RAW = Path(__file__).parents[1] / "docs/experiments/quality.csv"
@@ -50,7 +50,7 @@ def collect(reports: list[str]) -> list[dict]:
         known = objects.GAMES[game].categories if game in objects.GAMES else ()
         noise = content["rows"][0]["about"]["noise"]
         methods = {
-            row["name"]: METHOD_NAMES[row["about"]["settings"]["method"]]
+            row["name"]: METHODS[row["about"]["settings"]["method"]].title
             for row in content["rows"]
             if row["kind"] == "run"
         }
@@ -168,7 +168,7 @@ def main() -> None:
             writer.writerows(raw)
     with RAW.open() as file:
         raw = list(csv.DictReader(file))
-    learned = (*METHOD_NAMES.values(), "")
+    learned = (*(method.title for method in METHODS.values()), "")
     rows = list(dict.fromkeys(r["row"] for r in raw))
     rows.sort(key=lambda row: next(i for i, name in enumerate(learned) if row.startswith(name)))
     plain = [row for row in rows if not row.endswith(("tracked", "shuffled"))]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flags import common
 from flags import rl as rl_flags
+from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.errors import UserError
 from permakey_tf.launch.quick import quick_keypoints
 from permakey_tf.runs.agent import AgentFolder
@@ -26,7 +27,8 @@ def open_keypoints(command: rl_flags.Training) -> RunFolder:
     """The keypoint run that the agent is to see with; trained first where none is named."""
     path = command.keypoints
     if not path:
-        path = quick_keypoints(command.agent, command.logdir(command.agent, "permakey"))
+        method = KeypointConfig.method  # the default, which the quick preset leaves as it is
+        path = quick_keypoints(command.agent, command.logdir(command.agent, method))
     keypoints = RunFolder.open(path)
     progress = read_progress(keypoints)
     if progress and not progress.finished and progress.best_step:

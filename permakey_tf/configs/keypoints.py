@@ -16,7 +16,31 @@ from permakey_tf.configs.frames import (
 )
 from permakey_tf.errors import UserError, expect
 
-METHODS = ("permakey", "transporter")
+
+class Method(NamedTuple):
+    """What is known of a keypoint method; its class is in models/build.py.
+
+    title: the papers' spelling.
+    training: settings that hold where the user gives none.
+    """
+
+    title: str
+    training: dict[str, Any]
+
+
+# What the paper sets differently for the two is of ICLR app. A.2.1 and A.2.2.
+METHODS = types.MappingProxyType(
+    {
+        "permakey": Method(
+            "PermaKey",
+            {"batch_size": 32, "decay_rate": 0.85, "decay_steps": 10_000, "patience": 10},
+        ),
+        "transporter": Method(
+            "Transporter",
+            {"batch_size": 64, "decay_rate": 0.9, "decay_steps": 30_000, "patience": 5},
+        ),
+    }
+)
 EXTRACTORS = ("pointnet", "pursuit")  # of keypoints from error maps
 NOISES = ("none", "vertical", "horizontal", "both")  # bars on the frames, see data/noise.py
 
@@ -550,15 +574,6 @@ class DistributionConfig(Config):
     )
 
 
-# What the paper sets differently for the two methods (ICLR app. A.2.1, A.2.2).
-METHOD_TRAINING = types.MappingProxyType(
-    {
-        "permakey": {"batch_size": 32, "decay_rate": 0.85, "decay_steps": 10_000, "patience": 10},
-        "transporter": {"batch_size": 64, "decay_rate": 0.9, "decay_steps": 30_000, "patience": 5},
-    }
-)
-
-
 @dataclasses.dataclass(frozen=True)
 class KeypointConfig(Config):
     """A keypoint training run. What belongs to the frames (game, size) is in the frame store."""
@@ -567,7 +582,7 @@ class KeypointConfig(Config):
         "permakey",
         "Keypoint method: permakey, or the baseline transporter.",
         origin="paper",
-        choices=METHODS,
+        choices=tuple(METHODS),
     )
     extractor: str = setting(
         "pointnet",
@@ -730,7 +745,7 @@ def resolve(config: KeypointConfig, game: str) -> KeypointConfig:
     training settings."""
     unset: dict[str, Any] = {
         name: value
-        for name, value in METHOD_TRAINING[config.method].items()
+        for name, value in METHODS[config.method].training.items()
         if getattr(config.training, name) is None
     }
     if config.training.selection is None:

@@ -21,7 +21,7 @@ from permakey_tf.figures.runs import (
     require_method,
 )
 from permakey_tf.runs import families
-from permakey_tf.runs.families import METHOD_NAMES, game_name, show
+from permakey_tf.runs.families import game_name, show
 from permakey_tf.system import files
 from permakey_tf.types import Keypoints
 from permakey_tf.viz import figures, overlay, video
@@ -159,7 +159,7 @@ def highlight(runs, choice, columns, *, with_keypoints: bool) -> Grid:
         panel._replace(windows=inside)
         for panel, inside in zip(image_panels(dimmed), union[..., 0], strict=True)
     ]
-    title = f"{game_name(run.game)}: regions highlighted by {METHOD_NAMES[run.method]}"
+    title = f"{game_name(run.game)}: regions highlighted by {run.method_title}"
     return Grid(title, rows, caption=_caption(run, positions))
 
 
@@ -183,10 +183,7 @@ def seeds(runs, choice, columns, *, side_by_side: bool) -> Grid:
     else:
         rows = {"frame": plain, "keypoints": marked}
     first = runs[0]
-    title = (
-        f"{game_name(first.game)}: {METHOD_NAMES[first.method]} keypoints of {len(runs)} training "
-        "seeds"
-    )
+    title = f"{game_name(first.game)}: {first.method_title} keypoints of {len(runs)} training seeds"
     legend = {f"seed {run.config.training.seed}": c for run, c in zip(runs, per_run, strict=True)}
     caption = _caption(first, positions)
     return Grid(title, rows, legend=legend, ring=_SEED_RING, caption=caption)
@@ -203,7 +200,7 @@ def numbers_of_keypoints(runs, choice, columns) -> Grid:
     for run in runs:
         label = f"K = {run.detector.num_keypoints}"
         rows[label] = keypoint_panels(frames, run.detector.keypoints(frames))
-    title = f"{game_name(runs[0].game)}: {METHOD_NAMES[runs[0].method]} by number of keypoints"
+    title = f"{game_name(runs[0].game)}: {runs[0].method_title} by number of keypoints"
     return Grid(title, rows, caption=_caption(runs[0], positions))
 
 
@@ -236,9 +233,12 @@ def transporter_pairs(runs, choice, columns) -> Grid:
     it is off."""
     run = _only(runs)
     require_method(runs, "transporter")
+    # TensorFlow takes seconds to load; what cannot be drawn is refused before.
+    from permakey_tf.ops.images import to_images
+
     positions, pairs = run.test_pairs(columns, choice)
     first, second = pairs[:, 0], pairs[:, 1]
-    _, reconstruction = run.model.reconstruct(pairs.astype(np.float32) / 255)
+    _, reconstruction = run.model.reconstruct(to_images(pairs))
     rows = {}
     for name, frames in (("first", first), ("second", second)):
         windows = run.detector.windows(frames)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from permakey_tf.configs.keypoints import METHODS
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
-from permakey_tf.runs.families import METHOD_NAMES, effective, game_name, show
+from permakey_tf.runs.families import effective, game_name, show
 from permakey_tf.runs.keypoints import RunFolder
 
 _PAIRS_SEED = 0
@@ -84,9 +85,14 @@ class ShownRun:
         return str(self.folder.path)
 
     @property
+    def method_title(self) -> str:
+        """The method in the papers' spelling."""
+        return METHODS[self.method].title
+
+    @property
     def title(self) -> str:
         """Game and method in the papers' spelling."""
-        return f"{game_name(self.game)}, {METHOD_NAMES[self.method]}"
+        return f"{game_name(self.game)}, {self.method_title}"
 
     @property
     def store(self) -> FrameStore:

@@ -10,12 +10,11 @@ from typing import Any
 
 from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.configs.base import conditions
-from permakey_tf.configs.keypoints import KeypointConfig
+from permakey_tf.configs.keypoints import METHODS, KeypointConfig
 
 Settings = dict[str, Any]
 
 KEYPOINTS = "keypoints."  # in front of the names of a keypoint run's settings among an agent's
-METHOD_NAMES = {"permakey": "PermaKey", "transporter": "Transporter"}  # the papers' spelling
 GAME_NAMES = {
     "battlezone": "Battlezone",
     "montezumarevenge": "Montezuma's Revenge",
@@ -130,7 +129,7 @@ _RANK = {"game": 0, "method": 1}
 def _word(own: str, value) -> str:
     if own == "game":
         return game_name(value)
-    return METHOD_NAMES[value] if own == "method" else f"{own}={show(value)}"
+    return METHODS[value].title if own == "method" else f"{own}={show(value)}"
 
 
 def _differ(name: str, one: Settings, other: Settings) -> bool:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from permakey_tf.runs.families import METHOD_NAMES, game_name
+from permakey_tf.configs.keypoints import METHODS
+from permakey_tf.runs.families import game_name
 from permakey_tf.system.files import write_text
 from permakey_tf.training.keypoints import KeypointTrainer
 from permakey_tf.viz import figures
@@ -35,7 +36,7 @@ def evaluate_run(trainer: KeypointTrainer, notes: Sequence[str] = ()) -> dict[st
         "notes": list(notes),
     }
     figure, evaluation = folder.results["figure"], folder.results["test losses"]
-    game, method = game_name(folder.frames.game), METHOD_NAMES[folder.config.method]
+    game, method = game_name(folder.frames.game), METHODS[folder.config.method].title
     title = f"{game}: {method}, step {progress.best_step:,}"
     view = trainer.model.view(trainer.examples("test", _NUM_FIGURE_FRAMES))
     write_figure(figures.draw(figures.view_grid(view, title)), [figure], figures.DPI)
