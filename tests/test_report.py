@@ -12,6 +12,7 @@ from support import call, refused, refuses
 
 from permakey_tf.runs.readers import machine_hours
 from permakey_tf.scores import curves, tables
+from permakey_tf.scores import evaluation as evaluation_module
 from permakey_tf.scores.collection import folder_name
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
 from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
@@ -305,6 +306,20 @@ def test_a_control_is_none_of_the_papers_agents(nodes, keypoints, label):
     control = found("control", keypoints=keypoints, agent={"nodes": nodes})
     (cell,) = [cell for cell in tables.fill(tables.cells(1), [control])[0] if cell.found]
     assert (cell.place.label, cell.score) == (label, None)
+
+
+def test_agents_on_a_method_of_ones_own_stand_behind_those_of_their_game(monkeypatch):
+    more = {**tables.METHODS, "brightness": tables.METHODS["permakey"]._replace(title="Brightness")}
+    for module in (tables, evaluation_module):
+        monkeypatch.setattr(module, "METHODS", more)
+    graph = found("graph", keypoints="brightness")
+    control = found("control", keypoints="brightness", agent={"nodes": "constant"})
+    other = found("other", keypoints="brightness", num_keypoints=6)
+    cells, left_out = tables.fill(tables.cells(1), [graph, control, other])
+    labels = [cell.place.label for cell in cells if cell.game == "MsPacman"]
+    assert labels[-2:] == ["Brightness+GNN", "Brightness+GNN, constant keypoints"]
+    assert [cell.found for cell in cells if cell.found] == [graph, control]
+    assert len(left_out) == 1 and "K = 6" in left_out[0]
 
 
 def test_a_variant_stands_behind_its_agent_and_takes_no_cell():

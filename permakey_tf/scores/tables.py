@@ -12,6 +12,7 @@ import numpy as np
 
 from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, canonical_game
+from permakey_tf.configs.keypoints import METHODS
 from permakey_tf.errors import UserError
 from permakey_tf.scores import aggregates, published, statistics
 from permakey_tf.scores.evaluation import Evaluation, OtherAgent, Rules
@@ -93,11 +94,9 @@ def place_of(evaluation: Evaluation) -> Place:
         rules = evaluation.rules
         game, played = evaluation.game, (evaluation.env_id, rules.opening)
         return Place(game, agent.name, 0, "none", rules.sticky_actions, *played)
-    kind = (agent.keypoints, agent.encoder)
-    name = next(name for name, (*pair, _) in AGENTS.items() if tuple(pair) == kind)
     return Place(
         evaluation.game,
-        name,
+        _name_of(agent.keypoints, agent.encoder),
         agent.num_keypoints,
         agent.noise,
         evaluation.rules.sticky_actions,
@@ -105,6 +104,14 @@ def place_of(evaluation: Evaluation) -> Place:
         evaluation.rules.opening,
         agent.variant,
     )
+
+
+def _name_of(keypoints: str, encoder: str) -> str:
+    """The papers' name of an agent; of a method that the papers do not have, a like one."""
+    for name, (*kind, _) in AGENTS.items():
+        if kind == [keypoints, encoder]:
+            return name
+    return f"{METHODS[keypoints].title}+{encoder.upper()}"
 
 
 def cells(table: int) -> list[Cell]:
@@ -147,7 +154,7 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
     Different evaluations are never mixed. Where several belong into one cell, the one with the
     most agent steps stands there, but more than the paper's count no more; among those the one
     with most policies, seeds, episodes. A variant of a cell's agent gets a cell of its own behind,
-    and so does an agent that is no run of ours, behind those of its game.
+    and so does one that the papers do not have, behind those of its game.
 
     Returns:
       the cells, and a line for each evaluation that stands in none, with the reason.
@@ -186,13 +193,21 @@ def _with_variants(empty: list[Cell], places: list[Place]) -> list[Cell]:
 
 
 def _with_others(cells: list[Cell], places: list[Place]) -> list[Cell]:
-    """Other agents' cells behind all of the same clean games."""
+    """Cells of other agents, and of ours on a method that the papers do not have, behind all of
+    the same games."""
     grouped: dict[str, list[Cell]] = {}
     for cell in cells:
         grouped.setdefault(cell.place.game, []).append(cell)
     for of_game in grouped.values():
-        first = of_game[0]
-        own = [p for p in places if first.place._replace(agent=p.agent, num_keypoints=0) == p]
+        first, numbers = of_game[0], {0, *(cell.place.num_keypoints for cell in of_game)}
+        agent, number = first.place.agent, first.place.num_keypoints
+        own = [
+            place
+            for place in places
+            if place.agent not in AGENTS
+            and place.num_keypoints in numbers
+            and place._replace(agent=agent, num_keypoints=number, variant="") == first.place
+        ]
         of_game += [Cell(place, first.game, None) for place in sorted(own)]
     return [cell for of_game in grouped.values() for cell in of_game]
 
