@@ -39,7 +39,7 @@ from permakey_tf.configs.agent import (
 )
 from permakey_tf.envs.games import make_game, make_task
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.system.seeds import episode_seed
 
 _KEYPOINTS = common.define_path("keypoints", None, "Keypoint run folder.", required=True)
@@ -75,7 +75,7 @@ def make_trainer(encoder: str, folder: Path):
     """A trainer with the paper's settings, its keypoints' game and a started replay."""
     from permakey_tf.training.agent import AgentTrainer
 
-    keypoints = RunFolder.open(_KEYPOINTS.value)
+    keypoints = KeypointFolder.open(_KEYPOINTS.value)
     config = AgentConfig(
         environment=EnvironmentConfig(game=keypoints.frames.game),
         encoder=EncoderConfig(encoder=encoder, cnn_filters=tuple(map(int, _FILTERS.value))),

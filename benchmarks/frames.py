@@ -105,12 +105,12 @@ def train(path: Path) -> None:
     """Trains across the border and prints what steps took and what is in memory."""
     from permakey_tf.configs.keypoints import LoggingConfig
     from permakey_tf.data import pipeline
-    from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+    from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
     from permakey_tf.training.keypoints import KeypointTrainer
 
     preset = {"game": "black", "num_keypoints": 7, "shuffle": _SHUFFLE.value}
     config, store = KeypointConfig.make(_PRESET.value, **preset), FrameStore.open(path)
-    folder = RunFolder(path / "no_run", config, FrameSpec.of(store))
+    folder = KeypointFolder(path / "no_run", config, FrameSpec.of(store))
     trainer = KeypointTrainer(folder, store, LoggingConfig())
     sampler = trainer.sampler
     border, half = sampler.steps_per_epoch, _TRAIN.value // 2

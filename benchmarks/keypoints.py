@@ -65,12 +65,12 @@ def model_functions(config, folder, batch_size):
     from permakey_tf.configs.keypoints import LoggingConfig
     from permakey_tf.data.store import FrameStore
     from permakey_tf.detector import KeypointDetector
-    from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+    from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
     from permakey_tf.training.keypoints import KeypointTrainer
 
     store = FrameStore.open(folder)
     trainer = KeypointTrainer(
-        RunFolder(folder / "no_run", config, FrameSpec.of(store)), store, LoggingConfig()
+        KeypointFolder(folder / "no_run", config, FrameSpec.of(store)), store, LoggingConfig()
     )
     detector = KeypointDetector(trainer.model)
     frames, pair = store.frames[:batch_size], trainer.model.frames_per_example == 2

@@ -19,7 +19,7 @@ from absl import flags as absl_flags
 
 from flags import common
 from permakey_tf.errors import UserError
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.system import files
 
 common.define_path("data_dir", None, "Frame store to train on.", required=True)
@@ -47,7 +47,7 @@ def train(folder: Path, number: int) -> list[dict[str, float]]:
     codes = [process.wait() for process in processes]
     if any(codes):
         raise UserError(f"a training failed: {' '.join(_command(folder, number))}")
-    _, rows = files.read_rows(RunFolder.open(folder).path / "metrics.csv")
+    _, rows = files.read_rows(KeypointFolder.open(folder).path / "metrics.csv")
     names = [name for name in rows[0] if name.startswith("train/loss") or name[:6] == "images"]
     return [{name: float(row[name]) for name in names} for row in rows if row[names[0]]]
 

@@ -14,7 +14,7 @@ from permakey_tf.models.base import KeypointModel
 from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import prepare_frames, to_images
 from permakey_tf.runs import checkpoint, release
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.stream import KeypointStream, StreamGraph
 from permakey_tf.system import files
 from permakey_tf.system.arrays import as_array
@@ -79,7 +79,7 @@ class KeypointDetector:
             return cls._load_file(path, sha256)
         if sha256 is not None:
             raise UserError(f"{path}: sha256 is compared with a file, and this is none")
-        folder = RunFolder.open(path)
+        folder = KeypointFolder.open(path)
         return cls(folder.load_model(), folder.frames.keep_aspect)
 
     @classmethod

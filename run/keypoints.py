@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from flags import common
 from flags import keypoints as keypoint_flags
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.progress import Status
 from permakey_tf.system.cluster import of_training
 from permakey_tf.system.interruption import Interrupted
@@ -34,7 +34,7 @@ def train(command, line):
     status = Status(*line.from_chief(lambda: requests.refuse_early(command)))
     if status.finished:
         print(f"run folder: {command.logdir} (finished at step {status.step})")
-        tell(RunFolder.open(command.logdir), requests.all_notes(command))
+        tell(KeypointFolder.open(command.logdir), requests.all_notes(command))
         return
     store = requests.store_for_all(command, line)
     notes = requests.notes_on(store, command)
@@ -55,7 +55,7 @@ def train(command, line):
         tell(folder, notes)
 
 
-def tell(folder: RunFolder, notes: Iterable[str]) -> None:
+def tell(folder: KeypointFolder, notes: Iterable[str]) -> None:
     """Prints what a finished run has, and what looks into it."""
     folder.tell_results(notes)
     print(f"TensorBoard: tensorboard {common.quoted('logdir', folder.path)}")

@@ -16,20 +16,20 @@ from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.errors import UserError
 from permakey_tf.launch.quick import quick_keypoints
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.match import follow_folder, refuse_contradictions, resolve_agent
 from permakey_tf.runs.progress import read_agent_progress, read_agent_status, read_progress
 from permakey_tf.scores.evaluation_file import read_evaluation
 from permakey_tf.system.interruption import Interrupted
 
 
-def open_keypoints(command: rl_flags.Training) -> RunFolder:
+def open_keypoints(command: rl_flags.Training) -> KeypointFolder:
     """The keypoint run that the agent is to see with; trained first where none is named."""
     path = command.keypoints
     if not path:
         method = KeypointConfig.method  # the default, which the quick preset leaves as it is
         path = quick_keypoints(command.agent, command.logdir(command.agent, method))
-    keypoints = RunFolder.open(path)
+    keypoints = KeypointFolder.open(path)
     progress = read_progress(keypoints)
     if progress and not progress.finished and progress.best_step:
         print(

@@ -23,7 +23,7 @@ from support import tiny_config, write_store
 
 from permakey_tf.configs.keypoints import LoggingConfig
 from permakey_tf.data import pipeline
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.system.cluster import Line
 from permakey_tf.training import keypoints
 from permakey_tf.training.adam import Adam
@@ -63,7 +63,7 @@ def train(store, path, case, replicas):
     keypoints.Adam = OPTIMIZERS[case.optimizer]
     settings = {"method": case.method, "lsp_sample": case.lsp_sample, **RATES[case.optimizer]}
     config = tiny_config(batch_size=BATCH, noise="both", **settings)
-    folder = RunFolder(path / "no_run", config, FrameSpec.of(store))
+    folder = KeypointFolder(path / "no_run", config, FrameSpec.of(store))
     trainer = keypoints.KeypointTrainer(folder, store, LoggingConfig(), replicas)
     batches = pipeline.training_batches(store, trainer.sampler, config, 0, STEPS)
     values = []

@@ -15,15 +15,15 @@ from pathlib import Path
 from support import tiny_config
 
 from permakey_tf.errors import UserError
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 
 
 def start(path, settings, barrier, outcomes):
     config, frames = tiny_config(**settings), FrameSpec("toy", 20, 3, "hash")
     barrier.wait()
     try:
-        with RunFolder.held(path, config, frames) as folder:
-            assert RunFolder.open(path).config == folder.config == config
+        with KeypointFolder.held(path, config, frames) as folder:
+            assert KeypointFolder.open(path).config == folder.config == config
             outcomes.put((settings, "won"))
             barrier.wait()
     except UserError as error:

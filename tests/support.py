@@ -108,13 +108,13 @@ def write_keypoints(path, game="mspacman", **changes):
     """
     # Here, because most tests need no TensorFlow.
     from permakey_tf.runs import checkpoint
-    from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+    from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
     from permakey_tf.runs.progress import KeypointProgress
     from permakey_tf.training.keypoints import KeypointTrainer
 
     store = write_store(path / "store", game=game)
     config = tiny_config(max_steps=2, soft_argmax="joint", logit_scale=100, **changes)
-    folder = RunFolder.create_or_resume(path / "keypoints", config, FrameSpec.of(store))
+    folder = KeypointFolder.create_or_resume(path / "keypoints", config, FrameSpec.of(store))
     trainer = KeypointTrainer(folder, store, LoggingConfig())
     rng = np.random.default_rng(config.training.seed)
     for variable in trainer.model.trainable_variables:
@@ -131,11 +131,11 @@ def retold(run, path, *, frames=None, **changes):
 
     `frames` are fields of its FrameSpec.
     """
-    from permakey_tf.runs.keypoints import RunFolder
+    from permakey_tf.runs.keypoints import KeypointFolder
 
-    told = RunFolder.open(run)
+    told = KeypointFolder.open(run)
     config = KeypointConfig.make(None, **flatten(told.config) | changes)
-    RunFolder.create_or_resume(path, config, dataclasses.replace(told.frames, **frames or {}))
+    KeypointFolder.create_or_resume(path, config, dataclasses.replace(told.frames, **frames or {}))
     others = shutil.ignore_patterns("config.json")
     shutil.copytree(run, path, ignore=others, dirs_exist_ok=True)
     return path
@@ -220,7 +220,7 @@ def write_agent(path, keypoints, **changes):
     from permakey_tf.configs.agent import AgentConfig
     from permakey_tf.runs import checkpoint
     from permakey_tf.runs.agent import AgentFolder
-    from permakey_tf.runs.keypoints import RunFolder
+    from permakey_tf.runs.keypoints import KeypointFolder
     from permakey_tf.runs.progress import AgentProgress
     from permakey_tf.training.agent import build_player
 
@@ -231,7 +231,7 @@ def write_agent(path, keypoints, **changes):
         "noise": "as-trained",
     } | changes  # fmt: skip
     config = AgentConfig.make(**values)
-    folder = AgentFolder.create_or_resume(path, config, RunFolder.open(keypoints))
+    folder = AgentFolder.create_or_resume(path, config, KeypointFolder.open(keypoints))
     weights = build_player(folder, 9).weights
     rng = np.random.default_rng(config.learning.seed + 1)
     best = {}

@@ -34,7 +34,7 @@ from permakey_tf.models.vision import NodeVision
 from permakey_tf.player import AgentPlayer
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.match import follow_folder
 from permakey_tf.system import files
 from permakey_tf.system.seeds import Stream, stream
@@ -124,12 +124,12 @@ class Seeded(Scripted):
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
-    return RunFolder.open(write_keypoints(tmp_path_factory.mktemp("clean")))
+    return KeypointFolder.open(write_keypoints(tmp_path_factory.mktemp("clean")))
 
 
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory):
-    return RunFolder.open(write_keypoints(tmp_path_factory.mktemp("noisy"), noise="vertical"))
+    return KeypointFolder.open(write_keypoints(tmp_path_factory.mktemp("noisy"), noise="vertical"))
 
 
 def make_trainer(tmp_path, keypoints, game, validation_game=Black, logging=None, **changes):
@@ -489,7 +489,7 @@ class TestASignalDuringAValidation:
 def pursued(tmp_path_factory):
     """Keypoints whose error maps are kept from frame to frame."""
     path = tmp_path_factory.mktemp("pursued")
-    return RunFolder.open(write_keypoints(path, extractor="pursuit", lsp_layers=(0, 1)))
+    return KeypointFolder.open(write_keypoints(path, extractor="pursuit", lsp_layers=(0, 1)))
 
 
 class TestPlayingDuringUpdates:

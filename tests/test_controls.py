@@ -26,7 +26,7 @@ from permakey_tf.objects.boxes import Objects
 from permakey_tf.objects.points import NOWHERE, object_points
 from permakey_tf.quality import measures
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.scores.evaluate import evaluate_policies
 from permakey_tf.scores.evaluation_file import read_evaluation
 from permakey_tf.training import controls
@@ -313,7 +313,7 @@ def keypoints(tmp_path_factory):
 
 def trainer_of(path, keypoints, nodes) -> AgentTrainer:
     config = AgentConfig.make(game="montezumarevenge", nodes=nodes, **TINY)
-    folder = AgentFolder.create_or_resume(path, config, RunFolder.open(keypoints))
+    folder = AgentFolder.create_or_resume(path, config, KeypointFolder.open(keypoints))
     return AgentTrainer.open(folder, AgentLoggingConfig(), progress=False)
 
 

@@ -727,7 +727,7 @@ class TestDrawing:
         windows = np.zeros([21, 21])
         windows[5:11, 8:15] = 1
         panel = figures.Panel(np.zeros([21, 21, 3], np.uint8), windows=windows)
-        axes = figures.draw(figures.Grid("", {"": [panel]})).axes[0]
+        axes = figures.draw(figures.PanelGrid("", {"": [panel]})).axes[0]
         outline = np.concatenate([path.vertices for path in axes.collections[-1].get_paths()])
         # Half way between the pixels inside and outside.
         assert outline.min(axis=0).tolist() == [7.5, 4.5]
@@ -739,7 +739,7 @@ class TestDrawing:
         centers[0, 0] = (0, 1)  # at the right edge
         frames = np.zeros([1, 84, 84, 3], np.uint8)
         drawn = figures.draw(
-            figures.Grid("", {"": figures.keypoint_panels(frames, Keypoints(centers, None))})
+            figures.PanelGrid("", {"": figures.keypoint_panels(frames, Keypoints(centers, None))})
         )
         texts = drawn.axes[0].texts
         assert [text.get_text() for text in texts] == [str(k) for k in range(number) if number > 7]
@@ -754,7 +754,7 @@ class TestDrawing:
         grid = np.linspace(-0.9, 0.9, 5)
         keypoints = Keypoints(np.array([[(y, x) for y in grid[:4] for x in grid]]), None)
         panels = figures.keypoint_panels(np.zeros([1, 84, 84, 3], np.uint8), keypoints)
-        drawn = figures.draw(figures.Grid("", {"": panels}))
+        drawn = figures.draw(figures.PanelGrid("", {"": panels}))
         drawn.draw_without_rendering()
         renderer = FigureCanvasAgg(drawn).get_renderer()
         frame = drawn.axes[0].get_window_extent(renderer)
@@ -768,7 +768,9 @@ class TestDrawing:
         places, confidence = np.linspace(-0.9, 0.9, 18).reshape(1, 9, 2), np.linspace(0, 0.5, 9)
         keypoints = Keypoints(places, confidence[None])
         frames = np.zeros([1, 84, 84, 3], np.uint8)
-        drawn = figures.draw(figures.Grid("", {"": figures.keypoint_panels(frames, keypoints)}))
+        drawn = figures.draw(
+            figures.PanelGrid("", {"": figures.keypoint_panels(frames, keypoints)})
+        )
         (axes,) = drawn.axes
         expected = 0.25 + 0.75 * np.sqrt(2 * confidence)
         white, own = (scatter.get_edgecolors()[:, 3] for scatter in axes.collections)
@@ -806,7 +808,7 @@ class TestDrawing:
     def test_long_labels_and_many_columns(self):
         image = figures.Panel(np.zeros([8, 8, 3], np.uint8))
         rows = {f"a row with a long label {i}": [image] * 9 for i in range(2)}
-        grid = figures.Grid("A title " * 20, rows, ["two words"] * 9, {"x" * 30: np.zeros(3)})
+        grid = figures.PanelGrid("A title " * 20, rows, ["two words"] * 9, {"x" * 30: np.zeros(3)})
         drawn = figures.draw(grid)
         renderer = FigureCanvasAgg(drawn).get_renderer()
         for text in drawn.findobj(match=is_text):

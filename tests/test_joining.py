@@ -12,7 +12,7 @@ from permakey_tf.data.format import SPLITS
 from permakey_tf.data.joining import join_stores
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.training import request as requests
 from permakey_tf.types import Step
 
@@ -154,9 +154,9 @@ class TestIdentity:
     def test_a_run_is_not_resumed_with_other_weights(self, tmp_path, stores):
         def folder(weights):
             spec = FrameSpec.of(join_stores(stores, weights))
-            return RunFolder(tmp_path / "run", tiny_config(), spec)
+            return KeypointFolder(tmp_path / "run", tiny_config(), spec)
 
-        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), folder((2, 1, 1)).frames)
+        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), folder((2, 1, 1)).frames)
         assert not folder((2, 1, 1)).compare()
         with refuses("weights was (2, 1, 1), now (1, 1, 2)", settings=["logdir"]):
             folder((1, 1, 2)).compare()

@@ -20,7 +20,7 @@ from permakey_tf.configs.keypoints import LoggingConfig
 from permakey_tf.data.store import FrameStore
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.scores import evaluation_file
 from permakey_tf.scores.evaluation import AgentSpec, PolicySpec, Rules
 from permakey_tf.scores.report import find_evaluations
@@ -56,7 +56,7 @@ def check_centers(run: Path, store: FrameStore):
 @pytest.mark.parametrize("run", ["keypoints", "transporter"])
 def test_a_keypoint_run_is_finished(left, run):
     store = FrameStore.open(left / "store", verify_hash=True)
-    folder = RunFolder.open(left / run)
+    folder = KeypointFolder.open(left / run)
     assert folder.frames == FrameSpec.of(store) and not folder.is_evaluated
     check_centers(folder.path, store)  # of its best weights, before more are made
     trainer = KeypointTrainer(folder, store, LoggingConfig(summary_every=1))
@@ -69,7 +69,7 @@ def test_a_keypoint_run_is_finished(left, run):
 
 def test_a_finished_run_stays_as_it_is(left):
     store = FrameStore.open(left / "store")
-    folder = RunFolder.open(left / "transporter_finished")
+    folder = KeypointFolder.open(left / "transporter_finished")
     assert folder.is_evaluated and folder.evaluated_steps == 4
     files = {p: p.read_bytes() for p in folder.path.rglob("*") if p.is_file()}
     detector = train(store, folder.config, folder.path, progress=False)

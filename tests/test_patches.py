@@ -11,7 +11,7 @@ from permakey_tf.configs.keypoints import LoggingConfig, LSPNConfig
 from permakey_tf.models.lspn import LSPN, LSPNs
 from permakey_tf.models.permakey import PermaKey
 from permakey_tf.ops import patches, spatial
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.training.keypoints import KeypointTrainer
 
 SEED = tf.constant([3, 5])
@@ -139,7 +139,7 @@ def test_only_training_is_by_part_and_the_vae_sees_nothing_of_it():
 def test_a_step_learns_and_no_gradient_passes_through_the_gather(tmp_path):
     config = tiny_config(extractor="pursuit", lsp_sample=0.3, learning_rate=1e-2)
     store = write_store(tmp_path / "store")
-    folder = RunFolder(tmp_path / "run", config, FrameSpec.of(store))
+    folder = KeypointFolder(tmp_path / "run", config, FrameSpec.of(store))
     trainer = KeypointTrainer(folder, store, LoggingConfig())
     frames = tf.constant(store.frames[:4])
     errors = []

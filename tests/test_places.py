@@ -15,7 +15,7 @@ from flags import common, figures, keypoints, sweep
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data.sources import build_store
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.scores.evaluate import evaluate_policies
 from permakey_tf.system import disk
 from permakey_tf.training.request import refuse_early
@@ -82,7 +82,7 @@ def test_a_bad_run_folder_is_refused_before_frames_are_collected(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    begun = RunFolder.create_or_resume(
+    begun = KeypointFolder.create_or_resume(
         tmp_path / "begun", tiny_config(noise="both"), FrameSpec("breakout", 20, 3, "ab")
     )
     begun.latest_checkpoint.parent.mkdir()
@@ -150,7 +150,7 @@ def test_games_are_not_played_where_their_scores_cannot_be_written(tmp_path, mon
 
 
 def test_an_agents_run_goes_into_no_other_runs_folder(tmp_path):
-    RunFolder.create_or_resume(tmp_path / "run", tiny_config(), FrameSpec("toy", 20, 3, ""))
+    KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), FrameSpec("toy", 20, 3, ""))
     with refuses("'keypoints'", "'agent'"):
         AgentFolder.check_place(tmp_path / "run")
     (tmp_path / "file").touch()

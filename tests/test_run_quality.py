@@ -29,7 +29,7 @@ from permakey_tf.quality.report import write_report
 from permakey_tf.quality.run_candidates import from_run, open_runs
 from permakey_tf.quality.scoring import evaluate_keypoints
 from permakey_tf.runs import checkpoint
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.progress import KeypointProgress
 from permakey_tf.types import Step
 
@@ -65,7 +65,7 @@ def make_store(path, boxes=True, visible=True, game="mspacman", channels=3, seed
 def make_run(path, store, seed, **changes):
     """A run folder whose model is as it was drawn from the seed: training would take time."""
     config, frames = tiny_config(seed=seed, **changes), FrameSpec.of(store)
-    folder = RunFolder.create_or_resume(path, config, frames)
+    folder = KeypointFolder.create_or_resume(path, config, frames)
     model = build_model(config, frames.image_size, frames.channels, seed)
     variables = checkpoint.named_variables({"model": model.variables})
     checkpoint.save(folder.best_checkpoint, {name: v.numpy() for name, v in variables.items()})
@@ -264,7 +264,7 @@ class TestResult:
 
     def test_what_a_reader_must_know_of_runs_is_noted(self, folder, tmp_path):
         run = shutil.copytree(folder / "tiny_seed0", tmp_path / "run")
-        latest = RunFolder.open(run).latest_checkpoint
+        latest = KeypointFolder.open(run).latest_checkpoint
         other = make_store(tmp_path / "other", channels=3, seed=1)
         for finished, expected in (
             (False, ["run: not trained to its end (it stands at step 4)"]),
@@ -529,7 +529,7 @@ class TestRefusals:
         self, folder, tmp_path, monkeypatch
     ):
         run = shutil.copytree(folder / "tiny_seed1", tmp_path / "run")
-        RunFolder.open(run).best_checkpoint.unlink()
+        KeypointFolder.open(run).best_checkpoint.unlink()
         monkeypatch.setattr(KeypointDetector, "load", None)  # cannot be called
         with refuses("run/checkpoints/best.npz", "train first"):
             run_benchmark(open_footage(folder / "store"), [folder / "tiny_seed0", run])

@@ -21,7 +21,7 @@ from permakey_tf.envs.atari import AtariGame
 from permakey_tf.launch import quick
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.checkpoint import load, save
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.match import refuse_another_environment
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
 from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
@@ -156,7 +156,7 @@ class TestFinishedRun:
         folder, first = finished
         monkeypatch.setitem(sys.modules, "permakey_tf.training.agent", None)  # refuses the import
         monkeypatch.setitem(sys.modules, "permakey_tf.system.device", None)
-        monkeypatch.setattr(RunFolder, "load_model", None)
+        monkeypatch.setattr(KeypointFolder, "load_model", None)
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
         result = call_rl(keypoints=keypoints, logdir=folder, **TINY)
         assert result.returncode == 0, result.stderr
@@ -243,7 +243,7 @@ def test_without_keypoints_quick_ones_are_trained_once(tmp_path, monkeypatch, ca
         result = call_rl(game="Ms. Pac-Man", noise="both", **flags)
         assert result.returncode == 0, result.stderr
         assert "no keypoints are given: the quick preset's are trained first" in result.stdout
-    vision = RunFolder.open(tmp_path / "runs" / "mspacman_permakey_quick_both_seed0")
+    vision = KeypointFolder.open(tmp_path / "runs" / "mspacman_permakey_quick_both_seed0")
     assert vision.config.training.noise == "both"
     for encoder in ("gnn", "cnn"):
         agent = AgentFolder.open(tmp_path / "runs" / f"mspacman_permakey_{encoder}_seed0")
@@ -305,7 +305,7 @@ def test_a_run_of_other_keypoints_than_the_quick_ones_is_refused(
     flags = TINY | {"noise": "vertical", "logdir": "run"}
     result = call_rl(**flags)
     assert "run folder: run (finished at step 60)" in result.stdout, result.stderr
-    best = RunFolder.open(vision).best_checkpoint
+    best = KeypointFolder.open(vision).best_checkpoint
     save(best, {name: array + 1 for name, array in load(best).items()})
     refused(call_rl(**flags), "keypoint run was", "--keypoints=run/keypoints")
 
@@ -352,7 +352,7 @@ class TestRefusals:
 
     def test_keypoints_that_are_not_trained_to_their_end_are_told(self, keypoints, tmp_path):
         copied = shutil.copytree(keypoints, tmp_path / "copied")
-        latest = RunFolder.open(copied).latest_checkpoint
+        latest = KeypointFolder.open(copied).latest_checkpoint
         save(latest, load(latest) | {"progress/finished": np.array(False)})
         result = call_rl(keypoints=copied, game="seaquest", logdir=tmp_path / "run")
         refused(result, "keypoints of mspacman")
@@ -410,7 +410,7 @@ class TestRefusals:
             file.write_bytes(content)
             with refuses(f"keypoints/{name}", "trained on"):
                 AgentFolder.open(folder)
-            keypoints = RunFolder.open(finished[0] / "keypoints")
+            keypoints = KeypointFolder.open(finished[0] / "keypoints")
             with refuses(f"keypoints/{name}", "trained on"):
                 AgentFolder.create_or_resume(folder, config, keypoints)
             file.write_bytes(right)
@@ -420,7 +420,7 @@ class TestRefusals:
         folder, config = AgentFolder.open(finished[0]), AgentConfig()
         with refuses("num_steps was 60, now 100000", settings=["keypoints", "logdir"]):
             AgentFolder.create_or_resume(folder.path, config, folder.keypoints)
-        other = RunFolder.open(write_keypoints(tmp_path, noise="vertical", seed=1))
+        other = KeypointFolder.open(write_keypoints(tmp_path, noise="vertical", seed=1))
         with refuses("keypoint run was", settings=["keypoints", "logdir"]):
             AgentFolder.create_or_resume(folder.path, folder.config, other)
 
@@ -448,7 +448,7 @@ def record(env_id, kwargs=None, package=None, version=None):
 )
 def test_an_agent_plays_what_its_keypoints_come_from(tmp_path, capsys, then, now, kwargs, same):
     frames = FrameSpec("mspacman", 20, 3, "hash", then)
-    keypoints = RunFolder(tmp_path, tiny_config(), frames)
+    keypoints = KeypointFolder(tmp_path, tiny_config(), frames)
     package = "ale-py" if now.startswith("ALE") else "sprites"
     game = types.SimpleNamespace(
         environment=types.SimpleNamespace(record=record(now, kwargs, package, "2.0"))
@@ -468,11 +468,11 @@ def test_a_run_without_or_with_a_wrong_record(tmp_path):
     assert FrameSpec(**old).environment is None
     with refuses("environment.id", "text"):
         FrameSpec(**old, environment=record(None))
-    folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), FrameSpec(**old))
+    folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), FrameSpec(**old))
     save(folder.latest_checkpoint, {})
     # The store was made anew, by a version that records: the frames are the same.
     frames = FrameSpec(**old, environment=record("sprites:Catch-v0"))
-    RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+    KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
 
 
 def test_training_validation_and_test_never_share_a_game():

@@ -15,7 +15,7 @@ import permakey_tf
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.configs.keypoints import LoggingConfig
 from permakey_tf.runs import checkpoint
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.progress import read_status
 from permakey_tf.system import files
 from permakey_tf.training.request import KeypointRequest
@@ -54,23 +54,23 @@ class TestStartsAtTheSameMoment:
     def test_the_settings_on_disk_are_those_that_are_trained(self, races):
         for folder, met in races:
             (won,) = (settings for settings, outcome in met if outcome == "won")
-            assert RunFolder.open(folder).config == tiny_config(**won)
+            assert KeypointFolder.open(folder).config == tiny_config(**won)
             assert names(folder) == [".lock", "config.json"]
 
 
 def test_nothing_is_written_where_another_process_works(path):
-    with RunFolder.held(path, tiny_config(seed=1), FRAMES):
+    with KeypointFolder.held(path, tiny_config(seed=1), FRAMES):
         before = {name: (path / name).stat().st_mtime_ns for name in names(path)}
-        with refuses(path, "in use"), RunFolder.held(path, tiny_config(seed=2), FRAMES):
+        with refuses(path, "in use"), KeypointFolder.held(path, tiny_config(seed=2), FRAMES):
             pass
         assert {name: (path / name).stat().st_mtime_ns for name in names(path)} == before
-    with RunFolder.held(path, tiny_config(seed=2), FRAMES):  # the lock ends with the block
+    with KeypointFolder.held(path, tiny_config(seed=2), FRAMES):  # the lock ends with the block
         pass
 
 
 def test_a_run_keeps_the_version_that_made_it_and_another_resumes_it(path):
     """Runs of 0.1.0 name no version."""
-    folder = RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+    folder = KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
     file = path / "config.json"
     content = json.loads(file.read_text())
     assert content["version"] == permakey_tf.__version__
@@ -80,9 +80,9 @@ def test_a_run_keeps_the_version_that_made_it_and_another_resumes_it(path):
         if version is None:
             del content["version"]
         file.write_text(json.dumps(content))
-        RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+        KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
         assert json.loads(file.read_text()) == content
-        assert RunFolder.open(path).config == tiny_config()
+        assert KeypointFolder.open(path).config == tiny_config()
 
 
 # What pursuit did before these settings were there, or had the defaults that they have now.
@@ -96,7 +96,7 @@ ONCE = {
 
 def made_by_an_earlier_version(path, config) -> None:
     """A trained run of pursuit that knows nothing of these settings."""
-    folder = RunFolder.create_or_resume(path, config, FRAMES)
+    folder = KeypointFolder.create_or_resume(path, config, FRAMES)
     content = json.loads((path / "config.json").read_text())
     for name in ONCE:
         del content["settings"]["pursuit"][name]
@@ -118,26 +118,26 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_began(path):
     made_by_an_earlier_version(path, config)
     as_begun = request(path, config).as_begun().keypoints
     assert as_begun == tiny_config(extractor="pursuit", selection="loss", **ONCE)
-    assert not RunFolder(path, as_begun, FRAMES).compare()
+    assert not KeypointFolder(path, as_begun, FRAMES).compare()
     asked = request(path, config, "pursuit_lines").as_begun().keypoints
     with refuses("(pursuit_lines was none, now median)", settings=["logdir"]):
-        RunFolder(path, asked, FRAMES).compare()
+        KeypointFolder(path, asked, FRAMES).compare()
 
 
 def test_a_setting_that_does_nothing_may_differ(path):
     made_by_an_earlier_version(path, tiny_config())  # PointNet's keypoints
-    assert not RunFolder(path, tiny_config(pursuit_lines="median"), FRAMES).compare()
+    assert not KeypointFolder(path, tiny_config(pursuit_lines="median"), FRAMES).compare()
     with refuses("(extractor was pointnet, now pursuit; ", settings=["logdir"]):
-        RunFolder(path, tiny_config(extractor="pursuit"), FRAMES).compare()
+        KeypointFolder(path, tiny_config(extractor="pursuit"), FRAMES).compare()
 
 
 def test_what_killed_processes_left_is_removed_by_the_next(path):
     config = tiny_config()
-    RunFolder.create_or_resume(path, config, FRAMES)
+    KeypointFolder.create_or_resume(path, config, FRAMES)
     (path / "checkpoints").mkdir()
     for name in ("config.json.partial", "checkpoints/latest.npz.partial-1234"):
         (path / name).touch()
-    RunFolder.create_or_resume(path, config, FRAMES)
+    KeypointFolder.create_or_resume(path, config, FRAMES)
     assert names(path) == [".lock", "checkpoints", "config.json"]
 
 
@@ -146,7 +146,7 @@ def test_a_folder_of_something_else_is_left_as_it_is(path, foreign):
     path.mkdir()
     (path / foreign).touch()
     refused = refuses(path, "no run folder", settings=["logdir"])
-    with refused, RunFolder.held(path, tiny_config(), FRAMES):
+    with refused, KeypointFolder.held(path, tiny_config(), FRAMES):
         pass
     assert names(path) == [foreign]
 
@@ -165,14 +165,14 @@ class TestLooking:
     """What a sweep does in a folder that a run may be about to start in."""
 
     def test_makes_nothing(self, path):
-        RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+        KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
         (path / ".lock").unlink()
         assert read_status(path, tiny_config(), FRAMES) == (0, False, False)
         assert names(path) == ["config.json"]
 
     def test_refuses_no_one(self, path, monkeypatch):
         """A start that meets a look tries again: the look is over at once."""
-        folder = RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+        folder = KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
         look = (path / ".lock").open("rb")
         fcntl.flock(look, fcntl.LOCK_SH)
         monkeypatch.setattr("time.sleep", lambda _: look.close())
@@ -181,7 +181,7 @@ class TestLooking:
 
     def test_sees_whoever_works_there(self, path):
         config = tiny_config()
-        with RunFolder.held(path, config, FRAMES) as folder:
+        with KeypointFolder.held(path, config, FRAMES) as folder:
             assert folder.in_use
             assert read_status(path, config, FRAMES).in_use
             with refuses("seed was 0, now 1", settings=["logdir"]):
@@ -190,12 +190,12 @@ class TestLooking:
 
     def test_sees_who_has_only_just_begun(self, path):
         path.mkdir()
-        with RunFolder(path, tiny_config(), FRAMES).locked():
+        with KeypointFolder(path, tiny_config(), FRAMES).locked():
             assert read_status(path, tiny_config(), FRAMES) == (0, False, True)
         assert read_status(path, tiny_config(), FRAMES) == (0, False, False)
 
     def test_changes_no_settings(self, path):
-        folder = RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+        folder = KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
         checkpoint.save(folder.best_checkpoint, {})
         before = (path / "config.json").read_bytes()
         with refuses("seed was 0, now 1", settings=["logdir"]):
@@ -219,7 +219,7 @@ class TestFileSystems:
     )
     def test_without_locks_it_says_so(self, path, flock, number, capsys):
         flock(number)
-        with RunFolder.held(path, tiny_config(), FRAMES) as folder:
+        with KeypointFolder.held(path, tiny_config(), FRAMES) as folder:
             (line,) = capsys.readouterr().out.splitlines()
             assert line.startswith(f"note: the file system of {path} has no locks")
             assert not folder.in_use
@@ -228,12 +228,12 @@ class TestFileSystems:
     def test_a_fault_is_one_line(self, path, flock, number):
         flock(number)
         with refuses(path, os.strerror(number), settings=["logdir"]):
-            RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+            KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
 
     def test_a_held_lock_is_told_in_two_ways(self, path, flock):
         flock(errno.EACCES)
         with refuses(path, "in use"):
-            RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+            KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
 
     @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, 524])
     def test_files_are_kept_where_they_cannot_be_synced(self, path, monkeypatch, number):
@@ -241,6 +241,6 @@ class TestFileSystems:
             raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr(os, "fsync", refuse)
-        folder = RunFolder.create_or_resume(path, tiny_config(), FRAMES)
+        folder = KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
         checkpoint.save(folder.latest_checkpoint, {})
         assert checkpoint.load(folder.latest_checkpoint) == {}

@@ -11,7 +11,7 @@ from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.scores import curves, evaluation, evaluation_file
 from permakey_tf.system import files, schema
 
@@ -76,7 +76,7 @@ def fuzz(file, read, free=()):
 
 
 def make_keypoint_run(path):
-    return RunFolder.create_or_resume(path, tiny_config(), FrameSpec("toy", 20, 3, "ab12"))
+    return KeypointFolder.create_or_resume(path, tiny_config(), FrameSpec("toy", 20, 3, "ab12"))
 
 
 def make_agent_run(path):
@@ -88,7 +88,7 @@ def make_agent_run(path):
 
 def test_config_of_a_keypoint_run(tmp_path):
     folder = make_keypoint_run(tmp_path / "run")
-    fuzz(folder.path / "config.json", lambda: RunFolder.open(folder.path), ["version"])
+    fuzz(folder.path / "config.json", lambda: KeypointFolder.open(folder.path), ["version"])
 
 
 def test_config_of_an_agents_run(tmp_path):
@@ -155,7 +155,7 @@ def test_the_place_is_named(tmp_path, path, wrong, words):
     file = folder.path / "config.json"
     file.write_text(json.dumps(replaced(json.loads(file.read_text()), path, wrong)))
     with refuses("config.json", *words):
-        RunFolder.open(folder.path)
+        KeypointFolder.open(folder.path)
 
 
 def test_plain_values_become_what_they_describe():

@@ -25,7 +25,7 @@ from permakey_tf.launch import plan
 from permakey_tf.launch.local import Job, LocalLauncher, last_lines, run_all, run_in_foreground
 from permakey_tf.launch.slurm import SlurmLauncher, SlurmRequest
 from permakey_tf.runs import checkpoint
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.progress import KeypointProgress
 from permakey_tf.system.interruption import deferred
 from permakey_tf.training.request import open_store
@@ -213,7 +213,7 @@ class TestStatus:
     @pytest.fixture
     def folder(self, run):
         store = open_store(run.wanted)
-        return RunFolder.create_or_resume(
+        return KeypointFolder.create_or_resume(
             run.wanted.logdir, run.wanted.keypoints, FrameSpec.of(store)
         )
 

@@ -15,7 +15,7 @@ from support import moving_square, refuses, tiny_config
 
 from permakey_tf import FrameStore, KeypointConfig, KeypointDetector, train
 from permakey_tf.configs.keypoints import LoggingConfig
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import read_progress
 from permakey_tf.system.interruption import Interrupted, deferred
@@ -70,7 +70,7 @@ def test_ctrl_c_saves_and_the_same_call_goes_on(run):
     assert str(run.stopped).startswith("interrupted by SIGINT; saved at step 1; the same call")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # as it was before
     assert "at step 1 of 4" in run.shown
-    assert read_progress(RunFolder.open(run.folder)).step == 4
+    assert read_progress(KeypointFolder.open(run.folder)).step == 4
 
 
 def test_progress_is_shown_unless_it_is_switched_off(run):
@@ -95,7 +95,7 @@ def test_what_is_to_be_known_of_the_frames_is_told_and_kept(store, run):
 def test_a_detector_comes_back_and_the_folder_is_a_finished_run(store, run):
     centers = run.detector.detect(store.frames[:4])
     assert centers.shape == (4, 3, 2) and np.isfinite(centers).all()
-    assert read_progress(RunFolder.open(run.folder)).finished
+    assert read_progress(KeypointFolder.open(run.folder)).finished
     for name in ("evaluation.json", "figures/test_frames.png", "metrics.csv"):
         assert (run.folder / name).is_file()
 
@@ -126,7 +126,7 @@ def test_settings_that_do_not_fit_the_frames_are_refused(store, tmp_path, config
 
 
 def test_a_folder_in_which_another_process_works_is_refused(store, tmp_path):
-    held = RunFolder.held(tmp_path / "run", CONFIG, FrameSpec.of(store))
+    held = KeypointFolder.held(tmp_path / "run", CONFIG, FrameSpec.of(store))
     with held, refuses(tmp_path / "run", "in use"):
         train(store, CONFIG, tmp_path / "run")
 

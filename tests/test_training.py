@@ -25,7 +25,7 @@ from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import to_images
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import KeypointProgress, Status, read_status
 from permakey_tf.system import files
@@ -34,7 +34,7 @@ from permakey_tf.training.results import evaluate_run
 
 
 def make_trainer(store, path, **changes):
-    folder = RunFolder.create_or_resume(path, tiny_config(**changes), FrameSpec.of(store))
+    folder = KeypointFolder.create_or_resume(path, tiny_config(**changes), FrameSpec.of(store))
     return KeypointTrainer(folder, store, LoggingConfig(summary_every=1))
 
 
@@ -219,7 +219,7 @@ def test_a_code_refine_net_without_its_last_normalisation_is_refused(toy_store, 
     weights = {name: old[name] for name in trainer.weights if name in old}
     checkpoint.save(trainer.folder.best_checkpoint, weights)
     with refuses("best.npz", "refine_net=code", "anew", settings=["logdir", "refine_net"]):
-        RunFolder.open(tmp_path / "run").load_model()
+        KeypointFolder.open(tmp_path / "run").load_model()
     with refuses("latest.npz", "refine_net=code", "anew", settings=["logdir", "refine_net"]):
         make_trainer(toy_store, tmp_path / "run", **settings)  # a resume
 
@@ -256,7 +256,7 @@ class TestALongerRun:
 
     @staticmethod
     def folder(path, store, **changes):
-        folder = RunFolder.create_or_resume(path, tiny_config(**changes), FrameSpec.of(store))
+        folder = KeypointFolder.create_or_resume(path, tiny_config(**changes), FrameSpec.of(store))
         checkpoint.save(
             folder.latest_checkpoint, KeypointProgress(step=4, finished=True).to_arrays()
         )
@@ -270,8 +270,8 @@ class TestALongerRun:
         for length in ({"max_steps": 8, "epochs": 1}, {"max_steps": None, "epochs": 2}):
             config = tiny_config(**length)
             assert read_status(folder.path, config, frames) == (4, False, False)
-            RunFolder.create_or_resume(folder.path, config, frames)
-            assert RunFolder.open(folder.path).config == config
+            KeypointFolder.create_or_resume(folder.path, config, frames)
+            assert KeypointFolder.open(folder.path).config == config
             assert not folder.is_evaluated
 
     @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ class TestALongerRun:
         assert (progress.finished, progress.validations_since_best) == then
 
     def test_of_an_agent(self, toy_store, tmp_path):
-        keypoints = RunFolder.create_or_resume(
+        keypoints = KeypointFolder.create_or_resume(
             tmp_path / "keypoints", tiny_config(), FrameSpec.of(toy_store)
         )
         checkpoint.save(keypoints.best_checkpoint, {})
@@ -348,7 +348,7 @@ class TestABestThatIsMissing:
     def test_the_way_to_it_is_told(self, toy_store, tmp_path):
         path, frames = tmp_path / "run", FrameSpec.of(toy_store)
         command = "python -m run.keypoints --x=1 --logdir=elsewhere"
-        held = RunFolder.held(path, tiny_config(), frames, command)
+        held = KeypointFolder.held(path, tiny_config(), frames, command)
         with held as folder, refuses("best.npz", "first validation", path):
             folder.load_model()
         # The folder may have been moved since.
@@ -362,13 +362,13 @@ class TestABestThatIsMissing:
 
     def test_one_that_was_there_is_gone(self, toy_store, tmp_path):
         frames = FrameSpec.of(toy_store)
-        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         ended = KeypointProgress(step=20, best_step=10, finished=True)
         checkpoint.save(folder.latest_checkpoint, ended.to_arrays())
         for use in (
             folder.load_model,
             lambda: read_status(folder.path, tiny_config(), frames),
-            lambda: RunFolder.create_or_resume(folder.path, tiny_config(), frames),
+            lambda: KeypointFolder.create_or_resume(folder.path, tiny_config(), frames),
         ):
             with refuses(
                 "best.npz",
@@ -382,7 +382,7 @@ class TestABestThatIsMissing:
 
     def test_runs_of_earlier_versions_do_not_know_their_command(self, toy_store, tmp_path):
         frames = FrameSpec.of(toy_store)
-        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         checkpoint.save(folder.latest_checkpoint, {})
         with refuses("best.npz", "resume", "command"):
             folder.load_model()
@@ -394,14 +394,14 @@ class TestALatestThatIsGone:
     @pytest.fixture
     def folder(self, toy_store, tmp_path):
         frames = FrameSpec.of(toy_store)
-        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         checkpoint.save(folder.best_checkpoint, {})
         return folder
 
     def test_a_run_that_is_not_finished_does_not_begin_anew(self, folder):
         for use in (
             lambda: read_status(folder.path, folder.config, folder.frames),
-            lambda: RunFolder.create_or_resume(folder.path, folder.config, folder.frames),
+            lambda: KeypointFolder.create_or_resume(folder.path, folder.config, folder.frames),
         ):
             with refuses("latest.npz is gone", "best.npz", "another logdir", settings=["logdir"]):
                 use()
@@ -422,39 +422,41 @@ class TestRunFolder:
         return FrameSpec.of(toy_store)
 
     def test_comes_back_from_disk(self, tmp_path, frames):
-        RunFolder.create_or_resume(tmp_path / "run", tiny_config(noise="both"), frames)
-        folder = RunFolder.open(tmp_path / "run")
+        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(noise="both"), frames)
+        folder = KeypointFolder.open(tmp_path / "run")
         assert folder.config == tiny_config(noise="both")
         assert folder.frames == frames
 
     def test_other_frames_are_refused(self, tmp_path, frames):
-        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         checkpoint.save(folder.latest_checkpoint, {})
         other = FrameSpec("toy", 20, 3, "another hash")
         with refuses("frames were others", "store ", settings=["logdir"]):
-            RunFolder.create_or_resume(tmp_path / "run", tiny_config(), other)
+            KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), other)
 
     def test_before_the_first_checkpoint_it_takes_other_settings(self, tmp_path, frames):
-        first = RunFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=64), frames)
+        first = KeypointFolder.create_or_resume(
+            tmp_path / "run", tiny_config(batch_size=64), frames
+        )
         with first.locked(), refuses(tmp_path / "run", "in use"):
-            RunFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
-        assert RunFolder.open(tmp_path / "run").config.training.batch_size == 64
+            KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
+        assert KeypointFolder.open(tmp_path / "run").config.training.batch_size == 64
         (tmp_path / "run" / "metrics.csv").write_text("step,other\n")
-        again = RunFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
-        assert RunFolder.open(tmp_path / "run").config.training.batch_size == 4
+        again = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
+        assert KeypointFolder.open(tmp_path / "run").config.training.batch_size == 4
         MetricsLog(again.path, ["loss"], 0).close()  # its table has other columns
 
     def test_where_there_are_no_locks_it_says_so(self, tmp_path, frames, monkeypatch, capsys):
         def refuse(*_):
             raise OSError(errno.ENOSYS, "Function not implemented")
 
-        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         monkeypatch.setattr(fcntl, "flock", refuse)
         with folder.locked():
             assert "has no locks" in capsys.readouterr().out
 
     def test_opening_a_model_seeds_nobody_elses_random_numbers(self, tmp_path, frames):
-        folder = RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         model = build_model(folder.config, frames.image_size, frames.channels)
         named = checkpoint.named_variables({"model": model.variables})
         checkpoint.save(folder.best_checkpoint, checkpoint.to_arrays(named))
@@ -468,24 +470,24 @@ class TestRunFolder:
     def test_damaged_configs_are_named(self, tmp_path, content):
         (tmp_path / "config.json").write_text(content)
         with refuses("config.json is damaged"):
-            RunFolder.open(tmp_path)
+            KeypointFolder.open(tmp_path)
 
     def test_settings_of_another_version_are_named_with_the_file(self, tmp_path, frames):
-        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         file = tmp_path / "run" / "config.json"
         file.write_text(file.read_text().replace('"soft_argmax"', '"argmax"'))
         with refuses("run/config.json", "argmax, soft_argmax"):
-            RunFolder.open(tmp_path / "run")
+            KeypointFolder.open(tmp_path / "run")
 
     def test_newer_formats_are_refused(self, tmp_path, frames):
-        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         file = tmp_path / "run" / "config.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 2}))
         with refuses("format version 2"):
-            RunFolder.open(tmp_path / "run")
+            KeypointFolder.open(tmp_path / "run")
 
     def test_runs_of_another_kind_are_refused(self, tmp_path, frames):
-        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
         with refuses("'keypoints'", "'agent'"):
             AgentFolder.open(tmp_path / "run")
 
@@ -493,7 +495,7 @@ class TestRunFolder:
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "config.json.partial").write_text("{")
         (tmp_path / "run" / ".lock").touch()
-        RunFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
 
 
 def tags_of(path):

@@ -1,7 +1,8 @@
 """The figures of the papers, each a function of runs and a choice of frames.
 
-`RECIPES` has them by name. A builder returns what the figure shows as data (`viz.figures.Grid`,
-`Charts` or `viz.video.Video`) and raises UserError for runs that do not belong together.
+`RECIPES` has them by name. A builder returns what the figure shows as data
+(`viz.figures.PanelGrid`, `Charts` or `viz.video.Video`) and raises UserError for runs that do not
+belong together.
 """
 
 import functools
@@ -25,7 +26,7 @@ from permakey_tf.runs.families import game_name, show
 from permakey_tf.system import files
 from permakey_tf.types import Keypoints
 from permakey_tf.viz import figures, overlay, video
-from permakey_tf.viz.figures import Charts, Grid, Panel, image_panels, keypoint_panels
+from permakey_tf.viz.figures import Charts, Panel, PanelGrid, image_panels, keypoint_panels
 from permakey_tf.viz.files import write_figure
 from permakey_tf.viz.video import Video
 
@@ -41,11 +42,11 @@ class Recipe(NamedTuple):
     columns: frames of one game where the user does not say; None where their number is fixed.
     """
 
-    build: Callable[[list[ShownRun], FrameChoice, int], Grid | Charts | Video]
+    build: Callable[[list[ShownRun], FrameChoice, int], PanelGrid | Charts | Video]
     columns: int | None
 
 
-def make(name: str, runs: list[ShownRun], choice: FrameChoice) -> Grid | Charts | Video:
+def make(name: str, runs: list[ShownRun], choice: FrameChoice) -> PanelGrid | Charts | Video:
     """Makes a figure of `RECIPES`. Raises UserError where the runs or frames do not fit it."""
     recipe = RECIPES[name]
     if not runs:
@@ -58,7 +59,7 @@ def make(name: str, runs: list[ShownRun], choice: FrameChoice) -> Grid | Charts 
         raise UserError(f"figure {name}: {error}", error.settings) from error
 
 
-def save(picture: Grid | Charts | Video, stem: Path, video_format: str) -> list[Path]:
+def save(picture: PanelGrid | Charts | Video, stem: Path, video_format: str) -> list[Path]:
     """Writes `stem`.png and .pdf, or an animation, each in one step. Returns the files."""
     files.make_folder(stem.parent)
     if isinstance(picture, Video):
@@ -74,7 +75,7 @@ def save(picture: Grid | Charts | Video, stem: Path, video_format: str) -> list[
 # ------------------------------------------------------------------------------------- the figures
 
 
-def compare_methods(runs, choice, columns, *, noisy: bool) -> Grid:
+def compare_methods(runs, choice, columns, *, noisy: bool) -> PanelGrid:
     """Figure 2: frame, keypoints of both methods, error maps of each layer; a column a game.
 
     One game alone is a row.
@@ -101,8 +102,8 @@ def compare_methods(runs, choice, columns, *, noisy: bool) -> Grid:
     caption = "; ".join(caption for _, caption in shown)
     if len(names) == 1:
         places = [panel for (panel,) in rows.values()]
-        return Grid(title, {names[0]: places}, list(rows), caption=caption)
-    return Grid(title, rows, names, caption=caption)
+        return PanelGrid(title, {names[0]: places}, list(rows), caption=caption)
+    return PanelGrid(title, rows, names, caption=caption)
 
 
 def _pair_methods(runs) -> dict[str, dict[str, ShownRun]]:
@@ -144,7 +145,7 @@ def _method_column(pair, choice) -> tuple[dict[str, Panel], str]:
     return {name: panels[0] for name, panels in column.items()}, _caption(permakey, positions)
 
 
-def highlight(runs, choice, columns, *, with_keypoints: bool) -> Grid:
+def highlight(runs, choice, columns, *, with_keypoints: bool) -> PanelGrid:
     """Figures 4 and 10: what the keypoints' windows let an agent see."""
     run = _only(runs)
     positions = choice.pick(run.store, columns)
@@ -160,10 +161,10 @@ def highlight(runs, choice, columns, *, with_keypoints: bool) -> Grid:
         for panel, inside in zip(image_panels(dimmed), union[..., 0], strict=True)
     ]
     title = f"{game_name(run.game)}: regions highlighted by {run.method_title}"
-    return Grid(title, rows, caption=_caption(run, positions))
+    return PanelGrid(title, rows, caption=_caption(run, positions))
 
 
-def seeds(runs, choice, columns, *, side_by_side: bool) -> Grid:
+def seeds(runs, choice, columns, *, side_by_side: bool) -> PanelGrid:
     """Figures 5, 8 and 9: keypoints of several training seeds on the same frames.
 
     side_by_side: a frame and its overlay next to each other, else one above the other.
@@ -186,10 +187,10 @@ def seeds(runs, choice, columns, *, side_by_side: bool) -> Grid:
     title = f"{game_name(first.game)}: {first.method_title} keypoints of {len(runs)} training seeds"
     legend = {f"seed {run.config.training.seed}": c for run, c in zip(runs, per_run, strict=True)}
     caption = _caption(first, positions)
-    return Grid(title, rows, legend=legend, ring=_SEED_RING, caption=caption)
+    return PanelGrid(title, rows, legend=legend, ring=_SEED_RING, caption=caption)
 
 
-def numbers_of_keypoints(runs, choice, columns) -> Grid:
+def numbers_of_keypoints(runs, choice, columns) -> PanelGrid:
     """Figure 6: the same frames with K growing from row to row."""
     require_distinct(runs, "num_keypoints")
     require_alike(runs, but=("num_keypoints",))
@@ -201,10 +202,10 @@ def numbers_of_keypoints(runs, choice, columns) -> Grid:
         label = f"K = {run.detector.num_keypoints}"
         rows[label] = keypoint_panels(frames, run.detector.keypoints(frames))
     title = f"{game_name(runs[0].game)}: {runs[0].method_title} by number of keypoints"
-    return Grid(title, rows, caption=_caption(runs[0], positions))
+    return PanelGrid(title, rows, caption=_caption(runs[0], positions))
 
 
-def ablation(runs, choice, columns, *, varied: tuple[str, ...], what: str) -> Grid:
+def ablation(runs, choice, columns, *, varied: tuple[str, ...], what: str) -> PanelGrid:
     """Figure 7 and the ablation of the convolutions: a row for each run, in the order given.
 
     Left the keypoints on some frames; right the error maps of the first of these.
@@ -225,10 +226,10 @@ def ablation(runs, choice, columns, *, varied: tuple[str, ...], what: str) -> Gr
             *(maps[layer][0] if layer in maps else None for layer in layers),
         ]
     title = f"{game_name(runs[0].game)}: PermaKey by {what} (error maps: of the first frame)"
-    return Grid(title, rows, caption=_caption(runs[0], positions))
+    return PanelGrid(title, rows, caption=_caption(runs[0], positions))
 
 
-def transporter_pairs(runs, choice, columns) -> Grid:
+def transporter_pairs(runs, choice, columns) -> PanelGrid:
     """Pairs of frames, keypoints and windows of both, the second made from the first, and how far
     it is off."""
     run = _only(runs)
@@ -249,7 +250,7 @@ def transporter_pairs(runs, choice, columns) -> Grid:
     rows["difference to the second"] = image_panels(_difference(made, second))
     shown = ", ".join(f"{a} and {b}" for a, b in positions)
     title = f"{game_name(run.game)}: Transporter's reconstructions"
-    return Grid(title, rows, caption=f"{run.game}: test frames {shown}")
+    return PanelGrid(title, rows, caption=f"{run.game}: test frames {shown}")
 
 
 def _difference(one, other) -> np.ndarray:

@@ -12,7 +12,7 @@ from permakey_tf.configs.keypoints import METHODS
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.runs.families import effective, game_name, show
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 
 _PAIRS_SEED = 0
 
@@ -71,10 +71,10 @@ class ShownRun:
     Attributes:
       game: that is shown, one spelling per game, see `configs.frames.canonical_game`. Of a run of
         several games: the store's; without a store, all.
-      settings: see `RunFolder.settings`.
+      settings: see `KeypointFolder.settings`.
     """
 
-    def __init__(self, folder: RunFolder, store: FrameStore | None):
+    def __init__(self, folder: KeypointFolder, store: FrameStore | None):
         self.folder, self._store = folder, store
         self.config = folder.config
         self.game = store.game if store else folder.frames.game
@@ -190,7 +190,7 @@ def open_shown_runs(run_folders: list[str], store_folders: list[str]) -> list[Sh
     for path in run_folders:
         if any(run.folder.path.resolve() == Path(path).resolve() for run in shown):
             raise UserError(f"runs names {Path(path)} twice", ["runs"])
-        folder = RunFolder.open(path)
+        folder = KeypointFolder.open(path)
         store = _store_of(folder, stores)
         if store:
             _check_fits(folder, store)
@@ -198,7 +198,7 @@ def open_shown_runs(run_folders: list[str], store_folders: list[str]) -> list[Sh
     return shown
 
 
-def _store_of(folder: RunFolder, stores: dict[str, FrameStore]) -> FrameStore | None:
+def _store_of(folder: KeypointFolder, stores: dict[str, FrameStore]) -> FrameStore | None:
     fitting = [stores[game] for game in folder.frames.games if game in stores]
     if len(fitting) > 1:
         raise UserError(

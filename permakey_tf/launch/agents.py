@@ -15,7 +15,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.launch.local import Job
 from permakey_tf.launch.plan import run_name, value_in_name
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.match import follow_folder, resolve_agent
 from permakey_tf.runs.progress import Status, read_agent_progress, read_agent_status, read_progress
 from permakey_tf.scores.evaluation import Evaluation
@@ -84,7 +84,7 @@ class PlannedAgent(NamedTuple):
                 "keypoints such as flags/sweeps/quality.cfg",
                 ["keypoints"],
             )
-        keypoints = RunFolder.open(self.keypoints)
+        keypoints = KeypointFolder.open(self.keypoints)
         progress = read_progress(keypoints)
         if not progress or not progress.finished:
             raise UserError(

@@ -11,7 +11,7 @@ from permakey_tf.envs.games import make_game
 from permakey_tf.errors import UserError
 from permakey_tf.launch.local import run_in_foreground
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.progress import read_progress
 
 _QUICK = "flags/presets/quick.cfg"
@@ -49,7 +49,7 @@ def quick_keypoints(agent: AgentConfig, logdir: str | Path) -> str:
             f"training them failed with exit code {code}; see above"
             + (
                 f". A run is there already: whatever its settings, keypoints={folder} takes it"
-                if RunFolder.has_begun(folder)
+                if KeypointFolder.has_begun(folder)
                 else ""
             ),
             ["keypoints"],
@@ -61,7 +61,7 @@ def _refuse_others(agent: AgentConfig, logdir: str | Path, folder: str) -> None:
     """Refuses a run that has begun, where it has other settings or the keypoints are not there."""
     own = AgentFolder.open(logdir).keypoints
     AgentFolder(logdir, agent, own).compare()
-    there = Path(folder).exists() and read_progress(RunFolder.open(folder))
+    there = Path(folder).exists() and read_progress(KeypointFolder.open(folder))
     if not there or not there.finished:
         raise UserError(
             f"{logdir} holds a run, and what it would see with, the quick preset's {folder}, is "

@@ -11,19 +11,19 @@ from permakey_tf.runs.families import family_key
 
 
 def open_runs(paths: Iterable[Path], footage: Footage) -> list:
-    """The runs' `runs.keypoints.RunFolder`s, with all checks that need no model.
+    """The runs' `runs.keypoints.KeypointFolder`s, with all checks that need no model.
 
     Raises:
       UserError: no run folder, nothing trained in it, of another game, or a copy of an earlier
         run.
     """
     # Who scores files only needs none of what training needs.
-    from permakey_tf.runs.keypoints import RunFolder
+    from permakey_tf.runs.keypoints import KeypointFolder
 
     folders = []
     trained: dict[tuple[str, int], Path] = {}  # by settings and seed
     for path in paths:
-        folder = RunFolder.open(path)
+        folder = KeypointFolder.open(path)
         _check_fit(folder, footage)
         folder.require_best()
         seed = folder.config.training.seed

@@ -12,7 +12,7 @@ from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.errors import UserError
 from permakey_tf.runs.folder import Folder
-from permakey_tf.runs.keypoints import RunFolder, _naming
+from permakey_tf.runs.keypoints import KeypointFolder, _naming
 from permakey_tf.system import files, schema
 from permakey_tf.system.seeds import seed_sets
 
@@ -33,7 +33,7 @@ class AgentFolder(Folder):
     lengths = ("num_steps",)
     fixed_by = ("epsilon_steps", "epsilon_steps")
 
-    def __init__(self, path: Path, config: AgentConfig, keypoints: RunFolder):
+    def __init__(self, path: Path, config: AgentConfig, keypoints: KeypointFolder):
         environment = config.environment.resolved(keypoints.config.training.noise)
         config = dataclasses.replace(config, environment=environment)
         vision = {"settings": keypoints.config.to_dict(), "weights": _hash(keypoints)}
@@ -78,7 +78,7 @@ class AgentFolder(Folder):
           UserError: `path` is none, or its keypoints are not those that the agent was trained on.
         """
         config, _ = cls._parse(cls.read(path), path)
-        folder = cls(path, config, RunFolder.open(Path(path) / "keypoints"))
+        folder = cls(path, config, KeypointFolder.open(Path(path) / "keypoints"))
         folder._check_keypoints()
         return folder
 
@@ -92,7 +92,7 @@ class AgentFolder(Folder):
 
     @classmethod
     @contextlib.contextmanager
-    def held(cls, path, config: AgentConfig, keypoints: RunFolder, command: str = ""):
+    def held(cls, path, config: AgentConfig, keypoints: KeypointFolder, command: str = ""):
         """Makes the folder with a copy of the keypoints, or resumes it; locked in the block.
 
         More num_steps than the run was made with are taken where epsilon_steps is set, be it to
@@ -111,7 +111,7 @@ class AgentFolder(Folder):
         folder = cls(path, config, keypoints)
         with folder._held(command):
             folder._copy_keypoints()
-            resumed = cls(path, config, RunFolder.open(folder.path / "keypoints"))
+            resumed = cls(path, config, KeypointFolder.open(folder.path / "keypoints"))
             if folder.has_checkpoint:
                 resumed._check_keypoints()
             elif resumed.content != folder.content:
@@ -122,7 +122,9 @@ class AgentFolder(Folder):
             yield resumed
 
     @classmethod
-    def create_or_resume(cls, path, config: AgentConfig, keypoints: RunFolder) -> "AgentFolder":
+    def create_or_resume(
+        cls, path, config: AgentConfig, keypoints: KeypointFolder
+    ) -> "AgentFolder":
         """As `held`, but for a folder that no other process can be using: not locked any more."""
         with cls.held(path, config, keypoints) as folder:
             return folder
@@ -168,5 +170,5 @@ class AgentFolder(Folder):
         return f"{text} logdir", ["keypoints", "logdir"]
 
 
-def _hash(keypoints: RunFolder) -> str:
+def _hash(keypoints: KeypointFolder) -> str:
     return files.sha256(keypoints.require_best())

@@ -84,7 +84,7 @@ class _Evaluated(TypedDict):
     steps: int
 
 
-class RunFolder(Folder):
+class KeypointFolder(Folder):
     """The folder of a keypoint run. `config`, `frames`: what config.json says."""
 
     kind = "keypoints"
@@ -150,7 +150,7 @@ class RunFolder(Folder):
         self.results["test losses"].unlink(missing_ok=True)
 
     @classmethod
-    def open(cls, path) -> "RunFolder":
+    def open(cls, path) -> "KeypointFolder":
         """Opens an existing run folder. Raises UserError where `path` is none."""
         return cls(path, *cls._parse(cls.read(path), path))
 
@@ -165,7 +165,7 @@ class RunFolder(Folder):
           command: that was typed, for config.json.
 
         Yields:
-          The RunFolder.
+          The KeypointFolder.
 
         Raises:
           UserError: other settings or frames (named), a folder that is not a keypoint run's, or
@@ -176,7 +176,7 @@ class RunFolder(Folder):
             yield folder
 
     @classmethod
-    def create_or_resume(cls, path, config: KeypointConfig, frames: FrameSpec) -> "RunFolder":
+    def create_or_resume(cls, path, config: KeypointConfig, frames: FrameSpec) -> "KeypointFolder":
         """As `held`, but for a folder that no other process can be using: not locked any more."""
         with cls.held(path, config, frames) as folder:
             return folder

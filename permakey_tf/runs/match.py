@@ -13,10 +13,12 @@ from permakey_tf.envs.games import Game, make_game
 from permakey_tf.errors import UserError
 from permakey_tf.objects.categories import reliability_warning
 from permakey_tf.runs.agent import AgentFolder
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 
 
-def resolve_agent(agent: AgentConfig, keypoints: RunFolder, given: Container[str]) -> AgentConfig:
+def resolve_agent(
+    agent: AgentConfig, keypoints: KeypointFolder, given: Container[str]
+) -> AgentConfig:
     """The agent's settings with the keypoint run's game and noise.
 
     Args:
@@ -46,7 +48,7 @@ def follow_folder(agent: AgentConfig, path, given: Container[str]) -> AgentConfi
     return as_begun(agent, AgentFolder.open(path).config, given)
 
 
-def _agree(agent: AgentConfig, keypoints: RunFolder, given: Container[str]) -> AgentConfig:
+def _agree(agent: AgentConfig, keypoints: KeypointFolder, given: Container[str]) -> AgentConfig:
     environment, games = agent.environment, keypoints.frames.games
     check_kernels(agent.encoder, "cnn", keypoints.frames.image_size)
     game = canonical_game(environment.game) if "game" in given else games[0]
@@ -82,7 +84,9 @@ def _agree(agent: AgentConfig, keypoints: RunFolder, given: Container[str]) -> A
     return dataclasses.replace(agent, environment=dataclasses.replace(environment, **changes))
 
 
-def refuse_another_environment(environment: EnvironmentConfig, game: Game, keypoints: RunFolder):
+def refuse_another_environment(
+    environment: EnvironmentConfig, game: Game, keypoints: KeypointFolder
+):
     """Keypoints of one environment say nothing about another; `_agree` compares Atari games.
 
     Args:

@@ -10,7 +10,7 @@ from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.folder import Folder, left_by_an_early_death
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 
 
 @dataclasses.dataclass
@@ -62,7 +62,7 @@ class AgentProgress(checkpoint.ProgressRecord):
         return done and not self.validation_is_due(config)
 
 
-def read_progress(folder: RunFolder) -> KeypointProgress | None:
+def read_progress(folder: KeypointFolder) -> KeypointProgress | None:
     """Where a run stands by its latest checkpoint; None where there is none."""
     return _read(KeypointProgress, folder)
 
@@ -105,13 +105,15 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
     """
     path = Path(path)
     if not path.exists() or left_by_an_early_death(path):
-        return Status(0, False, RunFolder(path, config, frames).in_use)  # it can start just now
-    begun = RunFolder.open(path)
+        return Status(
+            0, False, KeypointFolder(path, config, frames).in_use
+        )  # it can start just now
+    begun = KeypointFolder.open(path)
     if not begun.has_checkpoint and not begun.in_use:
         return Status(0, False, False)  # whatever its settings were, it takes new ones
     if not frames.content_hash:
         frames = dataclasses.replace(frames, content_hash=begun.frames.content_hash)
-    folder = RunFolder(path, config, frames)
+    folder = KeypointFolder(path, config, frames)
     goes_on = folder.compare()
     pruned = not folder.latest_checkpoint.exists() and folder.best_checkpoint.is_file()
     if pruned and folder.is_evaluated and not goes_on:
@@ -122,7 +124,7 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
     return Status(progress.step, finished, not finished and folder.in_use)
 
 
-def read_agent_status(path: str | Path, config: AgentConfig, keypoints: RunFolder) -> Status:
+def read_agent_status(path: str | Path, config: AgentConfig, keypoints: KeypointFolder) -> Status:
     """As `read_status`, of an agent's run.
 
     Args:

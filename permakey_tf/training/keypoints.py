@@ -17,7 +17,7 @@ from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import to_images
 from permakey_tf.ops.replicas import share
 from permakey_tf.runs import checkpoint
-from permakey_tf.runs.keypoints import RunFolder
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import KeypointProgress
 from permakey_tf.system.interruption import Interruption, deferred
@@ -53,7 +53,7 @@ class KeypointTrainer:
 
     def __init__(
         self,
-        folder: RunFolder,
+        folder: KeypointFolder,
         store: FrameStore,
         logging: LoggingConfig,
         replicas: Replicas | None = None,

@@ -16,7 +16,7 @@ from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import MadeMeanwhileError
 from permakey_tf.envs.atari import find_rom
 from permakey_tf.errors import UserError, settings_spelled
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.progress import Status, read_status
 from permakey_tf.system import disk, schema
 from permakey_tf.system.cluster import Line
@@ -66,9 +66,9 @@ class KeypointRequest:
         Raises:
           UserError: the folder is no keypoint run's, or damaged.
         """
-        if not RunFolder.has_begun(self.logdir):
+        if not KeypointFolder.has_begun(self.logdir):
             return self
-        begun = RunFolder.open(self.logdir).config
+        begun = KeypointFolder.open(self.logdir).config
         return dataclasses.replace(self, keypoints=as_begun(self.keypoints, begun, self.given))
 
 
@@ -85,7 +85,7 @@ def check_places(request: KeypointRequest) -> Status:
     if not store:
         disk.check_place(Path(request.data_dir).parent)
     frames = FrameSpec.of(store) if store else _frames_to_come(request)
-    RunFolder.check_place(request.logdir)
+    KeypointFolder.check_place(request.logdir)
     return read_status(request.logdir, request.as_begun().keypoints, frames)
 
 
@@ -253,7 +253,7 @@ def _canonical(text: str) -> str:
 
 def all_notes(request: KeypointRequest) -> list[str]:
     """Of a finished run: what evaluation.json notes, and the flags that have no effect now."""
-    evaluation = schema.read_object(RunFolder.open(request.logdir).results["test losses"])
+    evaluation = schema.read_object(KeypointFolder.open(request.logdir).results["test losses"])
     notes = schema.parse(list[str], evaluation.get("notes", []), "notes")
     store = None if request.is_missing else open_store(request)
     return list(dict.fromkeys(notes + (notes_on(store, request) if store else [])))

@@ -17,7 +17,7 @@ from permakey_tf.configs.keypoints import (
 from permakey_tf.data.store import FrameStore
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import expect, settings_spelled
-from permakey_tf.runs.keypoints import FrameSpec, RunFolder
+from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.progress import read_status
 from permakey_tf.system.cluster import Line, of_training
 from permakey_tf.system.device import prepare_device
@@ -70,7 +70,7 @@ def train(
         expect(LoggingConfig, logging, "logging", "permakey_tf.LoggingConfig(...) is one")
     DistributionConfig(distribute)
     out = user_path(out)
-    RunFolder.check_place(out)
+    KeypointFolder.check_place(out)
     config, frames = resolve(_as_begun(config, out), store.game), FrameSpec.of(store)
     check_fit(config, store.image_size)
     check_batch(config, len(store.split_range("train")), store.path)
@@ -88,10 +88,10 @@ def train(
 
 def _as_begun(config: KeypointConfig, out: Path) -> KeypointConfig:
     """With the settings of an earlier version that a run began with, where none is asked for."""
-    if not RunFolder.has_begun(out):
+    if not KeypointFolder.has_begun(out):
         return config
     given = {name for name, value in flatten(config).items() if value is not None}
-    return as_begun(config, RunFolder.open(out).config, given)
+    return as_begun(config, KeypointFolder.open(out).config, given)
 
 
 def train_and_evaluate(
@@ -104,7 +104,7 @@ def train_and_evaluate(
     notes: Sequence[str],
     progress: bool = True,
     command: str = "",
-) -> RunFolder:
+) -> KeypointFolder:
     """Trains the run of a folder to its end, on from where it stands, and evaluates it.
 
     Args:
@@ -140,19 +140,19 @@ def train_and_evaluate(
 @contextlib.contextmanager
 def _held_by_chief(
     line: Line, path: str | Path, config: KeypointConfig, frames: FrameSpec, command: str = ""
-) -> Iterator[RunFolder]:
-    """As `RunFolder.held`; of several processes the chief holds the folder for all."""
+) -> Iterator[KeypointFolder]:
+    """As `KeypointFolder.held`; of several processes the chief holds the folder for all."""
     if not line.is_chief:
         line.from_chief(lambda: None)
-        yield RunFolder(Path(path), config, frames)
+        yield KeypointFolder(Path(path), config, frames)
         return
-    with RunFolder.held(path, config, frames, command) as folder:
+    with KeypointFolder.held(path, config, frames, command) as folder:
         line.from_chief(lambda: None)
         yield folder
 
 
 def _train_to_the_end(
-    folder: RunFolder,
+    folder: KeypointFolder,
     store: FrameStore,
     logging: LoggingConfig,
     progress: bool,

@@ -1,8 +1,8 @@
 """Publication figures from plain arrays: grids of panels, and charts of curves.
 
-What a figure shows is data, a `Grid` or `Charts`; `draw` makes a matplotlib Figure of it. A figure
-is at most as wide as the text of an ICLR paper and no text in it is smaller than 7 pt, so that it
-can be put into a column as it is.
+What a figure shows is data, a `PanelGrid` or `Charts`; `draw` makes a matplotlib Figure of it. A
+figure is at most as wide as the text of an ICLR paper and no text in it is smaller than 7 pt, so
+that it can be put into a column as it is.
 """
 
 import logging
@@ -59,7 +59,7 @@ class Panel(NamedTuple):
     windows: np.ndarray | None = None
 
 
-class Grid(NamedTuple):
+class PanelGrid(NamedTuple):
     """Rows of square panels.
 
     title: above all.
@@ -106,7 +106,7 @@ class Charts(NamedTuple):
     title: above all.
     charts: {title: curves}.
     legend: {label: how its lines look}.
-    caption: as in `Grid`.
+    caption: as in `PanelGrid`.
     """
 
     title: str
@@ -146,7 +146,7 @@ def keypoint_panels(frames: np.ndarray, keypoints: Keypoints, colors=None) -> li
     ]
 
 
-def view_grid(view: View, title: str) -> Grid:
+def view_grid(view: View, title: str) -> PanelGrid:
     """Frames, keypoints and all panels of what a model shows, one column per frame."""
     frames = overlay.to_rgb(np.asarray(view.images))
     rows = {
@@ -157,15 +157,15 @@ def view_grid(view: View, title: str) -> Grid:
         panel = np.asarray(panel)
         name = name.replace("error map ", "error map, layer ")
         rows[name] = image_panels(panel if panel.ndim == 3 else overlay.to_rgb(panel))
-    return Grid(title, rows)
+    return PanelGrid(title, rows)
 
 
 # -------------------------------------------------------------------------------------- drawing
 
 
-def draw(picture: Grid | Charts) -> Figure:
+def draw(picture: PanelGrid | Charts) -> Figure:
     """A Figure of its own rather than pyplot's: no display, no global state."""
-    return _draw_grid(picture) if isinstance(picture, Grid) else _draw_charts(picture)
+    return _draw_grid(picture) if isinstance(picture, PanelGrid) else _draw_charts(picture)
 
 
 def write(figure: Figure, file: IO[bytes], format: str, dpi: int) -> None:
@@ -212,7 +212,7 @@ class _Layout(NamedTuple):
     scale_y: float
 
 
-def _lay_out(grid: Grid) -> _Layout:
+def _lay_out(grid: PanelGrid) -> _Layout:
     number = len(next(iter(grid.rows.values())))
 
     def cell_beside(left):
@@ -238,7 +238,7 @@ def _lay_out(grid: Grid) -> _Layout:
     return _Layout(cell, left, top, size, title, labels, columns, legend_columns, scale_y)
 
 
-def _draw_grid(grid: Grid) -> Figure:
+def _draw_grid(grid: PanelGrid) -> Figure:
     layout = _lay_out(grid)
     figure = Figure(figsize=layout.size, dpi=DPI)
     width, height = layout.size
