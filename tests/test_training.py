@@ -416,7 +416,7 @@ class TestALatestThatIsGone:
             read_status(folder.path, longer, folder.frames)
 
 
-class TestRunFolder:
+class TestKeypointFolder:
     @pytest.fixture
     def frames(self, toy_store):
         return FrameSpec.of(toy_store)
