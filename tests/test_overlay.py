@@ -71,6 +71,19 @@ def test_contact_sheets_and_film_strips_show_confidence():
     assert 0 < left.max() < right.max()
 
 
+def test_contact_sheets_of_maps_stand_over_the_scale_of_their_colours():
+    frames, maps = np.zeros([2, 20, 20, 3]), np.random.default_rng(0).random([2, 20, 20])
+    keypoints = Keypoints(np.zeros([2, 1, 2]), np.ones([2, 1]))
+    panels = {"error map": maps, "reconstruction": frames}
+    sheets = overlay.summary_images(View(frames, keypoints, panels))
+    assert sheets["panels/reconstruction"].shape == (60, 120, 3)
+    sheet = sheets["panels/error_map"]
+    side_by_side = overlay.heat(np.concatenate(list(maps), axis=1).repeat(3, 0).repeat(3, 1))
+    np.testing.assert_array_equal(sheet[:60], side_by_side)
+    np.testing.assert_array_equal(sheet[[-1, -1], [0, -1]], overlay.heat(np.array([0.0, 1.0])))
+    assert (np.diff(sheet[-1].sum(axis=1, dtype=int)) >= -1).all()  # brighter to the right
+
+
 def test_every_keypoint_has_a_colour_and_neighbours_differ():
     colors = overlay.keypoint_colors(25)
     assert colors.shape == (25, 3)

@@ -136,7 +136,8 @@ def draw_keypoints(
 
 
 def summary_images(view: View) -> dict[str, np.ndarray]:
-    """Contact sheets for TensorBoard, one per kind of picture, the batch side by side, enlarged.
+    """Contact sheets for TensorBoard, one per kind of picture, the batch side by side, enlarged;
+    maps over the scale of their colours.
 
     TensorBoard sorts by name: the keypoints come first.
 
@@ -144,13 +145,26 @@ def summary_images(view: View) -> dict[str, np.ndarray]:
       {name: uint8 [H, W, 3]}.
     """
     frames = to_rgb(np.asarray(view.images))
-    sheets = {"keypoints": draw_keypoints(frames, *map(np.asarray, view.keypoints))}
+    drawn = draw_keypoints(frames, *map(np.asarray, view.keypoints))
+    sheets = {"keypoints": np.concatenate(list(drawn), axis=1)}
     for title, panel in view.panels.items():
         panel = np.asarray(panel)
-        images = heat(panel) if panel.ndim == 3 else to_rgb(panel)
-        name = f"panels/{title.replace(' ', '_')}"
-        sheets[name] = images.repeat(_MAGNIFY, axis=1).repeat(_MAGNIFY, axis=2)
-    return {name: np.concatenate(list(sheet), axis=1) for name, sheet in sheets.items()}
+        is_map = panel.ndim == 3
+        images = heat(panel) if is_map else to_rgb(panel)
+        enlarged = images.repeat(_MAGNIFY, axis=1).repeat(_MAGNIFY, axis=2)
+        sheet = np.concatenate(list(enlarged), axis=1)
+        sheets[f"panels/{title.replace(' ', '_')}"] = _with_scale(sheet) if is_map else sheet
+    return sheets
+
+
+def _with_scale(sheet: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3] of `heat` -> [H + 20, W, 3]: below it the colours from 0 to 1."""
+    width = sheet.shape[1]
+    gap, bar = np.zeros([4, width, 3], np.uint8), heat(np.linspace(0, 1, width))
+    bar = np.ascontiguousarray(np.broadcast_to(bar, [16, width, 3]))
+    for text, left, color in (("0", 4, (255, 255, 255)), ("1", width - 13, (0, 0, 0))):
+        cv2.putText(bar, text, (left, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, color, 1, cv2.LINE_AA)
+    return np.concatenate([sheet, gap, bar])
 
 
 def film_strip(frames: np.ndarray, keypoints: Keypoints, number: int = 8) -> np.ndarray:
