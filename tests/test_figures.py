@@ -468,9 +468,7 @@ class TestWrongCombinations:
             with refuses(*words, settings=settings):
                 open_shown_runs([run], stores)
         padded = retold(run, tmp_path / "padded", frames={"keep_aspect": True})
-        with refuses(
-            "padded", "keep_aspect=True", folder / "toy", "False", settings=["keep_aspect"]
-        ):
+        with refuses("padded", "keep_aspect=True", folder / "toy", "False"):
             open_shown_runs([str(padded)], [store])
         with refuses(run, "toy", "run.data", settings=["data"]):
             paper_figures.make(

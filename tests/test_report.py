@@ -308,6 +308,11 @@ def test_a_control_is_none_of_the_papers_agents(nodes, keypoints, label):
     assert (cell.place.label, cell.score) == (label, None)
 
 
+def test_no_two_kinds_of_agents_have_one_name():
+    names = tables.names_of_ours()
+    assert len(set(names)) == len(names) and set(names) >= set(tables.AGENTS)
+
+
 def test_agents_on_a_method_of_ones_own_stand_behind_those_of_their_game(monkeypatch):
     more = {**tables.METHODS, "brightness": tables.METHODS["permakey"]._replace(title="Brightness")}
     for module in (tables, evaluation_module):

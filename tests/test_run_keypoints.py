@@ -125,8 +125,9 @@ class TestFinishedRun:
         for tag in ("keypoints", *panels):
             assert [event.step for event in events.Tensors(tag)] == [0, 8, 16, 24]
             width, height, png = tf.make_ndarray(events.Tensors(tag)[0].tensor_proto)
-            assert (int(width), int(height)) == (4 * 3 * 20, 3 * 20)
-            assert tf.io.decode_png(png).shape == (60, 240, 3)
+            scale = 0 if tag in ("keypoints", "panels/reconstruction") else 20
+            assert (int(width), int(height)) == (4 * 3 * 20, 3 * 20 + scale)
+            assert tf.io.decode_png(png).shape == (60 + scale, 240, 3)
         (table,) = events.Tensors("config")
         table = tf.make_ndarray(table.tensor_proto).item().decode()
         for words in ("mspacman", "python -m run.keypoints --", str(finished[0] / "store")):

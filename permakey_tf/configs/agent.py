@@ -20,6 +20,7 @@ _MAX_UNROLLED = 128
 # Weights of an LSPN with which a step takes longer than its part of an update: between the quick
 # preset's 77,000 and the paper's 690,000, of which both were measured.
 _LARGE_LSPN = 300_000
+ENCODERS = ("cnn", "gnn")  # from keypoints to a vector
 CONTROLS = ("objects", "shuffled", "constant")  # in the place of an agent's keypoints
 AS_TRAINED = "as-trained"  # of the noise: the keypoint run's
 FIRE_AT_START = ("frame", "code", "none")
@@ -119,7 +120,7 @@ class EncoderConfig(Config):
         "gnn",
         "cnn sees the features under the keypoints' windows; gnn passes messages among keypoints.",
         origin="paper",
-        choices=("cnn", "gnn"),
+        choices=ENCODERS,
     )
     nodes: str = setting(
         "keypoints",

@@ -8,6 +8,7 @@ released code where the paper is silent, "ours" a choice of this project (see do
 
 import dataclasses
 import difflib
+import inspect
 import json
 import types
 import typing
@@ -107,14 +108,19 @@ class Config:
     def __new__(cls, *_: Any, **settings: Any) -> typing.Self:
         """Refuses names that are no field's, before `__init__`, which would raise a TypeError."""
         fields = {field.name for field in dataclasses.fields(cls)}
-        if odd := [name for name in settings if name not in fields]:
-            kinds = _kinds(cls)
-            cls._check_names(odd, fields | set(kinds))
-            raise UserError(
-                f"{cls.__name__} has {odd[0]!r} in one of its parts: {cls.__name__}.make("
-                f"{odd[0]}=...) takes it"
-            )
-        return super().__new__(cls)
+        odd = [name for name in settings if name not in fields]
+        if not odd:
+            return super().__new__(cls)
+        make = f"{cls.__name__}.make({odd[0]}=...)"
+        if odd[0] in inspect.signature(cls.make).parameters:
+            raise UserError(f"{cls.__name__} has no part {odd[0]!r}; {make} takes it")
+        cls._check_names(odd, fields | set(_kinds(cls)))
+        parts = schema.type_hints(cls).items()
+        part = next(name for name, kind in parts if _is_part(kind) and odd[0] in _kinds(kind))
+        raise UserError(
+            f"{odd[0]} is a setting of the part {part!r} of a {cls.__name__}: change that part, or "
+            f"make all by {make}"
+        )
 
     def __post_init__(self) -> None:
         hints = schema.type_hints(type(self))
@@ -172,7 +178,7 @@ class Config:
         kinds = _kinds(cls)
         cls._check_names(settings, kinds)
         values = {}
-        for name, text in preset_files.read(preset, cls._preset_prefix) if preset else ():
+        for name, text in () if preset is None else preset_files.read(preset, cls._preset_prefix):
             if text is None and name not in kinds:
                 name, text = name.removeprefix("no"), "false"
             if name in kinds:
@@ -216,11 +222,15 @@ def from_text(hint: Any, text: str) -> Any:
 _Config = typing.TypeVar("_Config", bound=Config)
 
 
+def _is_part(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Config)
+
+
 def _kinds(config_class: type[Config]) -> dict[str, Any]:
     """{setting name: type hint} over all nested parts."""
     found: dict[str, Any] = {}
     for name, hint in schema.type_hints(config_class).items():
-        if isinstance(hint, type) and issubclass(hint, Config):
+        if _is_part(hint):
             found |= _kinds(hint)
         elif typing.get_origin(hint) is not typing.ClassVar:
             found[name] = hint
@@ -233,7 +243,7 @@ def _nested(config_class: type[_Config], values: dict[str, Any]) -> _Config:
     arguments = {}
     for field in dataclasses.fields(config_class):
         kind = hints[field.name]
-        if isinstance(kind, type) and issubclass(kind, Config):
+        if _is_part(kind):
             arguments[field.name] = _nested(kind, values)
         elif field.name in values:
             arguments[field.name] = values[field.name]

@@ -321,8 +321,8 @@ class PursuitConfig(Config):
     )
     pursuit_border: float = setting(
         0.25,
-        "Factor on the map's outermost cells: they lack some of the eight neighbours that the LSPN "
-        "predicts from, so that their errors say less. 1 leaves them as they are.",
+        "Factor on the map's outermost cells: the encoder sees zeros beyond the frame, which few "
+        "patches have beside them, so that their errors say less. 1 leaves them as they are.",
         origin="ours",
         low=0,
         high=1,

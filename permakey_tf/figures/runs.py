@@ -213,8 +213,7 @@ def _check_fits(folder, store):
     if folder.frames.keep_aspect != store.keep_aspect:
         raise UserError(
             f"{folder.path} was trained on frames with keep_aspect={folder.frames.keep_aspect}, "
-            f"those of {store.path} have {store.keep_aspect}: name the store it was trained on",
-            ["keep_aspect"],
+            f"those of {store.path} have {store.keep_aspect}: name the store it was trained on"
         )
     wanted = (folder.frames.image_size, folder.frames.channels)
     if wanted != (store.image_size, store.channels):

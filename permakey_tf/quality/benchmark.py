@@ -185,6 +185,7 @@ class _Judge:
             family = [pair for pair in pairs if row.family and pair[1].family == row.family]
             last = not any(later.family == row.family for _, later in pairs[index + 1 :])
             if last and len(family) > 1:
+                # Shared with the shuffled rows: stability has always been drawn so.
                 rng = stream(self._config.quality_seed, Stream.SHUFFLED_FRAMES)
                 rows.append(_mean_row(family, rng))
         return rows

@@ -350,8 +350,8 @@ def _of_same_frames(centers: ArrayLike, episodes: ArrayLike) -> tuple[np.ndarray
     centers, episodes = as_array(centers, "centres"), as_episodes(episodes)
     if centers.shape[:1] != episodes.shape:
         raise UserError(
-            f"centres [N, K, 2] are needed for the {len(episodes)} frames that episodes has a "
-            f"number of, not {list(centers.shape)}"
+            f"centres must be [N, K, 2] of N = {len(episodes)} frames, as many as episodes has, "
+            f"not {list(centers.shape)}"
         )
     return centers, episodes
 

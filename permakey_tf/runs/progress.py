@@ -105,9 +105,8 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
     """
     path = Path(path)
     if not path.exists() or left_by_an_early_death(path):
-        return Status(
-            0, False, KeypointFolder(path, config, frames).in_use
-        )  # it can start just now
+        # It can start just now.
+        return Status(0, False, KeypointFolder(path, config, frames).in_use)
     begun = KeypointFolder.open(path)
     if not begun.has_checkpoint and not begun.in_use:
         return Status(0, False, False)  # whatever its settings were, it takes new ones

@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from permakey_tf.configs.agent import FIRE_AT_START, EnvironmentConfig
+from permakey_tf.configs.agent import ENCODERS, FIRE_AT_START, EnvironmentConfig
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import METHODS, NOISES
 from permakey_tf.scores.aggregates import Advantage, Aggregates, advantage, aggregate
@@ -68,7 +68,7 @@ class Rules:
 class AgentSpec:
     """What kind of agent was tested.
 
-    keypoints: "permakey" or "transporter".      encoder: "cnn" or "gnn".
+    keypoints: their method, of `METHODS`.       encoder: "cnn" or "gnn".
     num_keypoints: K.                            noise: "none", "vertical", "horizontal" or "both".
     num_steps: agent steps that its training was set to.
     keypoint_steps: training steps that its keypoints were set to; None: until their loss stopped
@@ -97,7 +97,7 @@ class AgentSpec:
     def __post_init__(self):
         _check_types(self)
         _check(self.keypoints in METHODS, f"keypoints {self.keypoints!r}")
-        _check(self.encoder in ("cnn", "gnn"), f"encoder {self.encoder!r}")
+        _check(self.encoder in ENCODERS, f"encoder {self.encoder!r}")
         _check(self.noise in NOISES, f"noise {self.noise!r}")
         _check(self.nodes in _CONTROL_NAMES, f"nodes {self.nodes!r}")
         _check(self.num_keypoints > 0, f"num_keypoints {self.num_keypoints}")
@@ -210,9 +210,11 @@ def _check(condition, problem: str) -> None:
 
 
 def _check_types(spec: object, *names: str) -> None:
-    """Raises UserError where a field is not of its type: one of these, or any where none is named.
+    """Raises UserError where a field is not of its type.
 
-    They are of numbers, texts and tuples of such, as files have them.
+    Args:
+      spec: of numbers, texts and tuples of such, as files have them.
+      names: of the fields that are checked; all where none is given.
     """
     hints = schema.type_hints(type(spec))
     for name in names or hints:

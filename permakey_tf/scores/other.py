@@ -16,7 +16,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.scores.evaluation import Evaluation, OtherAgent, Rules
 from permakey_tf.scores.evaluation_file import check_place, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats, Games
-from permakey_tf.scores.tables import AGENTS
+from permakey_tf.scores.tables import names_of_ours
 from permakey_tf.system.files import make_folder, user_path
 from permakey_tf.training.games import Episodes, begin, join_episodes, random_scores
 
@@ -83,7 +83,7 @@ def evaluate_agent(
     episodes, num_steps = _whole(episodes, 1, "episodes"), _whole(num_steps, 0, "num_steps")
     _check(policies, config)
     agent = OtherAgent(name or _name_of(policies[0]), num_steps)
-    if agent.name in AGENTS:
+    if agent.name in names_of_ours():
         raise UserError(
             f"name={agent.name!r} is an agent of this package to the tables: choose another"
         )

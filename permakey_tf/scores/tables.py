@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from permakey_tf.configs.agent import EncoderConfig
+from permakey_tf.configs.agent import ENCODERS, EncoderConfig
 from permakey_tf.configs.frames import PAPER_NUM_KEYPOINTS, canonical_game
 from permakey_tf.configs.keypoints import METHODS
 from permakey_tf.errors import UserError
@@ -104,6 +104,11 @@ def place_of(evaluation: Evaluation) -> Place:
         evaluation.rules.opening,
         agent.variant,
     )
+
+
+def names_of_ours() -> list[str]:
+    """Of all agents that the package can train."""
+    return [_name_of(method, encoder) for method in METHODS for encoder in ENCODERS]
 
 
 def _name_of(keypoints: str, encoder: str) -> str:

@@ -122,7 +122,8 @@ def _frames_to_come(request: KeypointRequest) -> FrameSpec:
             find_rom(wanted.game)
         except UserError as error:
             raise UserError(
-                f"data_dir={request.data_dir} does not exist, and cannot be played: {error}",
+                f"data_dir={request.data_dir} does not exist, and its frames cannot be played: "
+                f"{error}",
                 ["data_dir"],
             ) from error
     if counts := played_counts(wanted):
