@@ -314,15 +314,18 @@ class KeypointDetector:
     def _serve(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
         """`keypoints` and `error_maps` as one graph."""
         prepared = prepare_frames(frames, self.image_size, self.channels, self._keep_aspect)
-        images = to_images(prepared)
+        images, number = to_images(prepared), tf.shape(frames)[0]
+        # A blank frame stands in for none: oneDNN's convolutions of none have a wrong shape.
+        blank = tf.zeros([tf.maximum(1 - number, 0), *images.shape[1:]])
+        images = tf.concat([images, blank], axis=0)
         centers, confidence = self._model(images)
         if self._keep_aspect:
             sides = tf.cast(tf.shape(frames)[1:3], tf.float32)
             centers *= tf.reduce_max(sides) / sides
         found = {"centers": centers, "confidence": confidence}
-        if self._error_maps is None:
-            return found
-        return found | {"error_maps": self._model.error_maps(images)}
+        if self._error_maps is not None:
+            found["error_maps"] = self._model.error_maps(images)
+        return {name: values[:number] for name, values in found.items()}
 
     def _seen(self, frames: ArrayLike) -> Keypoints:
         """Keypoints in the frame as the model sees it."""

@@ -115,6 +115,19 @@ def test_plain_tensorflow_finds_what_the_detector_finds(exported, name):
             np.testing.assert_allclose(outputs[f"error_maps_{size}"], maps, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", SETTINGS)
+def test_no_frames_give_no_keypoints(exported, tmp_path, name):
+    """As `detect`: the convolutions of oneDNN have a wrong shape then."""
+    detector, outputs = exported[1][name]
+    detector.export(tmp_path / "model")
+    model = tf.saved_model.load(str(tmp_path / "model"))
+    found = model.signatures["serving_default"](frames=tf.zeros([0, 21, 16, 3], tf.uint8))
+    assert {f"{output}_210x160": value.shape[1:] for output, value in found.items()} == {
+        output: outputs[output].shape[1:] for output in outputs if output.endswith("_210x160")
+    }
+    assert all(value.shape[0] == 0 for value in found.values())
+
+
 @pytest.mark.parametrize("name", ["pursuit", "transporter"])
 def test_litert_finds_the_same(exported, tmp_path, name):
     """With LiteRT's own operations, which lack some types that TensorFlow's have."""
