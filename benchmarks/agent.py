@@ -107,12 +107,15 @@ def parts_of(trainer) -> dict[str, Part]:
         "whole step": Part(trainer.play_step),
         "replay sample": Part(lambda: trainer.playing.sample(0)),
         "whole update": Part(lambda: (trainer.learn_step(), trainer.agent.finish())),
-        "4 steps, an update": Part(
-            lambda: (trainer.learn_step(), [trainer.play_step() for _ in range(4)])
-        ),
+        "4 steps, an update": Part(steps_and_update(trainer)),
         "10 games, 1 step": Part(validation(trainer, 1), 1),
         f"10 games, {_CUT} steps": Part(validation(trainer, _CUT), 1),
     }
+
+
+def steps_and_update(trainer) -> Callable[[], Any]:
+    """Begins an update, and plays the four steps that go with it."""
+    return lambda: (trainer.learn_step(), [trainer.play_step() for _ in range(4)])
 
 
 def validation(trainer, steps: int) -> Callable[[], Any]:
