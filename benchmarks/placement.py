@@ -1,14 +1,16 @@
-"""What an agent's training would gain if playing and updates each kept to a core of their own.
+"""What an agent's training gains by how Linux runs its threads.
 
   python -m benchmarks.placement --keypoints=RUN [--rounds=5]
 
-Both go on at the same time, and in each one thread hands over to another, which Linux may wake on
-the other's core. Printed is the time of four steps and an update: as Linux places the threads, and
-bound, by turns.
+Playing and an update go on at the same time, and in each one thread hands over to another. Printed
+is the time of four steps and an update, by turns: with threads that take a core from others when
+they wake up, as is usual; with threads that wait, as training has them; and with those of playing
+on a core of their own, which is as good as it gets, but would let two runs share one core.
 
-Needs Linux and two cores. Training does not bind: two runs that did would fight for the same cores.
+Needs Linux and two cores.
 """
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -24,15 +26,17 @@ _CALLS = 300  # in one measurement
 _TASKS = Path("/proc/self/task")
 
 
-def bind(cores: list[int], together: bool) -> None:
-    """Binds the threads of playing to one of two cores and all others to the other, or all to both.
+def run_threads(cores: list[int], policy: int, together: bool = True) -> None:
+    """Sets a scheduling policy for all threads, and which of two cores may run them.
 
-    Playing is the main thread's, which hands over to TensorFlow's pool between operations (named
-    tf_...); the update is that of the others.
+    Apart, playing has the first: the main thread's work, which hands over to TensorFlow's pool
+    between operations (named tf_...). The update is that of the others.
     """
     for task in _TASKS.iterdir():
-        plays = int(task.name) == os.getpid() or (task / "comm").read_text().startswith("tf_")
-        os.sched_setaffinity(int(task.name), cores if together else {cores[not plays]})
+        number = int(task.name)
+        plays = number == os.getpid() or (task / "comm").read_text().startswith("tf_")
+        os.sched_setaffinity(number, cores if together else {cores[not plays]})
+        os.sched_setscheduler(number, policy, os.sched_param(0))
 
 
 def main():
@@ -46,16 +50,21 @@ def main():
         trainer = make_trainer("gnn", Path(folder))
         loop = Part(steps_and_update(trainer), _CALLS)
 
-        def placed(together: bool):
-            bind(cores[:2], together)
+        ways = {
+            "threads take a core": (os.SCHED_OTHER, True),
+            "threads wait": (os.SCHED_BATCH, True),
+            "a core each": (os.SCHED_OTHER, False),
+        }
+
+        def timed(policy: int, together: bool):
+            run_threads(cores[:2], policy, together)
             loop()
 
-        names = {"placed by Linux": True, "a core each": False}
-        watch = Stopwatch({name: lambda t=together: placed(t) for name, together in names.items()})
+        watch = Stopwatch({name: functools.partial(timed, *way) for name, way in ways.items()})
         watch.measure(absl_flags.FLAGS.rounds)
         trainer.agent.finish()
-    for name in names:
-        print(f"  {name:<16} median {1e3 * watch.median(name) / _CALLS:6.2f} ms")
+    for name in ways:
+        print(f"  {name:<20} median {1e3 * watch.median(name) / _CALLS:6.2f} ms")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""What a run says of the device that it computes on."""
+"""What a run says of the device that it computes on, and how it shares its cores."""
+
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -47,9 +51,37 @@ def test_two_graphs_at_a_time_share_what_the_process_may_use(limit, expected, mo
     monkeypatch.setattr(
         "tensorflow.config.threading.set_inter_op_parallelism_threads", lambda number: None
     )
+    monkeypatch.setattr(device, "_let_threads_finish", lambda: None)
     monkeypatch.setattr(device, "available_cores", lambda: 8)
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     if limit:
         monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", limit)
     device.prepare_device(at_a_time=2)
     assert given == {"threads": expected}
+
+
+_POLICY = """
+import os, threading
+from permakey_tf.system.device import prepare_device
+os.sched_setscheduler(0, {before}, os.sched_param(0))
+prepare_device({at_a_time})
+found = []
+thread = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
+thread.start(), thread.join()
+print(os.sched_getscheduler(0), *found)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux's scheduling policies")
+@pytest.mark.parametrize(
+    ("at_a_time", "before", "after"),
+    [
+        (2, "SCHED_OTHER", "SCHED_BATCH"),  # the threads that it creates have it too
+        (1, "SCHED_OTHER", "SCHED_OTHER"),
+        (2, "SCHED_IDLE", "SCHED_IDLE"),  # as the user has chosen
+    ],
+)
+def test_threads_of_graphs_that_run_together_let_each_other_finish(at_a_time, before, after):
+    code = _POLICY.format(before=getattr(os, before), at_a_time=at_a_time)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(getattr(os, after))] * 2

@@ -95,9 +95,11 @@ def test_what_crosses_the_frame_is_taken_away_and_what_stands_on_it_stays():
     np.testing.assert_allclose(turned, expected.transpose(0, 2, 1), atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1, 2, 5, 8])
-def test_lines_are_the_lower_medians_of_rows_and_columns(size):
-    maps = np.random.default_rng(size).random([3, size, size], np.float32)
+@pytest.mark.parametrize("size", [1, 2, 5, 8, 65])
+@pytest.mark.parametrize("levels", [3, 10**6])
+def test_lines_are_the_lower_medians_of_rows_and_columns(size, levels):
+    drawn = np.random.default_rng(size).integers(levels, size=[3, size, size])
+    maps = (drawn / levels).astype(np.float32)  # few levels: many are equal
     middle = (size - 1) // 2
     of_rows, of_columns = (
         np.sort(maps, axis)[:, :, middle] if axis == 2 else np.sort(maps, axis)[:, middle]

@@ -51,6 +51,7 @@ def prepare_device(at_a_time: int = 1, precision: str = "float32") -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         if at_a_time > 1:
+            _let_threads_finish()
             _share_cores(at_a_time)
         cpu = f"CPU ({available_cores()} cores)"
         return _tell_precision(cpu, precision, bfloat16_instructions())
@@ -77,3 +78,15 @@ def _share_cores(at_a_time: int) -> None:
         # A launcher's limit, or the user's, is of the whole process.
         cores = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or available_cores())
         threading.set_intra_op_parallelism_threads(max(cores // at_a_time, 1))
+
+
+def _let_threads_finish() -> None:
+    """A thread that wakes up waits for a core, as do those that it creates from here on.
+
+    Graphs that run at the same time hand over from thread to thread many times a millisecond, and
+    Linux would take a core from the one graph at each. The shares among processes stay as they are.
+    """
+    if not hasattr(os, "SCHED_BATCH") or os.sched_getscheduler(0) != os.SCHED_OTHER:
+        return  # no Linux, or a policy that the user has chosen
+    with contextlib.suppress(OSError):  # forbidden in some containers: slower, nothing else
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
