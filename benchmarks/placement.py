@@ -5,16 +5,22 @@
 Playing and an update go on at the same time, and in each one thread hands over to another. Printed
 is the time of four steps and an update, by turns: with threads that take a core from others when
 they wake up, as is usual; with threads that wait, as training has them; and with those of playing
-on a core of their own, which is as good as it gets, but would let two runs share one core.
+on a core of their own, which is as good as it gets, but would let two runs share one core. Then
+the time of four steps alone, and beside work that has nothing to do with them.
 
 Needs Linux and two cores.
 """
 
 import functools
+import hashlib
 import os
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from absl import flags as absl_flags
 
 from benchmarks.agent import Part, make_trainer, steps_and_update
@@ -39,6 +45,62 @@ def run_threads(cores: list[int], policy: int, together: bool = True) -> None:
         os.sched_setscheduler(number, policy, os.sched_param(0))
 
 
+def beside(work: Callable[[], Any] | None, part: Part) -> None:
+    """Calls a part while a thread works."""
+    stop = threading.Event()
+
+    def loop():
+        while not stop.is_set():
+            work()
+
+    thread = threading.Thread(target=loop) if work else None
+    if thread:
+        thread.start()
+    part()
+    if thread:
+        stop.set()
+        thread.join()
+
+
+def report_ways(trainer, cores: list[int]) -> None:
+    """Prints the time of four steps and an update, threads being run in several ways."""
+    loop = Part(steps_and_update(trainer), _CALLS)
+    ways = {
+        "threads take a core": (os.SCHED_OTHER, True),
+        "threads wait": (os.SCHED_BATCH, True),
+        "a core each": (os.SCHED_OTHER, False),
+    }
+
+    def timed(policy: int, together: bool):
+        run_threads(cores, policy, together)
+        loop()
+
+    report({name: functools.partial(timed, *way) for name, way in ways.items()})
+    trainer.agent.finish()
+    run_threads(cores, os.SCHED_BATCH)
+
+
+def report_neighbours(trainer) -> None:
+    """Prints the time of four steps beside threads that do nothing of the agent's."""
+    text = bytes(50_000_000)
+    array, copy = np.ones(3_000_000, np.float32), np.empty(3_000_000, np.float32)
+    works = {
+        "four steps alone": None,
+        "beside a hash": lambda: hashlib.sha256(text),
+        "beside 12 MB copies": lambda: np.copyto(copy, array),
+    }
+    steps = Part(lambda: [trainer.play_step() for _ in range(4)], _CALLS)
+    report({name: functools.partial(beside, work, steps) for name, work in works.items()})
+
+
+def report(ways: dict[str, Callable[[], Any]]) -> None:
+    """Prints the time of each of the calls in a way, which are made by turns."""
+    watch = Stopwatch(ways)
+    watch.measure(absl_flags.FLAGS.rounds)
+    for name in ways:
+        print(f"  {name:<20} median {1e3 * watch.median(name) / _CALLS:6.2f} ms")
+
+
 def main():
     from permakey_tf.system.device import prepare_device
 
@@ -48,23 +110,8 @@ def main():
     print(f"device: {prepare_device(2)}")
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer("gnn", Path(folder))
-        loop = Part(steps_and_update(trainer), _CALLS)
-
-        ways = {
-            "threads take a core": (os.SCHED_OTHER, True),
-            "threads wait": (os.SCHED_BATCH, True),
-            "a core each": (os.SCHED_OTHER, False),
-        }
-
-        def timed(policy: int, together: bool):
-            run_threads(cores[:2], policy, together)
-            loop()
-
-        watch = Stopwatch({name: functools.partial(timed, *way) for name, way in ways.items()})
-        watch.measure(absl_flags.FLAGS.rounds)
-        trainer.agent.finish()
-    for name in ways:
-        print(f"  {name:<20} median {1e3 * watch.median(name) / _CALLS:6.2f} ms")
+        report_ways(trainer, cores[:2])
+        report_neighbours(trainer)
 
 
 if __name__ == "__main__":
