@@ -99,16 +99,22 @@ class TestGraphEncoder:
     def test_the_second_step_reads_what_the_first_wrote(self):
         # The output of two steps differs from one step's, and is not one step done twice.
         one, two = graph_encoder(), graph_encoder(message_passing_steps=2)
-        inputs = nodes()
+        inputs = nodes(1)
         one(inputs), two(inputs)
         for name, copy in two.named_weights.items():
             copy.assign(one.named_weights[name])
-        vectors = one.encode_node(tf.reshape(one.embed(inputs), [3 * K, -1]))
-        edges = one.encode_edge(tf.zeros([1, 1]))
+        vectors = one.encode_node(one.embed(inputs)[0])
+        edges = {(i, j): one.encode_edge(tf.zeros([1, 1])) for i in range(K) for j in range(K)}
         for _ in range(2):
-            edges = one._messages(vectors, edges)
-            vectors = one.process_node(tf.concat([one._received(edges), vectors], axis=-1))
-        expected = tf.reshape(one.decode_node(vectors), [3, K, -1])
+            edges = {
+                (i, j): one.process_edge(graph_net_edge(edge, vectors[i], vectors[j]))
+                for (i, j), edge in edges.items()
+            }
+            totals = [tf.add_n([edges[i, j] for j in range(K)]) for i in range(K)]
+            vectors = tf.concat(
+                [one.process_node(graph_net_node(totals[i], vectors[i])) for i in range(K)], axis=0
+            )
+        expected = one.decode_node(vectors)[None]
         decoded = two.decode(two.embed(inputs))
         np.testing.assert_allclose(decoded, expected, atol=1e-5)
         assert np.abs(decoded - one.decode(one.embed(inputs))).max() > 1e-2

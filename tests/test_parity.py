@@ -278,8 +278,9 @@ class TestAgent:
         encoder(inputs)
         # BatchNorm there, LayerNorm here: compared without either.
         monkeypatch.setattr(
-            graph.MLP, "after_first", lambda mlp, x: tf.nn.relu(mlp.linears[1](tf.nn.relu(x)))
+            graph.MLP, "__call__", lambda mlp, x: mlp.second(tf.nn.relu(mlp.linears[0](x)))
         )
+        monkeypatch.setattr(graph.MLP, "normalized_sum", lambda mlp, x, _: tf.reduce_sum(x, axis=2))
         mlps = ("encode_edge", "encode_node", "process_edge", "process_node", "decode_node")
         groups = {100: [encoder.position_hidden, encoder.position_embedding]}
         groups[120] = encoder.outputs

@@ -13,6 +13,8 @@ from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.models.dense import Dense, glorot, named_weights
 from permakey_tf.models.vision import Nodes
 
+_EPSILON = 1e-5  # added to the variance by the layer normalisation
+
 
 class MLP(snt.Module):
     """Two times linear, ReLU; then layer normalisation, in the place of the code's BatchNorm.
@@ -33,15 +35,34 @@ class MLP(snt.Module):
             "b_init": snt.initializers.RandomNormal(stddev=0.05) if ours else None,
         }
         self.linears = [snt.Linear(units, **drawn, name=f"dense_{i}") for i in range(2)]
-        self.norm = snt.LayerNorm(-1, create_scale=True, create_offset=True, name="norm")
+        self.norm = snt.LayerNorm(
+            -1, create_scale=True, create_offset=True, eps=_EPSILON, name="norm"
+        )
 
     def __call__(self, inputs) -> tf.Tensor:
         """[N, C] -> [N, units]."""
-        return self.after_first(self.linears[0](inputs))
+        return self.norm(self.second(tf.nn.relu(self.linears[0](inputs))))
 
-    def after_first(self, outputs) -> tf.Tensor:
-        """What follows the first linear layer's outputs: [N, units] -> [N, units]."""
-        return self.norm(tf.nn.relu(self.linears[1](tf.nn.relu(outputs))))
+    def second(self, hidden) -> tf.Tensor:
+        """From the first layer's output to what is normalised: [N, units] -> [N, units]."""
+        return tf.nn.relu(self.linears[1](hidden))
+
+    def normalized_sum(self, values, chosen: np.ndarray) -> tf.Tensor:
+        """The sum of normalised values: scale and offset wait for it, which is smaller.
+
+        Args:
+          values: float32 [..., M, N, units] of `second`.
+          chosen: bool [M, N], those of each row that are added up.
+
+        Returns:
+          float32 [..., M, units].
+        """
+        mean, variance = tf.nn.moments(values, axes=[-1])
+        factors = tf.math.rsqrt(variance + _EPSILON) * chosen.astype(np.float32)  # [..., M, N]
+        total = tf.reduce_sum(factors[..., None] * values, axis=-2)
+        total -= tf.reduce_sum(factors * mean, axis=-1, keepdims=True)
+        number = chosen.sum(axis=-1, keepdims=True).astype(np.float32)
+        return total * self.norm.scale + number * self.norm.offset
 
 
 class GraphEncoder(snt.Module):
@@ -145,33 +166,34 @@ class GraphEncoder(snt.Module):
 
         One edge is encoded for all, since all start equal. The first layer of the edges' model is
         linear in [edge, receiver, sender]: applied to the K nodes, and added up for the K^2 pairs,
-        it takes a K-th of the operations, and nothing is gathered.
+        it takes a K-th of the operations, and nothing is gathered. Messages are normalised and
+        added up in one; each on its own is for another step alone, and in no graph after the last.
         """
         self._make_variables(vectors)
         nodes = self.encode_node(tf.reshape(vectors, [-1, vectors.shape[-1]]))  # [B * K, units]
         edges = self.encode_edge(tf.zeros([1, 1]))  # [1, units], then [B * K * K, units]
         for _ in range(self.num_steps):
-            edges = self._messages(nodes, edges)
-            nodes = self.process_node(tf.concat([self._received(edges), nodes], axis=-1))
+            messages = self._messages(nodes, edges)  # [B, K, K, units]
+            received = self.process_edge.normalized_sum(messages, self._connected)
+            received = tf.reshape(received, [-1, received.shape[-1]])
+            nodes = self.process_node(tf.concat([received, nodes], axis=-1))
+            edges = self.process_edge.norm(tf.reshape(messages, [-1, messages.shape[-1]]))
         decoded = self.decode_node(nodes)
         return tf.reshape(decoded, [-1, self.num_keypoints, decoded.shape[-1]])
 
     def _messages(self, nodes, edges) -> tf.Tensor:
-        """f_e of every pair: [B * K, C], [1 or B * K * K, C] -> [B * K * K, units]."""
+        """f_e of every pair, before its normalisation: [B * K, C], [1 or B * K * K, C] -> [B,
+        receiver, sender, units]."""
         first, number = self.process_edge.linears[0], self.num_keypoints
         of_edges, of_receivers, of_senders = tf.split(first.w, 3)
-        receivers = tf.reshape(nodes @ of_receivers, [-1, number, 1, first.output_size])
-        senders = tf.reshape(nodes @ of_senders, [-1, 1, number, first.output_size])
         encoded = edges @ of_edges + first.b
-        if edges.shape[0] != 1:
+        receivers = nodes @ of_receivers
+        if edges.shape[0] == 1:
+            receivers, encoded = receivers + encoded, 0.0
+        else:
             encoded = tf.reshape(encoded, [-1, number, number, first.output_size])
-        pairs = receivers + (senders + encoded)  # [B, receiver, sender, units]
-        return self.process_edge.after_first(tf.reshape(pairs, [-1, first.output_size]))
-
-    def _received(self, edges) -> tf.Tensor:
-        """[B * K * K, units] -> [B * K, units], the sum of what each node is sent."""
-        number = self.num_keypoints
-        edges = tf.reshape(edges, [-1, number, number, edges.shape[-1]])
-        if not self._connected.all():
-            edges *= self._connected.astype(np.float32)[..., None]
-        return tf.reshape(tf.reduce_sum(edges, axis=2), [-1, edges.shape[-1]])
+        receivers = tf.reshape(receivers, [-1, number, 1, first.output_size])
+        senders = tf.reshape(nodes @ of_senders, [-1, 1, number, first.output_size])
+        pairs = tf.nn.relu(receivers + senders + encoded)  # [B, receiver, sender, units]
+        messages = self.process_edge.second(tf.reshape(pairs, [-1, first.output_size]))
+        return tf.reshape(messages, [-1, number, number, messages.shape[-1]])
