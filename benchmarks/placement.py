@@ -5,22 +5,21 @@
 Playing and an update go on at the same time, and in each one thread hands over to another. Printed
 is the time of four steps and an update, by turns: with threads that take a core from others when
 they wake up, as is usual; with threads that wait, as training has them; and with those of playing
-on a core of their own, which is as good as it gets, but would let two runs share one core. Then
-the time of four steps alone, and beside work that has nothing to do with them.
+on a core of their own, by which two runs would share one core. Then the time of four steps alone,
+and beside another process: one that counts, and one that copies within the cores' shared cache.
 
 Needs Linux and two cores.
 """
 
 import functools
-import hashlib
 import os
+import subprocess
+import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags as absl_flags
 
 from benchmarks.agent import Part, make_trainer, steps_and_update
@@ -45,21 +44,15 @@ def run_threads(cores: list[int], policy: int, together: bool = True) -> None:
         os.sched_setscheduler(number, policy, os.sched_param(0))
 
 
-def beside(work: Callable[[], Any] | None, part: Part) -> None:
-    """Calls a part while a thread works."""
-    stop = threading.Event()
-
-    def loop():
-        while not stop.is_set():
-            work()
-
-    thread = threading.Thread(target=loop) if work else None
-    if thread:
-        thread.start()
-    part()
-    if thread:
-        stop.set()
-        thread.join()
+def beside(program: str | None, part: Part) -> None:
+    """Calls a part while another process runs a Python program."""
+    process = subprocess.Popen([sys.executable, "-c", program]) if program else None
+    try:
+        part()
+    finally:
+        if process:
+            process.kill()
+            process.wait()
 
 
 def report_ways(trainer, cores: list[int]) -> None:
@@ -81,16 +74,20 @@ def report_ways(trainer, cores: list[int]) -> None:
 
 
 def report_neighbours(trainer) -> None:
-    """Prints the time of four steps beside threads that do nothing of the agent's."""
-    text = bytes(50_000_000)
-    array, copy = np.ones(3_000_000, np.float32), np.empty(3_000_000, np.float32)
-    works = {
+    """Prints the time of four steps beside processes that have nothing to do with them."""
+    copy = """
+import numpy as np
+array, copy = np.ones(3_000_000, np.float32), np.empty(3_000_000, np.float32)
+while True:
+    np.copyto(copy, array)
+"""
+    programs = {
         "four steps alone": None,
-        "beside a hash": lambda: hashlib.sha256(text),
-        "beside 12 MB copies": lambda: np.copyto(copy, array),
+        "beside a count": "while True: pass",
+        "beside 12 MB copies": copy,
     }
     steps = Part(lambda: [trainer.play_step() for _ in range(4)], _CALLS)
-    report({name: functools.partial(beside, work, steps) for name, work in works.items()})
+    report({name: functools.partial(beside, one, steps) for name, one in programs.items()})
 
 
 def report(ways: dict[str, Callable[[], Any]]) -> None:

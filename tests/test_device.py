@@ -61,27 +61,53 @@ def test_two_graphs_at_a_time_share_what_the_process_may_use(limit, expected, mo
 
 
 _POLICY = """
-import os, threading
+import os
+from pathlib import Path
+import tensorflow as tf
 from permakey_tf.system.device import prepare_device
+
+def compute():
+    for _ in range(3):
+        tf.function(lambda x: tf.reduce_sum(x @ x))(tf.ones([300, 300])).numpy()
+
 os.sched_setscheduler(0, {before}, os.sched_param(0))
+if {computed}:
+    compute()
 prepare_device({at_a_time})
-found = []
-thread = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
-thread.start(), thread.join()
-print(os.sched_getscheduler(0), *found)
+compute()
+tasks = list(Path("/proc/self/task").iterdir())
+pools = [task for task in tasks if (task / "comm").read_text().startswith("tf_")]
+assert pools
+print(*{{os.sched_getscheduler(number) for number in [0, *(int(task.name) for task in pools)]}})
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux's scheduling policies")
 @pytest.mark.parametrize(
-    ("at_a_time", "before", "after"),
+    ("at_a_time", "before", "computed", "after"),
     [
-        (2, "SCHED_OTHER", "SCHED_BATCH"),  # the threads that it creates have it too
-        (1, "SCHED_OTHER", "SCHED_OTHER"),
-        (2, "SCHED_IDLE", "SCHED_IDLE"),  # as the user has chosen
+        (2, "SCHED_OTHER", False, "SCHED_BATCH"),
+        (2, "SCHED_OTHER", True, "SCHED_BATCH"),  # TensorFlow's threads are there already
+        (1, "SCHED_OTHER", False, "SCHED_OTHER"),
+        (2, "SCHED_IDLE", False, "SCHED_IDLE"),  # as the user has chosen
     ],
 )
-def test_threads_of_graphs_that_run_together_let_each_other_finish(at_a_time, before, after):
-    code = _POLICY.format(before=getattr(os, before), at_a_time=at_a_time)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(getattr(os, after))] * 2
+def test_threads_of_graphs_that_run_together_wait(at_a_time, before, computed, after):
+    before, after = getattr(os, before), getattr(os, after)
+    code = _POLICY.format(before=before, computed=computed, at_a_time=at_a_time)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.split() == [str(after)]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux's scheduling policies")
+@pytest.mark.parametrize("call", ["sched_getscheduler", "sched_setscheduler"])
+def test_a_container_may_forbid_it(call, monkeypatch):
+    def forbidden(*_):
+        raise PermissionError(call)
+
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *_: None)
+    monkeypatch.setattr(os, call, forbidden)
+    device._let_threads_finish()

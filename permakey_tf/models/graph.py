@@ -167,17 +167,18 @@ class GraphEncoder(snt.Module):
         One edge is encoded for all, since all start equal. The first layer of the edges' model is
         linear in [edge, receiver, sender]: applied to the K nodes, and added up for the K^2 pairs,
         it takes a K-th of the operations, and nothing is gathered. Messages are normalised and
-        added up in one; each on its own is for another step alone, and in no graph after the last.
+        added up in one, and each on its own only where another step follows.
         """
         self._make_variables(vectors)
         nodes = self.encode_node(tf.reshape(vectors, [-1, vectors.shape[-1]]))  # [B * K, units]
         edges = self.encode_edge(tf.zeros([1, 1]))  # [1, units], then [B * K * K, units]
-        for _ in range(self.num_steps):
+        for step in range(self.num_steps):
             messages = self._messages(nodes, edges)  # [B, K, K, units]
             received = self.process_edge.normalized_sum(messages, self._connected)
             received = tf.reshape(received, [-1, received.shape[-1]])
             nodes = self.process_node(tf.concat([received, nodes], axis=-1))
-            edges = self.process_edge.norm(tf.reshape(messages, [-1, messages.shape[-1]]))
+            if step + 1 < self.num_steps:
+                edges = self.process_edge.norm(tf.reshape(messages, [-1, messages.shape[-1]]))
         decoded = self.decode_node(nodes)
         return tf.reshape(decoded, [-1, self.num_keypoints, decoded.shape[-1]])
 

@@ -17,9 +17,6 @@ import tensorflow as tf
 # but for rounding, which depends on how many are computed at once: a stream, a batch and an
 # exported model would choose differently between places that are equally good.
 TIE = 1e-5
-# Up to so many values, to compare each with each takes less time than to sort them; more would take
-# much memory.
-_COMPARED = 64
 
 
 class Explained(NamedTuple):
@@ -99,13 +96,8 @@ def without_lines(maps: tf.Tensor) -> tf.Tensor:
 
 
 def _lower_median(values) -> tf.Tensor:
-    """[..., n] -> [...]: the highest value that more than half of the n reach."""
-    half = values.shape[-1] // 2
-    if values.shape[-1] > _COMPARED:
-        return tf.math.top_k(values, half + 1).values[..., -1]
-    reach = tf.cast(values[..., None, :] >= values[..., None], tf.int32)  # [..., n, n]
-    reached = tf.reduce_sum(reach, axis=-1) > half
-    return tf.reduce_max(tf.where(reached, values, -np.inf), axis=-1)
+    """[..., n] -> [...]."""
+    return tf.math.top_k(values, values.shape[-1] // 2 + 1).values[..., -1]
 
 
 def pursue(

@@ -39,7 +39,7 @@ def prepare_device(at_a_time: int = 1, precision: str = "float32") -> str:
 
     Args:
       at_a_time: graphs that run at the same time. On a CPU each has its share of the cores: threads
-        of one pool would wait for each other.
+        of one pool would wait for each other. And the process asks Linux for SCHED_BATCH.
       precision: that networks are computed in.
 
     Returns:
@@ -81,12 +81,16 @@ def _share_cores(at_a_time: int) -> None:
 
 
 def _let_threads_finish() -> None:
-    """A thread that wakes up waits for a core, as do those that it creates from here on.
+    """From here on a thread that wakes up waits for a core, where the user has set no other policy.
 
     Graphs that run at the same time hand over from thread to thread many times a millisecond, and
-    Linux would take a core from the one graph at each. The shares among processes stay as they are.
+    Linux would take a core from the one graph at each. Of the whole process, its threads that are
+    there and those to come.
     """
-    if not hasattr(os, "SCHED_BATCH") or os.sched_getscheduler(0) != os.SCHED_OTHER:
-        return  # no Linux, or a policy that the user has chosen
-    with contextlib.suppress(OSError):  # forbidden in some containers: slower, nothing else
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    if not hasattr(os, "SCHED_BATCH"):
+        return  # no Linux
+    for task in Path("/proc/self/task").iterdir():
+        # A thread has ended, or a container forbids it: slower, nothing else.
+        with contextlib.suppress(OSError):
+            if os.sched_getscheduler(int(task.name)) == os.SCHED_OTHER:
+                os.sched_setscheduler(int(task.name), os.SCHED_BATCH, os.sched_param(0))
