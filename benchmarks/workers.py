@@ -6,6 +6,7 @@ Both train the same steps with `run.keypoints`, in turn; the rest of the machine
 Printed: median times of a step and their ratio, and the largest relative difference of a loss.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -32,7 +33,7 @@ _WARM_UP = 10  # steps, in which graphs are made
 def train(folder: Path, number: int) -> list[dict[str, float]]:
     """Trains with `number` processes that share two cores; every step's report."""
     cores = sorted(os.sched_getaffinity(0))[:2]
-    ports = [_free_port() for _ in range(number)]
+    ports = _free_ports(number)
     processes = []
     for index in range(number):
         config = {
@@ -70,9 +71,11 @@ def _command(folder, number) -> list[str]:
     return [sys.executable, "-m", "run.keypoints", *arguments]
 
 
-def _free_port() -> int:
-    with socket.create_server(("", 0)) as server:
-        return server.getsockname()[1]
+def _free_ports(number: int) -> list[int]:
+    """All held at once: one that is free again may be given a second time."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in range(number)]
+        return [server.getsockname()[1] for server in servers]
 
 
 def main():

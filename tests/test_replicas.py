@@ -1,5 +1,6 @@
 """A batch that several devices or processes share gives what one device would."""
 
+import contextlib
 import functools
 import json
 import re
@@ -93,7 +94,7 @@ class Run:
         }
 
     def start(self, number: int, distribute="multiworker", logdir=None) -> list[processes.Program]:
-        ports = [free_port() for _ in range(number)]
+        ports = free_ports(number)
         return [self._start(i, ports, distribute, logdir or self.logdir) for i in range(number)]
 
     def _start(self, index, ports, distribute, logdir):
@@ -118,9 +119,11 @@ class Run:
             time.sleep(0.05)
 
 
-def free_port():
-    with socket.create_server(("", 0)) as server:
-        return server.getsockname()[1]
+def free_ports(number):
+    """All held at once: one that is free again may be given a second time."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in range(number)]
+        return [server.getsockname()[1] for server in servers]
 
 
 def losses(logdir):
