@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import free_ports
 from support import refuses
 
 from permakey_tf.system import cluster
@@ -61,11 +62,6 @@ except Interrupted as stop:
 """
 
 
-def free_port():
-    with socket.create_server(("", 0)) as server:
-        return server.getsockname()[1]
-
-
 def start_worker(index, number, port, action, patience):
     return subprocess.Popen(
         [sys.executable, "-c", WORKER, *map(str, (index, number, port, action, patience))],
@@ -95,7 +91,7 @@ def greeting(port):
 
 
 def run_workers(number, action, port=None, patience=30, started=None):
-    port = port or free_port()
+    port = port or free_ports(1)[0]
     begin = time.monotonic()
     processes = [
         start_worker(i, number, port, action, patience) for i in (started or range(number))
@@ -169,7 +165,7 @@ def test_a_wait_that_gives_no_thread_a_turn_is_ended_by_force(seconds):
 
 
 def test_a_death_ends_a_worker_whose_output_nobody_reads():
-    port = free_port()
+    [port] = free_ports(1)
     chief, other = (
         subprocess.Popen(
             [sys.executable, "-c", WORKER, *map(str, (i, 2, port, "die1", 30))],
@@ -262,7 +258,7 @@ def greet_and_die(port):
 
 def test_a_worker_that_dies_while_others_still_come_is_not_waited_for_long():
     """Worker 1 says who it is, and is gone; worker 2 does not come."""
-    port = free_port()
+    [port] = free_ports(1)
     chief = start_worker(0, 3, port, "work", patience=50)
     greet_and_die(port)
     out, err = chief.communicate(timeout=30)
@@ -272,7 +268,7 @@ def test_a_worker_that_dies_while_others_still_come_is_not_waited_for_long():
 
 def test_one_that_is_started_again_takes_no_time_from_the_others():
     """Worker 1 dies and is back at once; worker 2 comes after the time that 1 had for it."""
-    port = free_port()
+    [port] = free_ports(1)
     chief = start_worker(0, 3, port, "work", patience=50)
     greet_and_die(port)
     time.sleep(0.5)  # less than _AT_ONCE there

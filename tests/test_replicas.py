@@ -1,11 +1,9 @@
 """A batch that several devices or processes share gives what one device would."""
 
-import contextlib
 import functools
 import json
 import re
 import signal
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -94,7 +92,7 @@ class Run:
         }
 
     def start(self, number: int, distribute="multiworker", logdir=None) -> list[processes.Program]:
-        ports = free_ports(number)
+        ports = processes.free_ports(number)
         return [self._start(i, ports, distribute, logdir or self.logdir) for i in range(number)]
 
     def _start(self, index, ports, distribute, logdir):
@@ -117,13 +115,6 @@ class Run:
             assert all(process.poll() is None for process in members), members[0].communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
-
-
-def free_ports(number):
-    """All held at once: one that is free again may be given a second time."""
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in range(number)]
-        return [server.getsockname()[1] for server in servers]
 
 
 def losses(logdir):
