@@ -104,6 +104,8 @@ def evaluate(command: rl_flags.Test):
         common.leave_if_interrupted(stop, stop.saved)
     print(result.aggregates.median_seed)
     print(f"mean over all seeds: {result.aggregates.mean.value:.1f}")
+    if even := result.each_start_once:
+        print(f"mean over {even.number} different starts, each counted once: {even.mean:.1f}")
     print(f"random play in the same games: {result.random_scores.mean():.1f}; {result.advantage}")
     print(f"repeats: {result.repeats.describe(result.random_scores.size)}")
     print(f"evaluation: {command.path}")

@@ -11,6 +11,7 @@ from permakey_tf.scores.aggregates import advantage, aggregate, find_median_seed
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
 from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats
+from permakey_tf.scores.starts import EachStartOnce, starts_of_test
 
 # Three policies on five seeds, two episodes each. Policies' means by seed:
 #   seed      11   12   13   14   15
@@ -124,6 +125,37 @@ def test_the_file_gives_back_what_was_written(tmp_path):
         "std": pytest.approx(5 / 3),
     }
     assert content["aggregates"]["iqm"]["value"] == pytest.approx(31 / 3)
+
+
+def test_each_start_counts_once_where_starts_are_known():
+    atari = evaluation(env_id="")
+    rules = atari.rules
+    starts = starts_of_test(SEEDS, SCORES.shape[2], rules.noop_min, rules.noop_max)
+    assert atari.each_start_once == EachStartOnce.of(SCORES, starts)
+    assert evaluation(env_id="ALE/MsPacman-v5").each_start_once is None
+    sticky = dataclasses.replace(rules, sticky_actions=0.25)
+    assert evaluation(env_id="", rules=sticky).each_start_once is None
+
+
+@pytest.mark.parametrize(
+    "nodes, extractor, tracked, variant",
+    [
+        ("keypoints", "pointnet", False, ""),
+        ("keypoints", None, False, ""),
+        ("keypoints", "pursuit", False, "pursuit"),
+        ("keypoints", "pursuit", True, "pursuit, tracked"),
+        # Where keypoints are not seen, nothing hangs on how they are found.
+        ("objects", "pursuit", False, "true positions"),
+    ],
+)
+def test_what_an_agent_has_that_the_papers_has_not(nodes, extractor, tracked, variant):
+    agent = AgentSpec(
+        *("permakey", "gnn", 7, "none", 100_000, 1000),
+        track_keypoints=tracked,
+        nodes=nodes,
+        extractor=extractor,
+    )
+    assert agent.variant == variant
 
 
 def test_a_file_of_before_repeats_were_counted_is_read(tmp_path):

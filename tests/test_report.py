@@ -121,6 +121,8 @@ def test_table_1_beside_the_papers(runs, tmp_path):
     assert (full["published"], full["published_std"]) == (906.3, 382.2)
     assert (full["score"], full["std"], full["iqm"]) == (910, 10, 910)
     assert (full["iqm_low"], full["iqm_high"]) == (900, 920)
+    assert (full["starts"], full["each_start_once"]) == (30, 910)
+    assert full["each_start_once_runs"] == pytest.approx([900, 910, 920])
     assert (full["policies"], full["seeds"], full["episodes"]) == (3, 10, 10)
     assert (full["agent_steps"], full["falls_short"]) == (100_000, "")
     assert full["human_normalised"] == pytest.approx((910 - 307.3) / (6951.6 - 307.3))
@@ -130,13 +132,13 @@ def test_table_1_beside_the_papers(runs, tmp_path):
     )
     text = (runs / "report" / "table1.md").read_text()
     assert text in result.stdout and text.count("| not run |") == 14
-    assert "| MsPacman | 7 | PKey+GNN | 906.3 (382.2) | 910.0 (10.0) | 910.0 [900.0, 920.0] | 0.0 | 3 | 0, 1, 2 | 10 | 10 | 100,000 | not known |  |" in text  # noqa: E501  # fmt: skip
+    assert "| MsPacman | 7 | PKey+GNN | 906.3 (382.2) | 910.0 (10.0) | 910.0 [900.0, 920.0] | 910.0 (30) | 0.0 | 3 | 0, 1, 2 | 10 | 10 | 100,000 | not known |  |" in text  # noqa: E501  # fmt: skip
     assert "| Frostbite | 20 | PKey+CNN | 310.0* (150.1) | not run |" in text
     assert "| Battlezone | 8 | Transporter | N/A | not run |" in text
     assert (
-        "| 100.0 (one policy) | 100.0 [one run] | 0.0 | 1 | 0 | 2 | 3 | 20,000 | not known |"
-        in text
-    )
+        "| 100.0 (one policy) | 100.0 [one run] | 100.0 (5) | 0.0 | 1 | 0 | 2 | 3 | 20,000 "
+        "| not known |"
+    ) in text
     assert "999.4* (145.4)" in text and '\\* MsPacman, Transporter orig.: "-99914"' in text
     notes = [line for line in result.stdout.splitlines() if line.startswith("note: ")]
     assert [note.split(":")[1].strip() for note in notes] == [
@@ -325,6 +327,15 @@ def test_agents_on_a_method_of_ones_own_stand_behind_those_of_their_game(monkeyp
     assert labels[-2:] == ["Brightness+GNN", "Brightness+GNN, constant keypoints"]
     assert [cell.found for cell in cells if cell.found] == [graph, control]
     assert len(left_out) == 1 and "K = 6" in left_out[0]
+
+
+def test_pointnets_keypoints_and_pursuits_are_two_agents():
+    tests = [found(name, agent={"extractor": name}) for name in ("pointnet", "pursuit")]
+    cells, left_out = tables.fill(tables.cells(1), tests)
+    taken = {cell.place.label: cell.found for cell in cells if cell.found}
+    assert taken == {"PKey+GNN": tests[0], "PKey+GNN, pursuit": tests[1]}
+    assert left_out == []
+    assert len({folder_name(one.evaluation) for one in tests}) == 2
 
 
 def test_a_variant_stands_behind_its_agent_and_takes_no_cell():

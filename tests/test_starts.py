@@ -4,7 +4,9 @@ import numpy as np
 
 from benchmarks.starts import different_starts, scripts
 from permakey_tf.envs.atari import AtariGame
-from permakey_tf.envs.play import GameStep
+from permakey_tf.envs.play import GameStep, Task
+from permakey_tf.scores.starts import EachStartOnce, starts_of_test
+from permakey_tf.training.games import begin
 
 
 class Clock:
@@ -54,3 +56,26 @@ def test_a_start_is_the_reset_with_as_many_no_ops():
     started = game.start(noops), game.ram
     np.testing.assert_array_equal(reset[0], started[0])
     np.testing.assert_array_equal(reset[1], started[1])
+
+
+def test_the_starts_of_a_test_are_those_that_its_games_have(monkeypatch):
+    started, start = [], AtariGame.start
+    monkeypatch.setattr(
+        AtariGame, "start", lambda game, noops: started.append(noops) or start(game, noops)
+    )
+    task = Task(lambda: AtariGame("seaquest", noop_min=1, noop_max=6), 4)
+    game = task.make()
+    for seed in (5, 2):
+        for number in range(3):
+            begin(game, task, "test", seed, number)
+    assert starts_of_test([5, 2], 3, 1, 6).tolist() == [started[:3], started[3:]]
+    assert set(starts_of_test(range(20), 10, 1, 6).flat) == {1, 2, 3, 4, 5, 6}
+
+
+def test_each_start_counts_once():
+    """Start 0 three times, 4 once: the mean of (1 + 2 + 6) / 3 and 9, and of (0 + 0 + 3) / 3 and 1;
+    plain means would be 4.5 and 1."""
+    scores = np.array([[[1.0, 2], [9, 6]], [[0, 0], [1, 3]]])
+    assert EachStartOnce.of(scores, np.array([[0, 0], [4, 0]])) == (2, (6.0, 1.0), 3.5)
+    # Where each start has as many games, it is the plain mean.
+    assert EachStartOnce.of(scores, np.array([[7, 3], [3, 7]])).run_scores == (4.5, 1.0)

@@ -14,6 +14,7 @@ from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 from permakey_tf.configs.frames import canonical_game, did_you_mean
 from permakey_tf.envs.play import GameStep
 from permakey_tf.errors import UserError
+from permakey_tf.system.seeds import draw_noops
 
 
 @functools.cache
@@ -112,8 +113,7 @@ class AtariGame:
         rng = np.random.default_rng(seed)
         if self._sticky:  # the emulator's own random numbers matter then, and are seeded at loading
             self._load(int(rng.integers(2**31)))
-        low, high = self._noops
-        return self.start(int(rng.integers(low, high + 1)))
+        return self.start(draw_noops(rng, *self._noops))
 
     def start(self, num_noops: int) -> np.ndarray:
         """`reset` with a given number of no-ops, in emulator frames."""

@@ -32,7 +32,7 @@ def run_folder(path: Path, policy: PolicySpec) -> Path | None:
 
 
 def folder_name(evaluation: Evaluation) -> str:
-    """Such as "mspacman_permakey_gnn_k7_none"; what no table asks for is told behind."""
+    """Such as "mspacman_permakey_gnn_k7_none_pursuit"; what no table asks for is told behind."""
     agent, rules = evaluation.agent, evaluation.rules
     words = [evaluation.game, agent.keypoints, agent.encoder, f"k{agent.num_keypoints}"]
     words += [agent.noise, *filter(None, [agent.variant, evaluation.env_id])]

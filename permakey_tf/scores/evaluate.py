@@ -234,6 +234,7 @@ def _describe(folder: AgentFolder, policies, seeds, played, at_random, repeats) 
             track_keypoints=encoder.tracks,
             cnn_filters=encoder.cnn_filters if encoder.encoder == "cnn" else None,
             nodes=encoder.nodes,
+            extractor=keypoints.extractor if keypoints.method == "permakey" else None,
         ),
         policies=tuple(policies),
         seeds=tuple(seeds),

@@ -7,9 +7,10 @@ import numpy as np
 
 from permakey_tf.configs.agent import ENCODERS, FIRE_AT_START, EnvironmentConfig
 from permakey_tf.configs.frames import canonical_game
-from permakey_tf.configs.keypoints import METHODS, NOISES
+from permakey_tf.configs.keypoints import EXTRACTORS, METHODS, NOISES
 from permakey_tf.scores.aggregates import Advantage, Aggregates, advantage, aggregate
 from permakey_tf.scores.repeats import GameRepeats
+from permakey_tf.scores.starts import EachStartOnce, starts_of_test
 from permakey_tf.system import schema
 
 # What an agent's nodes are, in words.
@@ -76,6 +77,8 @@ class AgentSpec:
     track_keypoints: whether a keypoint kept its index in a game; files of earlier versions lack it.
     cnn_filters: of a convolutional encoder; None for a graph, and in files of earlier versions.
     nodes: "keypoints", or the control that had their place; files of earlier versions lack it.
+    extractor: "pursuit", or "pointnet" as the paper's; None for Transporter, for a method of one's
+      own and in files of earlier versions.
     """
 
     keypoints: str
@@ -87,11 +90,17 @@ class AgentSpec:
     track_keypoints: bool = False
     cnn_filters: tuple[int, ...] | None = None
     nodes: str = "keypoints"
+    extractor: str | None = None
 
     @property
     def variant(self) -> str:
         """What it has that no agent of the papers has, such as "tracked"; "" for nothing."""
-        parts = [_CONTROL_NAMES[self.nodes], "tracked" if self.track_keypoints else ""]
+        sees_keypoints = self.nodes == "keypoints"
+        parts = [
+            _CONTROL_NAMES[self.nodes],
+            "pursuit" if sees_keypoints and self.extractor == "pursuit" else "",
+            "tracked" if self.track_keypoints else "",
+        ]
         return ", ".join(filter(None, parts))
 
     def __post_init__(self):
@@ -100,6 +109,7 @@ class AgentSpec:
         _check(self.encoder in ENCODERS, f"encoder {self.encoder!r}")
         _check(self.noise in NOISES, f"noise {self.noise!r}")
         _check(self.nodes in _CONTROL_NAMES, f"nodes {self.nodes!r}")
+        _check(self.extractor in (None, *EXTRACTORS), f"extractor {self.extractor!r}")
         _check(self.num_keypoints > 0, f"num_keypoints {self.num_keypoints}")
         _check(self.num_steps > 0, f"num_steps {self.num_steps}")
 
@@ -197,6 +207,16 @@ class Evaluation:
     def aggregates(self) -> Aggregates:
         """Of all scores."""
         return aggregate(self.scores, self.seeds)
+
+    @functools.cached_property
+    def each_start_once(self) -> EachStartOnce | None:
+        """Of all scores; None where no-ops are not all that games' starts differ in: with sticky
+        actions, and in Gymnasium environments."""
+        if self.env_id or self.rules.sticky_actions:
+            return None
+        limits = self.rules.noop_min, self.rules.noop_max
+        starts = starts_of_test(self.seeds, self.scores.shape[2], *limits)
+        return EachStartOnce.of(self.scores, starts)
 
     @property
     def advantage(self) -> Advantage:

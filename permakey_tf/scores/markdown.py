@@ -17,8 +17,8 @@ def page(table: int, filled: list[Cell]) -> str:
 
 
 _COLUMNS = (
-    *("game", "K", "agent", "paper", "ours", "IQM", "random play", "runs", "their seeds"),
-    *("test seeds", "episodes", "agent steps", "machine hours", "falls short"),
+    *("game", "K", "agent", "paper", "ours", "IQM", "each start once", "random play", "runs"),
+    *("their seeds", "test seeds", "episodes", "agent steps", "machine hours", "falls short"),
 )
 
 
@@ -26,7 +26,8 @@ def _own_table(table: int, filled: list[Cell]) -> list[str]:
     lines = [
         f"Paper: {published.sources()['iclr2021']}. Paper and ours: mean (standard deviation) over "
         "policies at the median test seed. IQM, with 95 % interval (of three runs or "
-        "fewer, their range): over runs, all seeds. N/A: no "
+        "fewer, their range): over runs, all seeds. Each start once: mean over runs where each "
+        "start that the seeds drew (in brackets how many) counts once. N/A: no "
         "better than a random policy. Random play: mean in the same test games. Machine hours: of "
         "the runs' training with its validations, all but the last, by the speeds that they "
         "reported.",
@@ -39,7 +40,7 @@ def _own_table(table: int, filled: list[Cell]) -> list[str]:
     for cell in filled:
         record = tables.row(table, cell)
         paper = "none" if cell.score is None else str(cell.score)
-        own = _own_cells(cell, record) if cell.found else ["not run", *[""] * 9]
+        own = _own_cells(cell, record) if cell.found else ["not run", *[""] * (len(_COLUMNS) - 5)]
         cells = [record["game"], str(record["num_keypoints"] or ""), record["agent"], paper]
         lines.append(row(cells + own))
     return lines
@@ -64,6 +65,7 @@ def _own_cells(cell: Cell, record: dict) -> list[str]:
     return [
         _with_std(record["score"], record["std"]),
         _with_interval(cell.found.evaluation.aggregates.iqm, 1),
+        _of_starts(record),
         f"{record['random']:.1f}",
         str(record["policies"]),
         ", ".join(map(str, record["train_seeds"])),
@@ -72,6 +74,13 @@ def _own_cells(cell: Cell, record: dict) -> list[str]:
         "not known" if hours is None else f"{hours:.1f}",
         record["falls_short"],
     ]
+
+
+def _of_starts(record: dict) -> str:
+    """Of a record with our numbers."""
+    if record["starts"] is None:
+        return "not known"
+    return f"{record['each_start_once']:.1f} ({record['starts']})"
 
 
 def _across_table(filled: list[Cell]) -> list[str]:

@@ -138,7 +138,7 @@ def _to_csv(records: list[dict]) -> str:
     writer = csv.DictWriter(text, records[0], lineterminator="\n")
     writer.writeheader()
     for record in records:
-        lists = ("run_scores", "train_seeds")
+        lists = ("run_scores", "each_start_once_runs", "train_seeds")
         joined = {name: " ".join(map(str, record[name] or ())) for name in lists}
         writer.writerow(record | joined)
     return text.getvalue()

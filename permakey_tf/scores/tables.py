@@ -257,7 +257,8 @@ def shortfalls(evaluation: Evaluation) -> list[str]:
 
 _OURS = (
     *("score", "std", "median_seed", "human_normalised", "iqm", "iqm_low", "iqm_high"),
-    *("mean", "mean_low", "mean_high", "run_scores", "policies", "seeds", "episodes"),
+    *("mean", "mean_low", "mean_high", "run_scores", "starts", "each_start_once"),
+    *("each_start_once_runs", "policies", "seeds", "episodes"),
     *("agent_steps", "train_seeds", "machine_hours", "random", "falls_short", "file"),
 )
 
@@ -287,6 +288,7 @@ def _ours(game: str, found: Found | None) -> dict:
     aggregates = found.evaluation.aggregates
     middle, iqm, mean = aggregates.median_seed, aggregates.iqm, aggregates.mean
     steps, policies, seeds, episodes = size(found.evaluation)
+    even = found.evaluation.each_start_once
     return {
         "score": middle.mean,
         "std": middle.std,
@@ -299,6 +301,9 @@ def _ours(game: str, found: Found | None) -> dict:
         "mean_low": mean.low,
         "mean_high": mean.high,
         "run_scores": list(aggregates.run_scores),
+        "starts": even and even.number,
+        "each_start_once": even and even.mean,
+        "each_start_once_runs": even and list(even.run_scores),
         "policies": policies,
         "seeds": seeds,
         "episodes": episodes,

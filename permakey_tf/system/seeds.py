@@ -60,6 +60,11 @@ def episode_seed(role: str, seed: int, episode: int) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed, spawn_key=(ROLES.index(role), episode))
 
 
+def draw_noops(rng: np.random.Generator, noop_min: int, noop_max: int) -> int:
+    """No-ops that open an Atari game, from noop_min to noop_max, each number equally likely."""
+    return int(rng.integers(noop_min, noop_max + 1))
+
+
 def seed_sets(seed: int) -> dict[str, dict]:
     """What `episode_seed` makes of the games of an agent, as a record for its run folder.
 

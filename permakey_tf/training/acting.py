@@ -262,9 +262,10 @@ def play_episodes(
 ) -> Episodes | None:
     """Plays whole games side by side, greedily, to their end or the time limit.
 
-    Every game depends on (role, seed, its number) alone, and so does its noise. There are two
-    groups, one of them played in a thread: the emulators of one, which hold Python's lock, run
-    while the network looks at the frames of the other.
+    How a game starts depends on (role, seed, its number) alone, and so does its noise. What the
+    network says of it depends, in its last digits, on the games beside it. There are two groups,
+    one of them played in a thread: the emulators of one, which hold Python's lock, run while the
+    network looks at the frames of the other.
 
     Args:
       player: who plays.

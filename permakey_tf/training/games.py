@@ -1,7 +1,7 @@
 """The seeded games of validations and tests, and what is known of them once they are played.
 
-Every game depends on (role, seed, its number) alone, whoever plays it. Nothing here needs
-TensorFlow.
+How a game starts and what is drawn in it depends on (role, seed, its number) alone, whoever plays
+it. Nothing here needs TensorFlow.
 """
 
 import hashlib
