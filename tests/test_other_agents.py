@@ -14,8 +14,13 @@ from permakey_tf import AgentPlayer, evaluate_agent
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.scores import markdown, report, tables
 from permakey_tf.scores.evaluate import evaluate_policies
-from permakey_tf.scores.evaluation import OtherAgent
-from permakey_tf.scores.evaluation_file import check_place, read_evaluation, write_evaluation
+from permakey_tf.scores.evaluation import OtherAgent, Rules
+from permakey_tf.scores.evaluation_file import (
+    Planned,
+    check_place,
+    read_evaluation,
+    write_evaluation,
+)
 from permakey_tf.scores.repeats import GameRepeats
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 
@@ -195,12 +200,47 @@ def test_a_larger_test_and_anothers_are_not_replaced(tested, tmp_path):
         evaluate_agent(shooters[0], "spaceinvaders", name="Shooter", out=out, **SHORT)
     with refuses("Shooter", "another out", settings=["out"]):
         evaluate_agent(shooters, "spaceinvaders", name="Runner", out=out, **SHORT)
+    with refuses("game='spaceinvaders'", "'seaquest'", "another out", settings=["out"]):
+        evaluate_agent(shooters, "seaquest", name="Shooter", out=out, **SHORT)
+    longer = SHORT | {"max_episode_steps": 121}
+    with refuses("max_episode_steps=120", "not 121", settings=["out"]):
+        evaluate_agent(shooters, "spaceinvaders", name="Shooter", out=out, **longer)
     assert (out / "evaluation.json").read_bytes() == before
+
+
+def planned(num_games=300, runs=(0, 1, 2), **rules):
+    folders = tuple((f"runs/{seed}", seed) for seed in runs)
+    return Planned("mspacman", "", Rules(**rules), num_games, folders)
+
+
+def test_a_larger_test_of_ours_and_one_of_other_runs_are_not_replaced(tmp_path):
     ours = tmp_path / "evaluation.json"
-    write_evaluation(ours, evaluation(shape=(3, 10, 10)))
-    check_place(ours, 300)
-    with refuses("3 policies x 10 seeds x 10 episodes", "another out", settings=["out"]):
-        check_place(ours, 299)
+    write_evaluation(ours, evaluation(shape=(3, 10, 10)))  # of runs/0, runs/1 and runs/2
+    check_place(ours, planned())
+    check_place(ours, planned(runs=(3, 2, 1, 0)))
+    for test, *words in (
+        (planned(299), "3 policies x 10 seeds x 10 episodes"),
+        (planned(runs=(0, 1, 3)), "runs/2"),
+        (planned()._replace(game="seaquest"), "game='mspacman'", "'seaquest'"),
+        (planned()._replace(env_id="ALE/MsPacman-v5"), "env_id=''"),
+        (planned(sticky_actions=0.25), "sticky_actions=0.0", "0.25"),
+    ):
+        with refuses(*words, "another out", "delete it", settings=["out"]):
+            check_place(ours, test)
+
+
+def test_a_run_that_was_moved_is_known_by_name_and_seed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_evaluation(tmp_path / "evaluation.json", evaluation(shape=(1, 1, 1)))
+    moved = Planned("mspacman", "", Rules(), 1, (("elsewhere/0", 0),))
+    check_place(tmp_path / "evaluation.json", moved)
+    with refuses("runs/0", settings=["out"]):
+        check_place(tmp_path / "evaluation.json", moved._replace(runs=(("elsewhere/0", 1),)))
+    (tmp_path / "runs" / "0").mkdir(parents=True)
+    with refuses("runs/0", settings=["out"]):  # it was not moved: another one is meant
+        check_place(tmp_path / "evaluation.json", moved)
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "runs")
+    check_place(tmp_path / "evaluation.json", moved)
 
 
 def test_numpys_numbers_are_numbers():

@@ -16,7 +16,8 @@ from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data.sources import build_store
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
-from permakey_tf.scores.evaluate import evaluate_policies
+from permakey_tf.scores.evaluation import Rules
+from permakey_tf.scores.evaluation_file import Planned, check_place
 from permakey_tf.system import disk
 from permakey_tf.training.request import refuse_early
 
@@ -135,17 +136,17 @@ def test_a_store_is_not_begun_where_it_cannot_be_finished(tmp_path, monkeypatch)
 
 
 def test_games_are_not_played_where_their_scores_cannot_be_written(tmp_path, monkeypatch):
-    """Checked before the runs are even loaded: there are none here."""
+    test = Planned("mspacman", "", Rules(), 1, (("runs/a0", 0),))
     (tmp_path / "evaluation.json").write_text(json.dumps({"split": "test", "losses": {}}))
     with refuses("losses", "another out", settings=["out"]):
-        evaluate_policies([], [0], 1, tmp_path / "evaluation.json")
+        check_place(tmp_path / "evaluation.json", test)
     (tmp_path / "evaluation.json").unlink()
     (tmp_path / "evaluation.json").mkdir()
     with refuses("evaluation.json", "folder"):
-        evaluate_policies([], [0], 1, tmp_path / "evaluation.json")
+        check_place(tmp_path / "evaluation.json", test)
     refuse_writing(monkeypatch, errno.EROFS)
     with refuses(tmp_path, "Read-only"):
-        evaluate_policies([], [0], 1, tmp_path / "new" / "evaluation.json")
+        check_place(tmp_path / "new" / "evaluation.json", test)
     assert not (tmp_path / "new").exists()
 
 

@@ -74,6 +74,15 @@ def test_random_play_is_a_part_too(runs, tmp_path, monkeypatch):
     assert list(content["played"]) == PARTS[:1]
 
 
+def test_the_test_of_another_run_stays(runs, whole, tmp_path):
+    """Its games are gone otherwise, without a word."""
+    (tmp_path / "evaluation.json").write_bytes(whole)
+    for run, other in (runs, runs[::-1]):
+        result = call("rl", runs=run, out=tmp_path, **FLAGS | {"test_episodes": 4})
+        refused(result, tmp_path / "evaluation.json", other, "--out")
+    assert (tmp_path / "evaluation.json").read_bytes() == whole
+
+
 def test_what_belongs_to_another_test_is_refused(runs, tmp_path, monkeypatch):
     run = tmp_path / "run"
     shutil.copytree(runs[0], run)

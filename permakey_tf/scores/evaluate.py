@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.envs.games import make_task
@@ -18,7 +18,7 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.families import effective
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
-from permakey_tf.scores.evaluation_file import check_place, write_evaluation
+from permakey_tf.scores.evaluation_file import Planned, check_place, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.scores.unfinished import Unfinished, unfinished_path
 from permakey_tf.system import files
@@ -57,8 +57,13 @@ def evaluate_policies(
         for earlier in folders[:i]:
             _refuse_differences(earlier, folder)
             _refuse_the_same(earlier, folder)
-    check_place(path, len(runs) * len(seeds) * episodes)
     config = folders[0].config
+    planned = Planned(
+        *_games_of(config.environment),
+        num_games=len(runs) * len(seeds) * episodes,
+        runs=tuple((str(folder.path), folder.config.learning.seed) for folder in folders),
+    )
+    check_place(path, planned)
     task = make_task(config.environment, config.encoder.needs_objects)
     unfinished = Unfinished(
         unfinished_path(path),
@@ -217,13 +222,16 @@ def _refuse_the_same(first: AgentFolder, other: AgentFolder):
         )
 
 
+def _games_of(config: EnvironmentConfig) -> tuple[str, str, Rules]:
+    """Game, env_id and rules of an evaluation."""
+    return canonical_game(config.game), config.env_id, Rules.of_tests(config)
+
+
 def _describe(folder: AgentFolder, policies, seeds, played, at_random, repeats) -> Evaluation:
     config: AgentConfig = folder.config
     keypoints, encoder = folder.keypoints.config, config.encoder
     return Evaluation(
-        game=canonical_game(config.environment.game),
-        env_id=config.environment.env_id,
-        rules=Rules.of_tests(config.environment),
+        *_games_of(config.environment),
         agent=AgentSpec(
             keypoints=keypoints.method,
             encoder=encoder.encoder,

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
@@ -20,15 +20,30 @@ _KIND = "agent"
 _OTHER_KIND = "policy"  # earlier versions pass over it, as they do over keypoint runs'
 
 
-def check_place(path: Path, num_games: int, name: str | None = None) -> None:
+class Planned(NamedTuple):
+    """A test before its first game.
+
+    game, env_id, rules: as of an Evaluation. num_games: P * S * E.
+    runs: (folder, training seed) of ours. name: of somebody else's agent, which has no runs.
+    """
+
+    game: str
+    env_id: str
+    rules: Rules
+    num_games: int
+    runs: tuple[tuple[str, int], ...] = ()
+    name: str | None = None
+
+
+def check_place(path: Path, test: Planned) -> None:
     """Checks before the first game that evaluation.json can be written.
 
-    An earlier test of the same kind of agent, of no more games, is replaced, nothing else.
+    An earlier test of the same agents, perhaps without some, in the same games and of no more of
+    them, is replaced, nothing else.
 
     Args:
       path: of the file.
-      num_games: of the test, P * S * E.
-      name: of somebody else's agent; None: the test is of runs of ours.
+      test: that is to stand there.
 
     Raises:
       UserError: it cannot.
@@ -38,14 +53,38 @@ def check_place(path: Path, num_games: int, name: str | None = None) -> None:
     held = ""
     if "losses" in content:
         held = "the test losses of a keypoint run"
-    elif content.get("kind") == (_OTHER_KIND if name is None else _KIND):
+    elif content.get("kind") == (_OTHER_KIND if test.name is None else _KIND):
         held = "the test of another kind of agent"
     elif (found := read_evaluation(path) if content else None) is not None:
-        refuse_larger(path, found, num_games)
-        if isinstance(found.agent, OtherAgent) and found.agent.name != name:
-            held = f"the test of another agent, {found.agent.name}"
+        refuse_larger(path, found, test.num_games)
+        held = _of_others(found, test)
     if held:
-        raise UserError(f"{path} has {held}: choose another out", ["out"])
+        raise UserError(f"{path} has {held}: choose another out, or delete it", ["out"])
+
+
+def _of_others(found: Evaluation, test: Planned) -> str:
+    """What a test has that the one in its place would not; "" where that has it all."""
+    if isinstance(found.agent, OtherAgent) and found.agent.name != test.name:
+        return f"the test of another agent, {found.agent.name}"
+    for policy in found.policies:
+        if not any(_is_run(policy, *run) for run in test.runs):
+            return f"the test of {policy.run}, which is not tested now"
+    then, now = (
+        {"game": one.game, "env_id": one.env_id} | dataclasses.asdict(one.rules)
+        for one in (found, test)
+    )
+    for name, value in then.items():
+        if value != now[name]:
+            return f"a test in other games, with {name}={value!r} and not {now[name]!r}"
+    return ""
+
+
+def _is_run(policy: PolicySpec, folder: str, train_seed: int) -> bool:
+    """Whether a tested policy is of this run; by name where its folder has been moved."""
+    then, now = Path(policy.run), Path(folder)
+    if then.exists():
+        return then.resolve() == now.resolve()
+    return (then.name, policy.train_seed) == (now.absolute().name, train_seed)
 
 
 def refuse_larger(path: Path, found: Evaluation, num_games: int) -> None:

@@ -14,7 +14,7 @@ from permakey_tf.envs.games import make_task
 from permakey_tf.envs.play import Game, Task, play
 from permakey_tf.errors import UserError
 from permakey_tf.scores.evaluation import Evaluation, OtherAgent, Rules
-from permakey_tf.scores.evaluation_file import check_place, write_evaluation
+from permakey_tf.scores.evaluation_file import Planned, check_place, write_evaluation
 from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.scores.tables import names_of_ours
 from permakey_tf.system.files import make_folder, user_path
@@ -87,17 +87,17 @@ def evaluate_agent(
         raise UserError(
             f"name={agent.name!r} is an agent of this package to the tables: choose another"
         )
+    games = canonical_game(game), config.env_id, Rules.of_tests(config)
     path = user_path(out) / "evaluation.json" if out is not None else None
     if path:
-        check_place(path, len(policies) * len(seeds) * episodes, agent.name)
+        num_games = len(policies) * len(seeds) * episodes
+        check_place(path, Planned(*games, num_games, name=agent.name))
     task = make_task(config)
     at_random = [random_scores(task, "test", seed, episodes) for seed in seeds]
     with tqdm(total=len(policies) * len(seeds), unit="seed", disable=not progress) as bar:
         played = [[_play(one, task, seed, episodes, bar) for seed in seeds] for one in policies]
     evaluation = Evaluation(
-        game=canonical_game(game),
-        env_id=config.env_id,
-        rules=Rules.of_tests(config),
+        *games,
         agent=agent,
         policies=(),
         seeds=tuple(seeds),
