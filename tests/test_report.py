@@ -1,6 +1,7 @@
 """`python -m run.report` from end to end, and the parts that put scores into tables and curves."""
 
 import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -486,6 +487,53 @@ def test_every_run_is_thin_behind_the_thick_curve(tmp_path):
     assert max(line.get_linewidth() for line in thin) < thick.get_linewidth()
     assert max(line.zorder for line in thin) < thick.zorder
     assert curves.curve(runs[:1]).runs == ()  # it is the curve
+
+
+@pytest.mark.parametrize("panels", [1, 2, 4])
+def test_legends_have_their_place(panels, recwarn):
+    """Of many curves with long names: below their axis, in the picture, on nothing else."""
+    x = np.arange(3.0)
+    words = ", ".join(f"setting_number_{i}={i}" for i in range(9))
+    lines = [charts.Line(f"{words}, k={k}", "3 runs", x, x, x, x) for k in range(9)]
+    games = {f"game {i}": (lines[: 9 - 4 * (i % 2)], []) for i in range(panels)}
+    figure = charts.learning_curves(games, "title", "score")
+    figure.draw_without_rendering()
+    assert not recwarn.list
+    boxes = [axis.get_legend().get_window_extent() for axis in figure.axes]
+    boxes += [axis.get_window_extent() for axis in figure.axes]
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert all(figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 for box in boxes)
+    assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
+    heights = [axis.get_window_extent().height for axis in figure.axes]
+    assert min(heights) > 0.5 * charts._CELL[1] * figure.dpi
+
+
+def test_names_of_bars_do_not_meet():
+    many = [charts.BarGroup(f"PKey+GNN, shuffled keypoints {i}\nK = 7", (5, 1), None)
+            for i in range(12)]  # fmt: skip
+    figure = charts.bar_chart({"one": (many, []), "two": (many[:3], [])}, "title")
+    figure.draw_without_rendering()
+    for axis, number in zip(figure.axes, (12, 3), strict=True):
+        boxes = [label.get_window_extent() for label in axis.get_yticklabels()]
+        assert len(boxes) == number
+        assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
+        assert all(figure.bbox.x0 <= box.x0 for box in boxes)
+
+
+def test_noise_is_told_once_unless_it_is_two(tmp_path):
+    def settings(noise, keypoints_noise):
+        return {
+            "environment": {"noise": noise},
+            "keypoints": {"method": "permakey", "training": {"noise": keypoints_noise}},
+        }
+
+    kinds = [("none", "none"), ("both", "both"), ("both", "none")]
+    runs = [
+        read(write_run(tmp_path / f"{i}", {10: 1}, **settings(*kind)))
+        for i, kind in enumerate(kinds)
+    ]
+    drawn = [curves.curve(group) for group in curves.group(runs)]
+    assert curves.labels(drawn) == ["noise=none", "noise=both", "noise=both, keypoints' noise=none"]
 
 
 def test_runs_of_before_and_after_a_setting_was_added_make_one_curve(tmp_path):

@@ -118,12 +118,22 @@ def labels(all_settings: Sequence[Settings], but: Iterable[str] = ()) -> list[st
             counts = [any(counts)] * len(counts) if "game" in but else counts
         for words, settings, told in zip(parts, all_settings, counts, strict=True):
             if told and own not in but and name in settings and applies(name, settings):
-                words.append((_RANK.get(own, len(_RANK)), _word(own, settings[name])))
+                word = _word(own, settings[name])
+                if _is_the_agents_too(name, settings):
+                    word = f"keypoints' {word}"
+                words.append((_RANK.get(own, len(_RANK)), word))
     ranked = [sorted(words, key=lambda pair: pair[0]) for words in parts]
     return [", ".join(word for _, word in words) for words in ranked]
 
 
 _RANK = {"game": 0, "method": 1}
+
+
+def _is_the_agents_too(name: str, settings: Settings) -> bool:
+    """Whether a keypoint run's setting is called as one of the agent's, such as learning_rate."""
+    if not name.startswith(KEYPOINTS):
+        return False
+    return any(leaf(n) == leaf(name) for n in settings if not n.startswith(KEYPOINTS))
 
 
 def _word(own: str, value) -> str:

@@ -160,5 +160,15 @@ def curve(runs: list[ScoredRun], statistic: str = "iqm") -> ScoreCurve:
 
 def labels(drawn: list[ScoreCurve]) -> list[str]:
     """A name for each curve: what tells those of one game apart; a game is a panel's title."""
-    names = families.labels([one.settings for one in drawn], but=("seed", "game"))
+    names = families.labels([_without_copies(one.settings) for one in drawn], ("seed", "game"))
     return [name or "agent" for name in names]
+
+
+def _without_copies(settings: dict) -> dict:
+    """Settings without the keypoints' noise where the agent has the same, as is usual."""
+    own = {families.leaf(n): v for n, v in settings.items() if not n.startswith(families.KEYPOINTS)}
+
+    def copied(name):
+        return families.leaf(name) == "noise" and name.startswith(families.KEYPOINTS)
+
+    return {n: v for n, v in settings.items() if not (copied(n) and v == own.get("noise"))}
