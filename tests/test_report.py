@@ -12,7 +12,7 @@ import pytest
 from support import call, refused, refuses
 
 from permakey_tf.runs.readers import machine_hours
-from permakey_tf.scores import curves, tables
+from permakey_tf.scores import curves, markdown, tables
 from permakey_tf.scores import evaluation as evaluation_module
 from permakey_tf.scores.collection import folder_name
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
@@ -365,6 +365,12 @@ def test_machine_hours_by_hand():
     assert machine_hours({}) is None
 
 
+def test_machine_hours_are_rounded_where_they_are_shown():
+    one = found("x")._replace(hours=2.6512)  # to two digits 2.65, and that to one 2.6
+    cells, _ = tables.fill(tables.cells(1), [one])
+    assert "| 100,000 | 2.7 |" in markdown.page(1, cells)
+
+
 def write_tested(root, seeds=(0, 1, 2), name="cell", **settings) -> Path:
     """A test of agents in `root`/tests/NAME and its runs in `root`; (600 + 100 seed) s each."""
     for seed in seeds:
@@ -409,7 +415,7 @@ def test_a_collection_is_reported_as_run_folders_are(tmp_path):
     assert run("--table=1", "--curves", f"--runs={target}", out).returncode == 0
     row = records(tmp_path / "out", 1)["MsPacman", "PKey+GNN", 7]
     assert (row["score"], row["train_seeds"], row["policies"]) == (910, [0, 1, 2], 3)
-    assert row["machine_hours"] == round((600 + 700 + 800) / 3600, 2)
+    assert row["machine_hours"] == pytest.approx((600 + 700 + 800) / 3600)
     text = (tmp_path / "out" / "table1.md").read_text()
     assert "| 0.0 | 3 | 0, 1, 2 | 10 | 10 | 100,000 | 0.6 |  |" in text
     with (tmp_path / "out" / "curves.csv").open(newline="") as file:

@@ -309,7 +309,7 @@ def _ours(game: str, found: Found | None) -> dict:
         "episodes": episodes,
         "agent_steps": None if _steps_are_unknown(found.evaluation) else steps,
         "train_seeds": [policy.train_seed for policy in found.evaluation.policies],
-        "machine_hours": found.hours and round(found.hours, 2),
+        "machine_hours": found.hours,
         "random": float(found.evaluation.random_scores.mean()),
         "falls_short": "; ".join(shortfalls(found.evaluation)),
         "file": str(found.path),
