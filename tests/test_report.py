@@ -12,7 +12,7 @@ import pytest
 from support import call, refused, refuses
 
 from permakey_tf.runs.readers import machine_hours
-from permakey_tf.scores import curves, markdown, tables
+from permakey_tf.scores import curves, markdown, report, tables
 from permakey_tf.scores import evaluation as evaluation_module
 from permakey_tf.scores.collection import folder_name
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
@@ -168,6 +168,23 @@ def test_tables_2_and_3_and_out(runs, tmp_path):
         f"table{table}.{suffix}" for table in (2, 3) for suffix in ("md", "csv", "json", "png")
     }
     assert not (runs / "report").exists()
+
+
+def test_links_are_followed_and_nothing_is_found_twice(tmp_path):
+    runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    own = write(runs / "own") / "evaluation.json"
+    write(elsewhere / "far" / "deep")
+    (runs / "a_link_to_own").symlink_to(own.parent)
+    (runs / "link").symlink_to(elsewhere / "far")
+    (elsewhere / "far" / "back").symlink_to(runs)
+    (runs / "own" / "loop").symlink_to(runs / "own")
+    (runs / "broken").symlink_to(tmp_path / "nowhere")
+    linked = runs / "link" / "deep" / "evaluation.json"
+    files = report.find_files([str(runs), str(elsewhere)], "evaluation.json")
+    assert list(files) == [linked, own]
+    (tmp_path / "all").symlink_to(runs)
+    (again, _) = report.find_files([str(tmp_path / "all")], "evaluation.json")
+    assert again == tmp_path / "all" / "link" / "deep" / "evaluation.json"
 
 
 def test_the_largest_evaluation_stands_in_a_cell():

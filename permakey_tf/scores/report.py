@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,8 @@ _DPI = 150
 def find_files(folders: list[str], name: str) -> Iterator[Path]:
     """All files of a name in and under the folders, each once, folder by folder.
 
+    Links to folders are followed.
+
     Raises:
       UserError: a folder that is none.
     """
@@ -31,10 +34,27 @@ def find_files(folders: list[str], name: str) -> Iterator[Path]:
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
-        for path in sorted(folder.rglob(name)):
+        for path in sorted(place / name for place in _walk(folder) if (place / name).is_file()):
             if path.resolve() not in seen:
                 seen.add(path.resolve())
                 yield path
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    """A folder and all under it, each once: what a link leads to in its own place, if that is here.
+
+    Path.rglob follows links in some versions of Python and not in others.
+    """
+    seen, waiting = set(), [top]
+    while waiting:
+        for place, names, _ in os.walk(waiting.pop(0)):
+            folder = Path(place)
+            if (real := folder.resolve()) in seen:
+                names.clear()  # goes no deeper: a link that leads back, or to what was walked
+                continue
+            seen.add(real)
+            yield folder
+            waiting += [folder / one for one in sorted(names) if (folder / one).is_symlink()]
 
 
 # ----------------------------------------------------------------------------------------- tables
