@@ -443,6 +443,18 @@ def test_a_collection_is_reported_as_run_folders_are(tmp_path):
     assert {file: (target / file).read_bytes() for file in files} == before
 
 
+def test_a_collection_lies_outside_of_what_it_is_made_of(tmp_path):
+    """Else every later report would find two tests of one size."""
+    root = write_tested(tmp_path / "runs")
+    (tmp_path / "link").symlink_to(root)
+    for into in (root, root / "kept", root / "tests", tmp_path / "link" / "kept"):
+        before = sorted(root.rglob("*"))
+        result = run(f"--collect={into}", "--table=1", f"--runs={root}")
+        refused(result, f"--collect={into}", f"--runs={root}", "outside")
+        assert sorted(root.rglob("*")) == before
+    assert run(f"--collect={tmp_path / 'runs2'}", "--table=1", f"--runs={root}").returncode == 0
+
+
 def test_a_collection_takes_more_agents_and_loses_none(tmp_path):
     target, path = tmp_path / "kept", tmp_path / "kept" / CELL / "evaluation.json"
     assert collected(write_tested(tmp_path / "one", [0]), into=target).returncode == 0

@@ -44,6 +44,16 @@ def folder_name(evaluation: Evaluation) -> str:
     return re.sub(r"[^\w.+-]+", "-", "_".join(words))
 
 
+def is_from(target: Path, path: Path, evaluation: Evaluation) -> bool:
+    """Whether an evaluation's file is already that of its cell in a collection.
+
+    One of somebody else's agent, which no collection takes, is called so too.
+    """
+    if not evaluation.policies:
+        return True
+    return (target / folder_name(evaluation)).resolve() == path.resolve().parent
+
+
 def collect(found: list[tuple[Path, Evaluation]], target: Path) -> tuple[list[Path], list[str]]:
     """Copies tests and what their runs reported into a collection.
 

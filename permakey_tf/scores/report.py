@@ -83,8 +83,23 @@ def find_evaluations(folders: list[str]) -> list[Found]:
 
 
 def collect(folders: list[str], target: Path) -> tuple[list[Path], list[str]]:
-    """Copies all tests of agents in and under the folders into a collection; see `collection`."""
+    """Copies all tests of agents in and under the folders into a collection; see `collection`.
+
+    Raises:
+      UserError: as `find_evaluations` and `collection.collect`; or the collection would lie among
+        what it is made of, where later reports would find every test twice.
+    """
     found = [(one.path, one.evaluation) for one in find_evaluations(folders)]
+    inside = [
+        folder for folder in folders if target.resolve().is_relative_to(Path(folder).resolve())
+    ]
+    for path, evaluation in found if inside else ():
+        if not collection.is_from(target, path, evaluation):
+            raise UserError(
+                f"collect={target} lies in runs={inside[0]}, where reports would find {path} "
+                "twice: choose a folder outside of it",
+                ["collect", "runs"],
+            )
     return collection.collect(found, target)
 
 
