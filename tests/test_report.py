@@ -12,7 +12,7 @@ import pytest
 from support import call, refused, refuses
 
 from permakey_tf.runs.readers import machine_hours
-from permakey_tf.scores import curves, markdown, report, tables
+from permakey_tf.scores import collection, curves, markdown, report, tables
 from permakey_tf.scores import evaluation as evaluation_module
 from permakey_tf.scores.collection import folder_name
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
@@ -468,6 +468,30 @@ def test_a_collection_takes_more_agents_and_loses_none(tmp_path):
     result = collected(moved, into=target)
     assert f"the run {moved / 'seed-2'} is not at hand" in result.stdout
     assert len(read_evaluation(path).policies) == 2
+
+
+def test_runs_are_found_from_any_folder_and_after_a_move(tmp_path, monkeypatch):
+    """Tests name their runs as seen from the folder in which they were started."""
+    monkeypatch.chdir(tmp_path)
+    write_tested(Path("runs"))
+    test = Path("runs/tests/cell/evaluation.json")
+    in_a_run = Path("runs/seed-0/evaluation.json")
+    in_a_run.write_bytes(test.read_bytes())
+    evaluation = report.find_evaluations(["runs"])[0].evaluation
+    assert [one.run for one in evaluation.policies] == [f"runs/seed-{seed}" for seed in range(3)]
+    (tmp_path / "elsewhere").mkdir()
+    Path("runs").rename("moved")
+    for here in (tmp_path, tmp_path / "elsewhere", tmp_path / "moved" / "seed-1"):
+        monkeypatch.chdir(here)
+        moved = report.find_evaluations([str(tmp_path / "moved")])
+        assert len(moved) == 2
+        assert [one.hours for one in moved] == [pytest.approx(2100 / 3600)] * 2
+    # Of another run that has the same path here, nothing is told.
+    write_run(tmp_path / "elsewhere" / "runs" / "seed-0", {10: 1})
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (one,) = report.find_evaluations([str(tmp_path / "moved" / "seed-0")])
+    folders = [collection.run_folder(one.path, policy) for policy in one.evaluation.policies]
+    assert folders == [tmp_path / "moved" / f"seed-{seed}" for seed in range(3)]
 
 
 def test_a_collection_keeps_the_longer_training(tmp_path):

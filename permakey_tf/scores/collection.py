@@ -24,8 +24,17 @@ _STEPS = 100_000  # of the papers' tables; other numbers stand in a cell's name
 
 
 def run_folder(path: Path, policy: PolicySpec) -> Path | None:
-    """The folder of a tested policy's run, of which `path` is the evaluation; None: not at hand."""
-    for folder in (path.parent / policy.run, Path(policy.run)):
+    """The folder of a tested policy's run, of which `path` is the evaluation; None: not at hand.
+
+    A collection names it as seen from the evaluation, a test as seen from where it was started.
+    From elsewhere, or once all was moved, a folder of that name is taken: the evaluation's own, one
+    beside it, or beside that, as of a sweep's runs and tests.
+    """
+    own, name = path.absolute().parent, Path(policy.run).name
+    near = [above / name for above in own.parents[:2]]
+    # Its own comes before one that happens to have that path in the folder at hand.
+    first = [path.parent / policy.run, *([path.parent] if own.name == name else [])]
+    for folder in (*first, Path(policy.run), *near):
         if (folder / "metrics.csv").is_file() and (folder / "config.json").is_file():
             return folder
     return None
