@@ -208,6 +208,16 @@ def test_a_larger_test_and_anothers_are_not_replaced(tested, tmp_path):
     assert (out / "evaluation.json").read_bytes() == before
 
 
+def test_out_is_a_folder_and_a_folder_is_no_test(tmp_path):
+    file = tmp_path / "one" / "evaluation.json"
+    with refuses(f"out={file} ", f"folder, {file.parent}", settings=["out"]):
+        evaluate_agent(Shooter(), "spaceinvaders", out=file, **SHORT)
+    assert not file.parent.exists()
+    (file / "evaluation.json").mkdir(parents=True)  # as earlier versions have left it, or others
+    write_evaluation(tmp_path / "evaluation.json", evaluation())
+    assert len(report.find_evaluations([str(tmp_path)])) == 1
+
+
 def planned(num_games=300, runs=(0, 1, 2), **rules):
     folders = tuple((f"runs/{seed}", seed) for seed in runs)
     return Planned("mspacman", "", Rules(**rules), num_games, folders)

@@ -83,6 +83,12 @@ def test_the_test_of_another_run_stays(runs, whole, tmp_path):
     assert (tmp_path / "evaluation.json").read_bytes() == whole
 
 
+def test_out_is_no_file(runs, tmp_path):
+    file = tmp_path / "evaluation.json"
+    refused(call("rl", runs=runs[0], out=file, **FLAGS), f"--out={file} ", f"folder, {tmp_path}")
+    assert not file.exists()
+
+
 def test_what_belongs_to_another_test_is_refused(runs, tmp_path, monkeypatch):
     run = tmp_path / "run"
     shutil.copytree(runs[0], run)

@@ -48,7 +48,10 @@ def check_place(path: Path, test: Planned) -> None:
     Raises:
       UserError: it cannot.
     """
-    disk.check_place(path.parent, path.name)
+    out = path.parent
+    if out.suffix.lower() == ".json":  # a folder of that name would stand where reports look
+        raise UserError(f"out={out} names a file: give its folder, {out.parent}", ["out"])
+    disk.check_place(out, path.name)
     content = schema.read_object(path) if path.exists() else {}
     held = ""
     if "losses" in content:
