@@ -237,8 +237,10 @@ def parse(values: absl_flags.FlagValues, argv: list[str]) -> list[str]:
     """Parses a command line, its first word the program's name; returns that word.
 
     Raises:
-      UserError: an unknown flag, a value of the wrong type, or a word that is no flag.
+      UserError: an unknown flag, a value of the wrong type, a word that is no flag, or a list that
+        is typed twice.
     """
+    _refuse_repeated_lists(values, argv[1:])
     try:
         rest = values(argv, known_only=False)
     except absl_flags.Error as error:
@@ -246,6 +248,32 @@ def parse(values: absl_flags.FlagValues, argv: list[str]) -> list[str]:
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: settings are given as --name=value")
     return rest
+
+
+def _refuse_repeated_lists(values: absl_flags.FlagValues, words: list[str]) -> None:
+    """Raises UserError where the last of several lists that are typed would silently count alone.
+
+    What a flag file gives may be typed anew: a file has defaults.
+    """
+    given: dict[str, str] = {}
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word == "--":
+            return
+        name, joined, text = word.lstrip("-").partition("=")
+        if word[:1] != "-" or name not in values or not _is_list(values[name]):
+            continue
+        text = text if joined else after
+        if name in given:
+            raise UserError(
+                f"--{name} is given twice: give it once, perhaps --{name}={given[name]},{text}"
+            )
+        given[name] = text
+
+
+def _is_list(flag: absl_flags.Flag) -> bool:
+    """Whether a flag's one value is a list; a MultiFlag makes a list of several."""
+    parses_lists = isinstance(flag.parser, absl_flags.ListParser)
+    return parses_lists and not isinstance(flag, absl_flags.MultiFlag)
 
 
 def _in_our_words(error: absl_flags.Error) -> str:

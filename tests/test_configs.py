@@ -11,6 +11,8 @@ from support import refuses, tiny_config, write_store
 from flags import common
 from flags import data as data_flags
 from flags import keypoints as keypoint_flags
+from flags import report as report_flags
+from flags import sweep as sweep_flags
 from permakey_tf.configs import agent as agent_configs
 from permakey_tf.configs import preset_files
 from permakey_tf.configs import quality as quality_config
@@ -590,6 +592,28 @@ def test_a_flag_file_that_another_names_is_looked_for_in_the_checkout(tmp_path, 
     with refuses("flag file") as caught:
         common.parse(values, ["run.keypoints", "--flagfile=/nowhere.cfg"])
     assert str(caught.value).endswith(" /nowhere.cfg")  # no remedy that would mislead
+
+
+@pytest.mark.parametrize("words", [["--runs=a", "--runs=b,c"], ["--runs", "a", "-runs", "b,c"]])
+def test_a_list_that_is_typed_twice_is_refused(words):
+    """The last would count alone."""
+    values = absl_flags.FlagValues()
+    report_flags.define(values)
+    with refuses("--runs is given twice", "--runs=a,b,c"):
+        common.parse(values, ["run.report", "--table=1", *words])
+
+
+def test_a_list_of_a_flag_file_may_be_typed_anew_and_a_grid_has_several_axes(tmp_path):
+    file = tmp_path / "mine.cfg"
+    file.write_text("--runs=a,b\n--curves\n")
+    values = absl_flags.FlagValues()
+    report_flags.define(values)
+    common.parse(values, ["run.report", f"--flagfile={file}", "--runs=c", "--table=1", "--table=2"])
+    assert (values.runs, values.curves, values.table) == (["c"], True, 2)
+    values = absl_flags.FlagValues()
+    sweep_flags.define(values)
+    common.parse(values, ["run.sweep", "--grid=seed=0 1", "--grid=noise=none both"])
+    assert values.grid == ["seed=0 1", "noise=none both"]
 
 
 @pytest.mark.parametrize(
