@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from permakey_tf.envs.games import make_game
 from permakey_tf.envs.play import Playable
+from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.system.files import user_path
@@ -111,13 +112,28 @@ class AgentPlayer:
         Raises:
           UserError: `frame` is no such array.
         """
-        frames, beside = self._player.see([np.asarray(frame)], [game], [self._rng])
+        frames, beside = self._player.see([_as_array(frame)], [game], [self._rng])
         forced = np.array([GREEDY], np.int32)
         acted = self._player.step(frames, forced, self._state, self._trackers, beside)
         self._state = acted.state
         keypoints = Keypoints(*(np.asarray(part[0]) for part in acted.keypoints))
         self.last = Sight(frames[0], keypoints, np.asarray(acted.q_values[0]))
         return int(acted.actions[0])
+
+
+def _as_array(frame: Any) -> np.ndarray:
+    """Raises UserError for what NumPy makes no array of, and for what Gymnasium gives beside one."""
+    if isinstance(frame, tuple):
+        raise UserError(
+            "a frame must be uint8 [H, W, 3], not a tuple: of what reset() or step() of an "
+            "environment give, act(...) takes the first, the observation"
+        )
+    try:
+        return np.asarray(frame)
+    except ValueError as error:
+        raise UserError(
+            f"a frame must be uint8 [H, W, 3], not a {type(frame).__name__} of unequal parts"
+        ) from error
 
 
 def load_player(folder: AgentFolder, num_actions: int) -> Player:

@@ -137,3 +137,10 @@ def test_what_is_no_agent_or_no_frame_is_refused(clean, tmp_path):
     for frame in (NOISE, NOISE[0] / 255.0, NOISE[0][..., :2]):
         with refuses("a frame must"):
             player.act(frame)
+    env = gymnasium.make("CartPole-v1")
+    for given in (env.reset(), env.step(env.action_space.sample()), (NOISE[0], {})):
+        with refuses("a frame must", "tuple", "observation"):
+            player.act(given)
+    with refuses("a frame must", "unequal"):
+        player.act([[1, 2], [3]])
+    assert player.last is None
