@@ -122,7 +122,7 @@ class AgentPlayer:
 
 
 def _as_array(frame: Any) -> np.ndarray:
-    """Raises UserError for what NumPy makes no array of, and for what Gymnasium gives beside one."""
+    """Raises UserError for what is no array: a tuple, as Gymnasium gives, or unequal parts."""
     if isinstance(frame, tuple):
         raise UserError(
             "a frame must be uint8 [H, W, 3], not a tuple: of what reset() or step() of an "

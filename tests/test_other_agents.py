@@ -174,7 +174,17 @@ def test_the_report_reads_it_and_a_collection_leaves_it_out(tmp_path):
         ({"episodes": 0}, ["episodes"], ["episodes=0"]),
         ({"num_steps": -1}, ["num_steps"], ["num_steps=-1"]),
         ({"noise": "both"}, ["noise"], ["noise=both"]),
-        ({"name": "PKey+GNN"}, [], ["name='PKey+GNN'"]),
+        ({"policy": Shooter}, [], ["Shooter is a class", "Shooter(...)"]),
+        ({"policy": [Shooter(), Shooter]}, [], ["Shooter is a class"]),
+        ({"policy": [Shooter(), *[Shooter(3)] * 2]}, [], ["number 2", "same", "once"]),
+        ({"policy": [print, print]}, [], ["number 1", "same", "once"]),
+        ({"name": "PKey+GNN"}, ["name"], ["name='PKey+GNN'"]),
+        ({"name": "PKey+GNN, tracked"}, ["name"], ["'PKey+GNN, tracked'", "(PKey+GNN)"]),
+        ({"name": " pkey+gnn (mine)"}, ["name"], ["(PKey+GNN)", "another"]),
+        ({"name": "DQN\n(mine)"}, ["name"], [r"'DQN\n(mine)'", "one line"]),
+        ({"name": "DQN\u2028mine"}, ["name"], ["one line"]),
+        ({"name": " "}, ["name"], ["name=' '"]),
+        ({"name": 3}, ["name"], ["name=3"]),
         ({"sticky": 0.25}, [], ["'sticky'", "did you mean sticky_actions?"]),
     ],
 )
@@ -251,6 +261,13 @@ def test_a_run_that_was_moved_is_known_by_name_and_seed(tmp_path, monkeypatch):
         check_place(tmp_path / "evaluation.json", moved)
     (tmp_path / "elsewhere").symlink_to(tmp_path / "runs")
     check_place(tmp_path / "evaluation.json", moved)
+
+
+def test_names_that_only_look_like_ours_are_taken():
+    for name in ("Transporters", "My PKey+GNN", "DQN, tracked", "Çå | 2"):
+        found = evaluate_agent(lambda frame: 0, "pong", [0], 1, name=name, max_episode_steps=1,
+                               progress=False)  # fmt: skip
+        assert found.agent.name == name
 
 
 def test_numpys_numbers_are_numbers():

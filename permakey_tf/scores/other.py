@@ -64,7 +64,8 @@ def evaluate_agent(
         such as those of P training seeds, is one agent, tested P times.
       game: any spelling of a game's name.
       seeds: test seeds, S of them. episodes: E, of every policy on every seed.
-      name: what tables call the agent; "" takes the name of the policy's class or function.
+      name: what tables call the agent, on one line; "" takes the name of the policy's class or
+        function.
       num_steps: agent steps (four emulator frames each) of its training, for the tables.
       out: folder for evaluation.json, which `python -m run.report` reads; None writes nothing.
       progress: show a progress bar on stderr.
@@ -74,19 +75,16 @@ def evaluate_agent(
       All scores float [P, S, E], with their aggregates.
 
     Raises:
-      UserError: an unknown game or setting, an action that the game does not have, a folder that
-        cannot be written.
+      UserError: an unknown game or setting; a class, or the same policy twice; a name of several
+        lines, or that begins with one of ours; an action that the game does not have; a folder that
+        cannot be written, or has another test.
     """
     policies: list[Any] = list(policy) if isinstance(policy, list | tuple) else [policy]
     config = EnvironmentConfig.make(game=game, **settings)
     seeds = _numbers(seeds)
     episodes, num_steps = _whole(episodes, 1, "episodes"), _whole(num_steps, 0, "num_steps")
     _check(policies, config)
-    agent = OtherAgent(name or _name_of(policies[0]), num_steps)
-    if agent.name in names_of_ours():
-        raise UserError(
-            f"name={agent.name!r} is an agent of this package to the tables: choose another"
-        )
+    agent = OtherAgent(_checked_name(name or _name_of(policies[0])), num_steps)
     games = canonical_game(game), config.env_id, Rules.of_tests(config)
     path = user_path(out) / "evaluation.json" if out is not None else None
     if path:
@@ -116,8 +114,31 @@ def _name_of(policy: Any) -> str:
     return getattr(policy, "__name__", type(policy).__name__)
 
 
+def _checked_name(name: Any) -> str:
+    """A name as it can stand in a row of its own."""
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise UserError(f"name={name!r}: a text on one line is needed, for the tables", ["name"])
+    words = " ".join(name.split()).casefold()
+    for ours in names_of_ours():
+        # With a remark behind it, ours would be one of its variants: "PKey+GNN, tracked".
+        if words.startswith(ours.casefold()) and not words[len(ours) :][:1].isalnum():
+            raise UserError(
+                f"name={name!r} is an agent of this package to the tables ({ours}): choose another",
+                ["name"],
+            )
+    return name
+
+
 def _check(policies: list, config: EnvironmentConfig) -> None:
-    for policy in policies:
+    for place, policy in enumerate(policies):
+        if isinstance(policy, type):
+            name = policy.__name__
+            raise UserError(f"policy: {name} is a class: give an object of it, {name}(...)")
+        if any(policy is earlier for earlier in policies[:place]):
+            raise UserError(
+                f"policy: number {place} is the same object as an earlier one: name each policy "
+                "once; how often each one plays is set by seeds and episodes"
+            )
         if not callable(getattr(policy, "act", policy)):
             raise UserError(f"policy: {policy!r} has no act(frame), and is no function of a frame")
     if not policies:
