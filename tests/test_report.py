@@ -187,6 +187,26 @@ def test_links_are_followed_and_nothing_is_found_twice(tmp_path):
     assert again == tmp_path / "all" / "link" / "deep" / "evaluation.json"
 
 
+def test_published_scores_of_clean_games_are_called_so_beside_noisy_agents(tmp_path, monkeypatch):
+    drawn = []
+    for kind in ("bar_chart", "learning_curves"):
+        draw = getattr(charts, kind)
+        monkeypatch.setattr(charts, kind, lambda *a, draw=draw: drawn.append(draw(*a)) or drawn[-1])
+    for table in (1, 2):
+        made = report.report_table(table, [str(write(tmp_path / f"table{table}"))])
+        assert ("all of clean games" in made.text) == (table == 2)
+        made.write(tmp_path)
+    for kinds in (["none"], ["none", "both"]):
+        folder = tmp_path / "-".join(kinds)
+        for noise in kinds:
+            write_run(folder / noise, {10: 1}, environment={"noise": noise})
+        report.report_curves([str(folder)], "validation/score", "iqm").write(tmp_path)
+    titles = [figure.axes[0].get_title(loc="right") for figure in drawn]
+    clean = [title.startswith("published, of clean games: random") for title in titles]
+    assert clean == [False, True, False, True]
+    assert titles[0].startswith("published: random")
+
+
 def test_the_largest_evaluation_stands_in_a_cell():
     one = found("one", shape=(1, 10, 10), steps=100_000)
     three = found("three", shape=(3, 2, 2), steps=100_000)

@@ -59,6 +59,11 @@ class ScoreCurve(NamedTuple):
     high: np.ndarray
     runs: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the agents' games had bars."""
+        return _own(self.settings).get("noise", "none") != "none"
+
 
 def is_agents(folder: Path) -> bool:
     """Whether a run folder is an agent's, by its config.json. UserError where that is damaged."""
@@ -166,9 +171,18 @@ def labels(drawn: list[ScoreCurve]) -> list[str]:
 
 def _without_copies(settings: dict) -> dict:
     """Settings without the keypoints' noise where the agent has the same, as is usual."""
-    own = {families.leaf(n): v for n, v in settings.items() if not n.startswith(families.KEYPOINTS)}
+    own = _own(settings)
 
     def copied(name):
         return families.leaf(name) == "noise" and name.startswith(families.KEYPOINTS)
 
     return {n: v for n, v in settings.items() if not (copied(n) and v == own.get("noise"))}
+
+
+def _own(settings: dict) -> dict:
+    """The agent's settings by their own names, without its keypoints'."""
+    return {
+        families.leaf(name): value
+        for name, value in settings.items()
+        if not name.startswith(families.KEYPOINTS)
+    }

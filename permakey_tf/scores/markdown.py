@@ -107,8 +107,9 @@ def _context_table(table: int, games: list[str]) -> list[str]:
     ]
     methods = list(dict.fromkeys(score.method for score in others))
     cited = dict.fromkeys(score.source for score in others)
+    clean = " They are all of clean games, without bars." if table == 2 else ""
     lines = [
-        "Published by others, for context (other networks, budgets and test protocols):",
+        f"Published by others, for context (other networks, budgets and test protocols).{clean}",
         "",
         row(["game", *methods]),
         "|---" * (len(methods) + 1) + "|",

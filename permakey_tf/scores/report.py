@@ -184,7 +184,7 @@ def _bar_panels(table: int, filled: list[Cell]) -> dict:
     panels = {}
     for cell in filled:
         game, place = cell.game, cell.place
-        bars, _ = panels.setdefault(game, ([], _levels(game)))
+        bars, _ = panels.setdefault(game, ([], _levels(game, beside_noise=table == 2)))
         label = place.label if table != 3 else f"{place.label}\nK = {place.num_keypoints}"
         score = cell.score
         paper = (score.value, score.std) if score and score.value is not None else None
@@ -198,10 +198,12 @@ def _bar_panels(table: int, filled: list[Cell]) -> dict:
     return panels
 
 
-def _levels(game: str) -> list[charts.Level]:
-    """The published scores of a random policy and of a human, where known."""
+def _levels(game: str, beside_noise: bool) -> list[charts.Level]:
+    """The published scores of a random policy and of a human, where known; of clean games, which is
+    said beside others."""
+    games = "of clean games" if beside_noise else ""
     known = (published.find(None, game, method) for method in ("random", "human"))
-    return [charts.Level(score.method, score.value) for score in known if score]
+    return [charts.Level(score.method, score.value, games) for score in known if score]
 
 
 # ----------------------------------------------------------------------------------------- curves
@@ -232,11 +234,12 @@ def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
             notes.append(f"{shortest}: ends at step {min(ends):,.0f}, and so does its curve")
     drawn = [curves.curve(group, statistic) for group in groups]
     labels = curves.labels(drawn)
+    noisy = {one.game for one in drawn if one.is_noisy}
     panels = {}
     for one, label in zip(drawn, labels, strict=True):
         # The published scores are of full games of Atari; nothing else is on their scale.
         atari = metric == curves.FULL_GAME_SCORE and not one.settings.get("environment.env_id")
-        levels = _levels(one.game) if atari else []
+        levels = _levels(one.game, one.game in noisy) if atari else []
         lines, _ = panels.setdefault(game_name(one.game), ([], levels))
         runs_word = "run" if one.num_runs == 1 else "runs"
         lines.append(charts.Line(label, f"{one.num_runs} {runs_word}", *one[3:]))

@@ -64,10 +64,14 @@ class Line(NamedTuple):
 
 
 class Level(NamedTuple):
-    """A published score, named in the panel's title; a horizontal line where the data are near."""
+    """A published score, named in the panel's title; a line across it where the data are near.
+
+    games: of which it is, where that must be said, such as "of clean games".
+    """
 
     label: str
     value: float
+    games: str = ""
 
 
 def bar_chart(panels: dict[str, tuple[list[BarGroup], list[Level]]], title: str) -> Figure:
@@ -192,6 +196,7 @@ def _name(axis, name: str, levels: list[Level], top: float, draw: Callable) -> N
         names.append(f"{level.label} {level.value:,g}" + (f" ({word})" if near else ""))
         if near:
             draw(level.value, ls=dash, color="#444444", lw=1)
-    axis.set_title(name, loc="left", fontsize=10)
+    axis.set_title(f"{name}\n" if names else name, loc="left", fontsize=10)
     if names:
-        axis.set_title(f"published: {', '.join(names)}", loc="right", fontsize=7)
+        published = ", ".join(["published", *{level.games for level in levels if level.games}])
+        axis.set_title(f"{published}: {', '.join(names)}", loc="right", fontsize=7)
