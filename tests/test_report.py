@@ -792,7 +792,6 @@ def test_mistakes_are_one_clear_line(tmp_path, arguments, code, words):
             ["damaged", "keypoints"],
         ),
         ("metrics.csv", "step,loss\n1,2\n", ["'validation/score'", "loss"]),
-        ("metrics.csv", "", ["'validation/score'", "none"]),
         ("metrics.csv", "step,validation/score\n1,2\x00\n", ["damaged"]),
         ("metrics.csv", "step,validation/score\n1,high\n", ["damaged", "'high'"]),
         ("metrics.csv", "step,validation/score\n2,1\n1,1\n", ["damaged", "ascend"]),
@@ -805,9 +804,13 @@ def test_damaged_run_folders_are_refused_by_name(tmp_path, name, text, words):
         read(folder)
 
 
-def test_a_run_that_has_just_begun_does_not_hinder_the_others(tmp_path):
+@pytest.mark.parametrize("metrics", [None, "", "step,train/epi"])
+def test_a_run_that_has_just_begun_does_not_hinder_the_others(tmp_path, metrics):
     write_run(tmp_path / "one", {10: 1})
-    (write_run(tmp_path / "two", {10: 1}, seed=1) / "metrics.csv").unlink()
+    file = write_run(tmp_path / "two", {10: 1}, seed=1) / "metrics.csv"
+    file.unlink()
+    if metrics is not None:
+        file.write_text(metrics)
     result = run("--curves", f"--runs={tmp_path}", f"--out={tmp_path / 'out'}")
     assert result.returncode == 0, result.stderr
     assert f"note: {tmp_path / 'two'}: no value of validation/score yet" in result.stdout

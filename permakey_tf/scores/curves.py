@@ -73,6 +73,8 @@ def is_agents(folder: Path) -> bool:
 def read_run(folder: Path, metric: str) -> ScoredRun | None:
     """Reads config.json and a column of metrics.csv; None where the run is not an agent's.
 
+    A run whose metrics.csv is still empty has no values yet.
+
     Raises:
       UserError: a damaged file, or no such column.
     """
@@ -93,11 +95,10 @@ def read_run(folder: Path, metric: str) -> ScoredRun | None:
     except (UserError, RecursionError) as error:
         raise UserError(f"{file} is damaged or of another program: {error}") from error
     table = read_metrics(Path(folder))
-    if metric not in table:
-        raise UserError(
-            f"{folder}/metrics.csv has no column {metric!r}; it has {', '.join(table) or 'none'}"
-        )
-    points = np.array(list(table[metric].items()), float).reshape(-1, 2)
+    # Without any column the file has just been made, or a full disk has cut it.
+    if table and metric not in table:
+        raise UserError(f"{folder}/metrics.csv has no column {metric!r}; it has {', '.join(table)}")
+    points = np.array(list(table.get(metric, {}).items()), float).reshape(-1, 2)
     return ScoredRun(Path(folder), game, flat, *points.T)
 
 

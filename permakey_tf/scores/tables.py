@@ -226,8 +226,9 @@ def _rank(one: Found) -> tuple[int, int, int, int]:
 def shortfalls(evaluation: Evaluation) -> list[str]:
     """In what an evaluation differs from the paper's test, such as "1 of 3 policies"."""
     pairs = zip(size(evaluation), PROTOCOL.items(), strict=True)
+    untold = _steps_are_unknown(evaluation)
     differences = [
-        f"{has:,} of {full:,} {what}"
+        f"{what} not told" if untold and what == "agent steps" else f"{has:,} of {full:,} {what}"
         for has, (what, full) in pairs
         if has < full or (what == "agent steps" and has > full)
     ]
@@ -240,8 +241,6 @@ def shortfalls(evaluation: Evaluation) -> list[str]:
         differences.append(f"frame skip {rules.frame_skip}, up to {rules.noop_max} no-ops")
     agent = evaluation.agent
     if isinstance(agent, OtherAgent):
-        if _steps_are_unknown(evaluation):
-            differences[0] = "agent steps not told"
         return differences
     filters = agent.cnn_filters
     if filters not in (None, EncoderConfig.cnn_filters):
