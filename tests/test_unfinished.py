@@ -5,13 +5,17 @@ import os
 import shutil
 import signal
 
+import numpy as np
 import pytest
 from support import call, refused, write_agent, write_keypoints
 
+from permakey_tf.envs.games import make_task
+from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.checkpoint import load, save
 from permakey_tf.scores import evaluate
 from permakey_tf.scores.evaluate import evaluate_policies
 from permakey_tf.system.interruption import Interrupted
+from permakey_tf.system.npz import NpzFile
 
 PARTS = [
     *("random play, seed 3", "random play, seed 1", "policy 0, test, seed 3"),
@@ -81,6 +85,24 @@ def test_the_test_of_another_run_stays(runs, whole, tmp_path):
         result = call("rl", runs=run, out=tmp_path, **FLAGS | {"test_episodes": 4})
         refused(result, tmp_path / "evaluation.json", other, "--out")
     assert (tmp_path / "evaluation.json").read_bytes() == whole
+
+
+def test_of_the_latest_checkpoint_the_progress_alone_is_read(runs, tmp_path, monkeypatch):
+    """The rest of it may be hundreds of megabytes, for three numbers."""
+    shutil.copytree(runs[0], tmp_path / "run")
+    folder = AgentFolder.open(tmp_path / "run")
+    latest = load(folder.latest_checkpoint)
+    save(folder.latest_checkpoint, latest | {"agent/weights": np.zeros(3)})
+    read = []
+
+    def reading(file, name, own=NpzFile.read):
+        read.append(name)
+        return own(file, name)
+
+    monkeypatch.setattr(NpzFile, "read", reading)
+    tested = evaluate.load_policy(folder, make_task(folder.config.environment))
+    assert (tested.spec.checkpoint_step, tested.num_games) == (10, 3)
+    assert "progress/step" in read and "agent/weights" not in read
 
 
 def test_out_is_no_file(runs, tmp_path):

@@ -180,7 +180,7 @@ def _play(
 def load_policy(folder: AgentFolder, task: Task) -> TestedPolicy:
     """The policy of the best validation."""
     player = load_player(folder, task.make().num_actions)
-    progress = checkpoint.load(folder.latest_checkpoint)
+    progress = checkpoint.load(folder.latest_checkpoint, prefix="progress/")
     spec = PolicySpec(
         run=str(folder.path),
         train_seed=folder.config.learning.seed,
