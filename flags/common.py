@@ -256,7 +256,7 @@ def _refuse_repeated_lists(values: absl_flags.FlagValues, words: list[str]) -> N
     What a flag file gives may be typed anew: a file has defaults.
     """
     given: dict[str, str] = {}
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words, ""][1:], strict=True):
         if word == "--":
             return
         name, joined, text = word.lstrip("-").partition("=")

@@ -608,6 +608,7 @@ def test_a_list_of_a_flag_file_may_be_typed_anew_and_a_grid_has_several_axes(tmp
     file.write_text("--runs=a,b\n--curves\n")
     values = absl_flags.FlagValues()
     report_flags.define(values)
+    common.parse(values, ["run.report"])
     common.parse(values, ["run.report", f"--flagfile={file}", "--runs=c", "--table=1", "--table=2"])
     assert (values.runs, values.curves, values.table) == (["c"], True, 2)
     values = absl_flags.FlagValues()
