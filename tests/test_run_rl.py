@@ -305,6 +305,11 @@ def test_a_run_of_other_keypoints_than_the_quick_ones_is_refused(
     flags = TINY | {"noise": "vertical", "logdir": "run"}
     result = call_rl(**flags)
     assert "run folder: run (finished at step 60)" in result.stdout, result.stderr
+    # Of a run that was evaluated, what only resuming needs may be gone.
+    (vision / "evaluation.json").write_text('{"steps": 2}')
+    KeypointFolder.open(vision).latest_checkpoint.unlink()
+    result = call_rl(**flags)
+    assert "run folder: run (finished at step 60)" in result.stdout, result.stderr
     best = KeypointFolder.open(vision).best_checkpoint
     save(best, {name: array + 1 for name, array in load(best).items()})
     refused(call_rl(**flags), "keypoint run was", "--keypoints=run/keypoints")

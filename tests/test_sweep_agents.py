@@ -294,6 +294,10 @@ def test_keypoints_that_are_missing_or_unfinished_are_refused_before_anything_st
     file.unlink()
     run.vision = tmp_path / "half"
     refused(run.call("--grid=seed=0")[0], "run seed-0: --keypoints=", "resume them")
+    # Of a run that was evaluated, what only resuming needs may be gone.
+    (file.parents[1] / "evaluation.json").write_text('{"steps": 2}')
+    result, started = run.call("--grid=seed=0", "--dry_run")
+    assert (result.returncode, started) == (0, []), result.stderr
 
 
 def test_a_test_of_something_else_is_left_alone(agents_of_two_seeds, tmp_path):

@@ -27,7 +27,7 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.metrics import MetricsLog
-from permakey_tf.runs.progress import KeypointProgress, Status, read_status
+from permakey_tf.runs.progress import KeypointProgress, Status, is_trained, read_status
 from permakey_tf.system import files
 from permakey_tf.training.keypoints import KeypointTrainer, learning_rate_schedule
 from permakey_tf.training.results import evaluate_run
@@ -406,11 +406,24 @@ class TestALatestThatIsGone:
             with refuses("latest.npz is gone", "best.npz", "another logdir", settings=["logdir"]):
                 use()
         assert folder.best_checkpoint.exists()
+        assert not is_trained(folder)
+
+    @pytest.mark.parametrize("finished", [False, True])
+    def test_where_it_is_there_it_says_whether_the_run_is_trained(self, folder, finished):
+        progress = KeypointProgress(step=20, best_step=10, finished=finished)
+        checkpoint.save(folder.latest_checkpoint, progress.to_arrays())
+        for evaluated in (False, True):
+            assert is_trained(folder) is finished, evaluated
+            (folder.path / "evaluation.json").write_text('{"steps": 20}')
 
     def test_a_finished_run_stays_finished(self, folder):
         (folder.path / "evaluation.json").write_text('{"steps": 20}')
         found = read_status(folder.path, folder.config, folder.frames)
         assert found == Status(20, True, False)
+        assert is_trained(folder)
+        folder.best_checkpoint.unlink()
+        assert not is_trained(folder)
+        checkpoint.save(folder.best_checkpoint, {})
         longer = tiny_config(epochs=10**6)
         with refuses("latest.npz is gone", settings=["logdir"]):
             read_status(folder.path, longer, folder.frames)

@@ -17,7 +17,7 @@ from permakey_tf.launch.plan import run_name, value_in_name
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.match import follow_folder, resolve_agent
-from permakey_tf.runs.progress import Status, read_agent_progress, read_agent_status, read_progress
+from permakey_tf.runs.progress import Status, is_trained, read_agent_progress, read_agent_status
 from permakey_tf.scores.evaluation import Evaluation
 from permakey_tf.scores.evaluation_file import read_evaluation, refuse_larger
 from permakey_tf.scores.unfinished import check_unfinished, unfinished_path
@@ -85,8 +85,7 @@ class PlannedAgent(NamedTuple):
                 ["keypoints"],
             )
         keypoints = KeypointFolder.open(self.keypoints)
-        progress = read_progress(keypoints)
-        if not progress or not progress.finished:
+        if not is_trained(keypoints):
             raise UserError(
                 f"keypoints={self.keypoints}: not trained to their end: resume them first",
                 ["keypoints"],

@@ -12,7 +12,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.launch.local import run_in_foreground
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import KeypointFolder
-from permakey_tf.runs.progress import read_progress
+from permakey_tf.runs.progress import is_trained
 
 _QUICK = "flags/presets/quick.cfg"
 
@@ -61,8 +61,7 @@ def _refuse_others(agent: AgentConfig, logdir: str | Path, folder: str) -> None:
     """Refuses a run that has begun, where it has other settings or the keypoints are not there."""
     own = AgentFolder.open(logdir).keypoints
     AgentFolder(logdir, agent, own).compare()
-    there = Path(folder).exists() and read_progress(KeypointFolder.open(folder))
-    if not there or not there.finished:
+    if not (Path(folder).exists() and is_trained(KeypointFolder.open(folder))):
         raise UserError(
             f"{logdir} holds a run, and what it would see with, the quick preset's {folder}, is "
             f"not trained to its end: resume with the run's own copy, "

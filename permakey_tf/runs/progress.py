@@ -67,6 +67,25 @@ def read_progress(folder: KeypointFolder) -> KeypointProgress | None:
     return _read(KeypointProgress, folder)
 
 
+def is_trained(folder: KeypointFolder) -> bool:
+    """Whether a run is trained to its end, as far as its folder says; reads no settings.
+
+    Of a run that was evaluated, `latest.npz` may be gone: resuming alone needs it.
+
+    Raises:
+      UserError: the latest checkpoint is damaged.
+    """
+    if _is_pruned(folder):
+        return folder.is_evaluated
+    progress = read_progress(folder)
+    return progress is not None and progress.finished
+
+
+def _is_pruned(folder: KeypointFolder) -> bool:
+    """Whether what only resuming needs is gone, and what using needs is there."""
+    return not folder.latest_checkpoint.exists() and folder.best_checkpoint.is_file()
+
+
 def read_agent_progress(folder: AgentFolder) -> AgentProgress | None:
     """As `read_progress`, of an agent's run."""
     return _read(AgentProgress, folder)
@@ -114,9 +133,8 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
         frames = dataclasses.replace(frames, content_hash=begun.frames.content_hash)
     folder = KeypointFolder(path, config, frames)
     goes_on = folder.compare()
-    pruned = not folder.latest_checkpoint.exists() and folder.best_checkpoint.is_file()
-    if pruned and folder.is_evaluated and not goes_on:
-        return Status(folder.evaluated_steps, True, False)  # what only resuming needs is gone
+    if _is_pruned(folder) and folder.is_evaluated and not goes_on:
+        return Status(folder.evaluated_steps, True, False)
     folder.refuse_lost_checkpoints()
     progress = read_progress(folder) or KeypointProgress()
     finished = progress.finished and folder.is_evaluated and not goes_on
