@@ -22,7 +22,14 @@ from support import TINY_FLAGS, call, moving_square, refused, refuses, write_sto
 
 from flags import sweep
 from permakey_tf.launch import plan
-from permakey_tf.launch.local import Job, LocalLauncher, last_lines, run_all, run_in_foreground
+from permakey_tf.launch.local import (
+    Job,
+    LocalLauncher,
+    describe_exit,
+    last_lines,
+    run_all,
+    run_in_foreground,
+)
 from permakey_tf.launch.slurm import SlurmLauncher, SlurmRequest
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
@@ -305,6 +312,19 @@ class TestStatus:
 
 def python(folder, name, code) -> Job:
     return Job(name, [sys.executable, "-c", code], folder / f"{name}.log")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0, ""),
+        (3, "exit code 3"),
+        (-9, "killed by SIGKILL"),
+        (-35, "killed by signal 35"),  # real-time signals but for two have no names
+    ],
+)
+def test_how_a_job_ended_in_words(code, words):
+    assert describe_exit(code) == words
 
 
 class TestLaunching:

@@ -275,7 +275,10 @@ def start_process(job: Job, environment: dict[str, str] | None = None, **options
 def describe_exit(code: int) -> str:
     """ "" for exit code 0, otherwise what happened."""
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:  # one of the real-time signals has no name
+            return f"killed by signal {-code}"
     return f"exit code {code}" if code else ""
 
 
