@@ -40,7 +40,7 @@ def test_a_run_in_bfloat16_says_whether_that_is_faster(precision, instructions, 
     assert told.endswith(" cores)") if words is None else words in told
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(None, 4), ("2", 1), ("6", 3)])
+@pytest.mark.parametrize(("limit", "expected"), [(None, 4), ("0", 4), ("2", 1), ("6", 3)])
 def test_two_graphs_at_a_time_share_what_the_process_may_use(limit, expected, monkeypatch):
     """A sweep of several jobs on this machine limits each by the environment."""
     given = {}

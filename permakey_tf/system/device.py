@@ -76,7 +76,8 @@ def _share_cores(at_a_time: int) -> None:
     with contextlib.suppress(RuntimeError):
         threading.set_inter_op_parallelism_threads(at_a_time)
         # A launcher's limit, or the user's, is of the whole process.
-        cores = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or available_cores())
+        # 0, as none, lets TensorFlow choose.
+        cores = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or available_cores()
         threading.set_intra_op_parallelism_threads(max(cores // at_a_time, 1))
 
 
