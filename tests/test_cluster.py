@@ -1,6 +1,7 @@
 """Who the workers of a training are, and the line between them; all without TensorFlow."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -162,6 +163,27 @@ def test_a_wait_that_gives_no_thread_a_turn_is_ended_by_force(seconds):
         assert done.returncode == -signal.SIGKILL and done.stdout == ""
         (line,) = done.stderr.strip().splitlines()
         assert line.startswith("error: TensorFlow's workers did not meet within 1 s; all workers")
+
+
+def test_ctrl_c_does_not_end_the_watch():
+    """A terminal sends it to the whole process group; the process itself hears it later."""
+    wait = (
+        "import signal, time; from permakey_tf.system import cluster\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('heard', flush=True))\n"
+        "with cluster.ended_by_force(2):\n"
+        "    print('waiting', flush=True)\n"
+        "    time.sleep(20)"
+    )
+    words = [sys.executable, "-c", wait]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, process_group=0, **pipes) as process:
+        assert process.stdout.readline() == "waiting\n"
+        time.sleep(0.5)  # the watch is there
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (-signal.SIGKILL, "heard\n")
+    (line,) = err.strip().splitlines()
+    assert line.startswith("error: TensorFlow's workers did not meet within 2 s")
 
 
 def test_a_death_ends_a_worker_whose_output_nobody_reads():

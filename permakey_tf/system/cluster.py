@@ -241,9 +241,10 @@ def ended_by_force(seconds: float = _AT_ONCE):
     them: TensorFlow's own meeting is such a call. So it is another process that watches.
     """
     line = f"TensorFlow's workers did not meet within {seconds:.0f} s; {_RESUME}"
-    # Its standard input ends with the block, and with this process.
+    # Its standard input ends with the block, and with this process. It is in a process group of its
+    # own: a terminal's Ctrl-C, which this process may not hear for long, is not for the watch.
     watch = [sys.executable, "-S", "-c", _WATCH, str(seconds), line]
-    process = subprocess.Popen(watch, stdin=subprocess.PIPE)
+    process = subprocess.Popen(watch, stdin=subprocess.PIPE, process_group=0)
     try:
         yield
     finally:
