@@ -165,6 +165,11 @@ def test_a_wait_that_gives_no_thread_a_turn_is_ended_by_force(seconds):
         assert line.startswith("error: TensorFlow's workers did not meet within 1 s; all workers")
 
 
+def test_who_is_still_meeting_is_not_lost():
+    """A meeting as slow as is allowed, begun just before a worker would have said that it lives."""
+    assert cluster._SILENCE > cluster._AT_ONCE + cluster._ALIVE_EVERY
+
+
 def test_ctrl_c_does_not_end_the_watch():
     """A terminal sends it to the whole process group; the process itself hears it later."""
     wait = (

@@ -1,8 +1,8 @@
 """The processes of one training on several machines: who they are, and the line between them.
 
 Every worker keeps one connection to worker 0, the chief. They meet before TensorFlow starts, at the
-chief's own address; then the line tells each of them at once, or within half a minute where a
-machine is lost, that another is gone. TensorFlow by itself would wait, or end without a word.
+chief's own address; then the line tells each of them at once, or within a minute where a machine
+is lost, that another is gone. TensorFlow by itself would wait, or end without a word.
 """
 
 import contextlib
@@ -30,8 +30,10 @@ _EXAMPLE = (
 _PATIENCE = 180.0  # seconds until all workers have to be there
 _NOTE_AFTER = 10.0  # seconds of waiting, until the user is told for whom
 _ALIVE_EVERY = 5.0  # seconds
-_SILENCE = 30.0  # seconds without a word, after which a machine is lost
 _AT_ONCE = 45.0  # seconds for what takes a moment: meeting again, TensorFlow's own meeting
+# Seconds without a word, after which a machine is lost. TensorFlow's own meeting lets no worker say
+# one, since the last of every _ALIVE_EVERY: who is only slow there must not be taken for lost.
+_SILENCE = 60.0
 _RESUME = (
     "all workers end: the same command on each of them resumes from the last checkpoint, if any"
 )
