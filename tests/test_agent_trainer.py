@@ -36,6 +36,7 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.match import follow_folder
+from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.system import files
 from permakey_tf.system.seeds import Stream, stream
 from permakey_tf.training.acting import Acted, Player, PlayState, play_episodes
@@ -439,6 +440,21 @@ class TestABestThatIsNotFinite:
             trainer._validate(log, None)
         assert trainer.folder.best_checkpoint.read_bytes() == good
         assert trainer.progress.best_score == 1.0
+
+
+@pytest.mark.parametrize("at", ["settings", "scalars"])
+def test_whatever_ends_a_training_its_metrics_are_closed(tmp_path, clean, monkeypatch, at):
+    logs = []
+
+    def disk_full(log, *_):
+        logs.append(log)
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(MetricsLog, at, disk_full)
+    with refuses("disk is full"):
+        make_trainer(tmp_path, clean, Black).train()
+    (log,) = logs
+    assert log._file.closed and log._events._file.closed
 
 
 class TestASignalDuringAValidation:

@@ -21,6 +21,7 @@ from permakey_tf.configs.agent import AgentConfig, LearningConfig
 from permakey_tf.configs.keypoints import LoggingConfig, TrainingConfig
 from permakey_tf.data import pipeline
 from permakey_tf.detector import KeypointDetector
+from permakey_tf.errors import UserError
 from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import to_images
 from permakey_tf.runs import checkpoint
@@ -142,6 +143,21 @@ def test_weights_that_are_not_finite_are_never_saved(toy_store, tmp_path):
     with refuses("regressor/kernel", "step 0", settings=["learning_rate", "logdir"]):
         trainer._save()
     assert trainer.folder.latest_checkpoint.read_bytes() == saved
+
+
+@pytest.mark.parametrize("at", ["settings", "scalars"])
+def test_whatever_ends_a_training_its_metrics_are_closed(toy_store, tmp_path, monkeypatch, at):
+    logs = []
+
+    def disk_full(log, *_):
+        logs.append(log)
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(MetricsLog, at, disk_full)
+    with refuses("disk is full"):
+        make_trainer(toy_store, tmp_path / "run").train(progress=False)
+    (log,) = logs
+    assert log._file.closed and log._events._file.closed
 
 
 class TestABestThatIsNotFinite:

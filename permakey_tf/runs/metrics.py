@@ -1,5 +1,6 @@
 """What a run reports: TensorBoard scalars and images, and metrics.csv with the same scalars."""
 
+import contextlib
 import csv
 import io
 from pathlib import Path
@@ -92,9 +93,8 @@ class MetricsLog:
 
     def close(self) -> None:
         """Flushes and closes both files."""
-        with files.writing(self._path):
+        with contextlib.closing(self._events), files.writing(self._path):
             self._file.close()
-        self._events.close()
 
 
 def _cell(words: str) -> str:

@@ -5,6 +5,7 @@ holds the networks, the optimizer and the counters; the replay's rows are on dis
 emulator is brought back by replaying the current game's actions from its seeded start.
 """
 
+import contextlib
 import functools
 import itertools
 import math
@@ -200,11 +201,11 @@ class AgentTrainer:
         if self.progress.is_finished(self.config):
             return Interruption()
         log = MetricsLog(self.folder.path, list(_COLUMNS), self.progress.step, group="agent/")
-        log.settings(self._about(), self.folder.keypoints.settings | flatten(self.config))
-        self.agent.warm_up(self.playing.blank_batch())
-        with deferred() as interruption:
-            self._train_until(interruption, log)
-        log.close()
+        with contextlib.closing(log):
+            log.settings(self._about(), self.folder.keypoints.settings | flatten(self.config))
+            self.agent.warm_up(self.playing.blank_batch())
+            with deferred() as interruption:
+                self._train_until(interruption, log)
         return interruption
 
     def _about(self) -> dict[str, str]:

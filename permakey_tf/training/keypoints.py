@@ -1,5 +1,6 @@
 """Trains any keypoint method: one tf.function per step, exact resuming, early stopping."""
 
+import contextlib
 import math
 import time
 
@@ -153,21 +154,23 @@ class KeypointTrainer:
         """
         if self.progress.finished:
             return Interruption()
-        log = self._open_log() if self.is_chief else None
-        with deferred() as own:
+        with self._log() as log, deferred() as own:
             interruption = self.replicas.heed(own)
             self._train_until(interruption, log, progress and self.is_chief)
-        if log:
-            log.close()
         return interruption
 
-    def _open_log(self) -> MetricsLog:
-        names = self._column_names()
-        log = MetricsLog(self.folder.path, names, self.progress.step)
-        log.settings(self._about(), self.folder.settings)
-        if not self.progress.step:
-            self._log_images(log)
-        return log
+    @contextlib.contextmanager
+    def _log(self):
+        """Yields the chief's MetricsLog, open within the block; None to other workers."""
+        if not self.is_chief:
+            yield None
+            return
+        log = MetricsLog(self.folder.path, self._column_names(), self.progress.step)
+        with contextlib.closing(log):
+            log.settings(self._about(), self.folder.settings)
+            if not self.progress.step:
+                self._log_images(log)
+            yield log
 
     def _about(self) -> dict[str, str]:
         """What the run is, in words."""
