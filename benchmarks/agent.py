@@ -140,9 +140,8 @@ class OneGame:
         self._state = actor.initial_state(1)
 
     def step(self):
-        acted = self._actor.step(next(self._shots)[None], self._forced, self._state)
+        acted, self._state = self._actor.step(next(self._shots)[None], self._forced, self._state)
         acted.actions.numpy()
-        self._state = acted.state
 
 
 def report(encoder: str, folder: Path) -> None:

@@ -114,8 +114,7 @@ class AgentPlayer:
         """
         frames, beside = self._player.see([_as_array(frame)], [game], [self._rng])
         forced = np.array([GREEDY], np.int32)
-        acted = self._player.step(frames, forced, self._state, self._trackers, beside)
-        self._state = acted.state
+        acted, self._state = self._player.step(frames, forced, self._state, self._trackers, beside)
         keypoints = Keypoints(*(np.asarray(part[0]) for part in acted.keypoints))
         self.last = Sight(frames[0], keypoints, np.asarray(acted.q_values[0]))
         return int(acted.actions[0])

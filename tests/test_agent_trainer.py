@@ -813,8 +813,9 @@ class Counting:
     def step(self, frames, forced, state, beside):
         bright = state.lstm.hidden + frames[:, :1, 0, 0] / 255
         actions = tf.cast(bright[:, 0], tf.int32) % 3
-        state = state._replace(lstm=LSTMState(bright, state.lstm.cell))
-        return Acted(actions, state, {}, NO_KEYPOINTS, tf.one_hot(actions, 3))
+        lstm = LSTMState(bright, state.lstm.cell)
+        acted = Acted(actions, lstm, {}, NO_KEYPOINTS, tf.one_hot(actions, 3))
+        return acted, state._replace(lstm=lstm)
 
 
 COUNTING = Player(Counting(), AS_THEY_ARE, 3)
@@ -870,7 +871,8 @@ class Swapping(Counting):
             for tracker, frame in zip(trackers, frames, strict=True)
         ]
         actions = tf.constant(actions)
-        return Acted(actions, state, {}, NO_KEYPOINTS, tf.one_hot(actions, 3))
+        acted = Acted(actions, state.lstm, {}, NO_KEYPOINTS, tf.one_hot(actions, 3))
+        return acted, state
 
 
 def test_games_side_by_side_have_a_tracker_each():

@@ -47,13 +47,13 @@ class PlayState(NamedTuple):
 class Acted(NamedTuple):
     """One step of B games.
 
-    actions: int32 [B]. state: PlayState after it. stored: {name: [B, ...]} of models.vision.
+    actions: int32 [B]. lstm: its state after the step. stored: {name: [B, ...]} of models.vision.
     keypoints: of the frames, in the order in which they are stored.
     q_values: float32 [B, A].
     """
 
     actions: tf.Tensor
-    state: PlayState
+    lstm: LSTMState
     stored: dict[str, tf.Tensor]
     keypoints: Keypoints
     q_values: tf.Tensor
@@ -137,7 +137,9 @@ class Actor:
         """Of games that begin."""
         return PlayState(self.network.initial_state(number), self.vision.initial_memory(number))
 
-    def step(self, frames, forced, state: PlayState, beside: dict | None = None) -> Acted:
+    def step(
+        self, frames, forced, state: PlayState, beside: dict | None = None
+    ) -> tuple[Acted, PlayState]:
         """One step of B games.
 
         Args:
@@ -145,16 +147,19 @@ class Actor:
           forced: int32 [B], actions to take, or GREEDY.
           state: after the step before.
           beside: what the vision is told beside the frames.
+
+        Returns:
+          What was done, and the state after it.
         """
         step, _, _ = self._functions[len(frames) == 1]
         memory = state.vision
         news = self.vision.news(frames, memory)
         acted, maps = step(frames, news, memory.maps, beside or {}, forced, state.lstm)
-        return self._after(frames, acted, maps)
+        return acted, PlayState(acted.lstm, ErrorMemory.after(frames, maps))
 
     def step_tracked(
         self, frames, forced, state: PlayState, trackers: Sequence[Tracker], beside=None
-    ) -> Acted:
+    ) -> tuple[Acted, PlayState]:
         """As `step`, with the keypoints in the order of each game's tracker, which moves on."""
         _, see, act = self._functions[len(frames) == 1]
         memory = state.vision
@@ -166,11 +171,7 @@ class Actor:
             for tracker, of_game in zip(trackers, found, strict=True)
         ]
         acted = act(stored, keypoints, np.stack(orders), forced, state.lstm)
-        return self._after(frames, acted, maps)
-
-    def _after(self, frames, acted: Acted, maps) -> Acted:
-        state = PlayState(acted.state, ErrorMemory.after(frames, maps))
-        return acted._replace(state=state)
+        return acted, PlayState(acted.lstm, ErrorMemory.after(frames, maps))
 
     def _look_and_act(self, frames, sensed, beside, forced, lstm) -> Acted:
         return self._act(*self.vision.look(frames, sensed, beside), forced, lstm)
@@ -233,13 +234,16 @@ class Player(NamedTuple):
         state: PlayState,
         trackers: Sequence[Tracker],
         beside: dict[str, np.ndarray] | None = None,
-    ) -> Acted:
+    ) -> tuple[Acted, PlayState]:
         """One step of B games.
 
         Args:
           frames: uint8 [B, S, S, C]. forced: int32 [B], actions to take, or GREEDY.
           state: after the step before. trackers: of these games, see `trackers`.
           beside: what is told beside the frames, see `see`.
+
+        Returns:
+          What was done, and the state after it.
         """
         if self.track_keypoints:
             return self.actor.step_tracked(frames, forced, state, trackers, beside)
@@ -316,7 +320,7 @@ def _play_group(player, episodes, noise, film, stop) -> Episodes | None:
         rngs = [noise[i] for i in playing]
         frames, beside = player.see([one.frame for one in now], [one.game for one in now], rngs)
         forced = np.full(len(playing), GREEDY, np.int32)
-        acted = player.step(frames, forced, state, trackers, beside)
+        acted, state = player.step(frames, forced, state, trackers, beside)
         if film and playing[0] == 0:
             # A copy: the view would keep the frames of all games in memory.
             keypoints = Keypoints(*(part[0].numpy() for part in acted.keypoints))
@@ -325,7 +329,6 @@ def _play_group(player, episodes, noise, film, stop) -> Episodes | None:
             episodes[i].step(int(action))
         going_on = np.array([not episodes[i].over for i in playing])
         playing, trackers = playing[going_on], list(itertools.compress(trackers, going_on))
-        state = acted.state
         if not going_on.all():
             state = state.of(going_on)
     shown = tf.nest.map_structure(lambda *parts: np.stack(parts), *shots) if film else None

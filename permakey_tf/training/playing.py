@@ -84,8 +84,7 @@ class Agent:
     def _see(self, episode, forced, rng) -> Acted:
         frames, beside = self.player.see([episode.frame], [episode.game], [rng])
         forced = np.array([forced], np.int32)
-        acted = self.player.step(frames, forced, self.state, self.trackers, beside)
-        self.state = acted.state
+        acted, self.state = self.player.step(frames, forced, self.state, self.trackers, beside)
         return acted
 
     def warm_up(self, batch: SequenceBatch) -> None:
