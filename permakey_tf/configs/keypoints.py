@@ -663,7 +663,20 @@ def check_stack(config: Config, prefix: str) -> None:
 
 
 def check_kernels(config: Any, prefix: str, image_size: int) -> None:
-    """A kernel larger than the frame has weights that never see anything."""
+    """Refuses a stack of convolutions whose sizes can only be a slip.
+
+    Both limits are rough. A kernel that is larger than the frame sees zeros beside it everywhere.
+    None of its weights is blind yet: with zeros around the frame (SAME) that begins at twice the
+    side of the map that a layer reads, which in deeper layers is smaller.
+
+    Args:
+      config: with `{prefix}_kernel_sizes` and `{prefix}_filters`, as checked by `check_stack`.
+      prefix: of these settings.
+      image_size: side of the frames, pixels.
+
+    Raises:
+      UserError: a kernel is larger than the frame, or the stack has too many weights.
+    """
     sizes = getattr(config, f"{prefix}_kernel_sizes")
     if max(sizes) > image_size:
         raise UserError(
