@@ -7,7 +7,8 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from permakey_tf.models.base import KeypointModel
-from permakey_tf.models.error_memory import Cells, ErrorMemory
+from permakey_tf.models.error_memory import ErrorMemory
+from permakey_tf.ops.changes import Cells
 from permakey_tf.system.graphs import traced_once
 from permakey_tf.tracking import Tracker
 from permakey_tf.types import Keypoints

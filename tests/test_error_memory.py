@@ -1,22 +1,13 @@
 """Error maps that are brought up to date equal those that are computed anew."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from support import tiny_config
 
-from permakey_tf.configs.keypoints import Stack
-from permakey_tf.models.error_memory import (
-    Bordered,
-    Windows,
-    changed_pixels,
-    changes_before,
-    feature_grids,
-    receptive_field,
-)
+from permakey_tf.models.error_memory import changed_pixels
 from permakey_tf.models.permakey import PermaKey
+from permakey_tf.ops.changes import changes_before
 from permakey_tf.ops.images import to_images
 
 SIZE = 20
@@ -124,35 +115,6 @@ def test_only_what_has_changed_is_predicted_and_rows_are_filled_up():
     assert set(rows) == set(columns) == {9, 10, 11, 12}  # of the map: 7 to 10
 
 
-@pytest.mark.parametrize(
-    ("kernel_sizes", "strides", "layer", "patch_size", "side", "expected"),
-    [
-        ((1,), (1,), 0, 1, 8, (1, 3, 1)),  # the pixel and its neighbours
-        ((1,), (1,), 0, 2, 8, (2, 6, 2)),
-        ((3,), (1,), 0, 2, 8, (3, 8, 2)),
-        ((4,), (1,), 0, 2, 84, (3, 9, 2)),  # SAME pads an even kernel more behind than before
-        ((4, 3), (1, 2), 1, 2, 84, (5, 16, 4)),  # of an even side, a stride pads behind alone
-    ],
-)
-def test_receptive_field_by_hand(kernel_sizes, strides, layer, patch_size, side, expected):
-    stack = Stack((1,) * len(strides), kernel_sizes, strides)
-    assert receptive_field(stack, layer, side, patch_size) == expected
-
-
-@pytest.mark.parametrize(
-    ("layer", "expected"),
-    [
-        (0, (1, 4, 1)),
-        (1, (1, 6, 2)),  # 3 features of layer 0, two apart from the next 3
-        (2, (1, 10, 4)),
-        (3, (5, 18, 4)),
-    ],
-)
-def test_receptive_field_of_a_feature_by_hand(layer, expected):
-    stack = Stack((1, 1, 1, 1), (4, 3, 3, 3), (1, 2, 2, 1))
-    assert receptive_field(stack, layer, 84) == expected
-
-
 def test_changed_pixels():
     model = make_model()
     memory = model.initial_memory(2)
@@ -162,28 +124,3 @@ def test_changed_pixels():
     frames[0, 3, 4, 2] = 1
     changed = changed_pixels(frames, memory)
     assert np.argwhere(changed[0]).tolist() == [[3, 4]] and changed[1].all()
-
-
-def test_corners_of_windows():
-    """By hand: 2 x 2 patches of 2 x 2, padded to 8 x 8."""
-    windows = Windows(Bordered(4, 2, 2), 6, 2, 2)
-    first, last = windows.corners(0, 0, 0), windows.corners(1, 1, 1)
-    assert (first, last) == (0, 64 + 2 * 8 + 2)
-
-
-def test_zeros_around_features_suffice_for_all_that_reads_them():
-    """SAME pads an even kernel more behind than before, patches that cut the map more still."""
-    stack, config = Stack((4, 8, 8, 8), (4, 3, 3, 3), (1, 2, 2, 1)), tiny_config().lspn
-    config = dataclasses.replace(config, lsp_layers=(2,), patch_size=2)
-    grids = feature_grids(stack, 4, config, 84)
-    assert grids[0].windows == Windows(Bordered(84, 1, 2), 4, 1, 1)
-    assert [grid.kept for grid in grids] == [
-        Bordered(84, 0, 1),  # of an even side, a stride pads behind alone
-        Bordered(42, 0, 1),
-        Bordered(21, 2, 3),  # a patch of 2, and one row that 21 lacks; layer 3 needs 1 and 1
-        Bordered(21, 0, 0),
-    ]
-    features = tf.random.stateless_normal([2, 21, 21, 8], [0, 0])
-    kept = grids[2].kept.put(features)
-    assert kept.shape == [2, 26, 26, 8]
-    np.testing.assert_array_equal(grids[2].kept.take(kept), features)

@@ -15,6 +15,7 @@ from permakey_tf.configs.frames import (
     did_you_mean,
 )
 from permakey_tf.errors import UserError, expect
+from permakey_tf.types import Stack
 
 
 class Method(NamedTuple):
@@ -52,18 +53,6 @@ _MAX_WEIGHTS = 2**30  # of a network: 16 GB with gradients and Adam's moments
 
 
 # ------------------------------------------------------------------------------------ keypoints
-
-
-class Stack(NamedTuple):
-    """Sizes of a convolution stack, one entry per block: filters, kernel sizes, strides."""
-
-    filters: tuple[int, ...]
-    kernel_sizes: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def stride(self, layer: int = -1) -> int:
-        """Frame pixels per feature of one layer's output; -1 is the last layer."""
-        return 2 ** self.strides[: layer % len(self.strides) + 1].count(2)
 
 
 @dataclasses.dataclass(frozen=True)

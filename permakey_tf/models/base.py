@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig, check_fit
-from permakey_tf.models.error_memory import Cells, ErrorMemory
+from permakey_tf.models.error_memory import ErrorMemory
 from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import replicas, spatial
+from permakey_tf.ops.changes import Cells
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Keypoints, Losses, View
 

@@ -7,14 +7,8 @@ from permakey_tf.configs.keypoints import LSPNConfig
 from permakey_tf.models.conv import BatchNorm
 from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import losses, replicas, spatial
-from permakey_tf.ops.patches import (
-    RandomPatches,
-    feature_table,
-    gather_rows,
-    inside_of,
-    window_corners,
-    window_places,
-)
+from permakey_tf.ops.patches import RandomPatches, inside_of
+from permakey_tf.ops.windows import gather, patch_windows, split_window
 
 
 class NeighbourhoodDense(Serializable, keras.layers.Layer):
@@ -161,20 +155,23 @@ class LSPNs(Serializable, keras.Model):
         ]
 
     def _sampled_loss(self, features, network, seed):
-        patch_size, (height, width) = self.config.patch_size, features.shape[1:3]
-        inside = spatial.patch_mask(height, width, patch_size)
-        side, num_frames = len(inside), tf.shape(features)[0]
+        patch_size, side = self.config.patch_size, features.shape[1]
+        inside = spatial.patch_mask(side, side, patch_size)
+        num_frames, patches_a_row = tf.shape(features)[0], len(inside)
         chosen = RandomPatches(inside, self.config.lsp_sample)
-        drawn = replicas.of_mine(chosen.draw(replicas.global_size(num_frames), seed))
-        cells = drawn + tf.range(num_frames)[:, None] * side**2
-        cells = tf.reshape(cells, [-1])  # [B * n]
-        corners = window_corners(cells, patch_size, side)[:, None]
-        table = feature_table(features, patch_size)
+        drawn = replicas.of_mine(chosen.draw(replicas.global_size(num_frames), seed))  # [B, n]
+        windows = patch_windows(side, patch_size)
+        bordered = windows.source.put(features)
+        corners = windows.corners(
+            tf.range(num_frames)[:, None], drawn // patches_a_row, drawn % patches_a_row
+        )
+        corners = tf.reshape(corners, [-1, 1])
         targets, neighbours = (
-            gather_rows(table, corners + places) for places in window_places(patch_size, side)
+            gather(bordered, corners + places) for places in split_window(windows.steps, patch_size)
         )
         predicted = network.of_neighbours(neighbours, num_frames, chosen.num_whole, training=True)
-        sums, _ = losses.patch_errors(targets, predicted, inside_of(cells, inside), "none")
+        inside_drawn = inside_of(tf.reshape(drawn, [-1]), inside)
+        sums, _ = losses.patch_errors(targets, predicted, inside_drawn, "none")
         sums = tf.reshape(sums, [num_frames, -1]) * chosen.weights
         num_values = inside.sum() * features.shape[-1]
         return tf.reduce_mean(tf.reduce_sum(sums, axis=1)) / num_values

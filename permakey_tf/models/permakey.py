@@ -6,10 +6,11 @@ import tensorflow as tf
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.models import extraction
 from permakey_tf.models.base import KeypointModel, Sensed
-from permakey_tf.models.error_memory import Cells, ErrorMemory, RememberedMaps
+from permakey_tf.models.error_memory import ErrorMemory, RememberedMaps
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.vae import VAE
 from permakey_tf.ops import losses, spatial
+from permakey_tf.ops.changes import Cells
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Keypoints, Losses, View
 

@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.models.base import KeypointModel, Sensed
-from permakey_tf.models.error_memory import Cells, ErrorMemory
+from permakey_tf.models.error_memory import ErrorMemory
 from permakey_tf.ops import spatial
+from permakey_tf.ops.changes import Cells
 from permakey_tf.ops.images import to_images
 from permakey_tf.types import Column, Keypoints
 

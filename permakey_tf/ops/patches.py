@@ -1,4 +1,4 @@
-"""Some patches of feature maps, gathered with their neighbours; the others are not touched.
+"""Which patches of feature maps: a random share of them, and what of each lies inside the map.
 
 A frame's features are cut into a square grid of p x p patches. A patch's cell is its number in that
 grid, row by row; over a batch of frames, the cells of the second follow those of the first.
@@ -6,70 +6,6 @@ grid, row by row; over a batch of frames, the cells of the second follow those o
 
 import numpy as np
 import tensorflow as tf
-
-from permakey_tf.ops import spatial
-
-
-def window_places(patch_size: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places of a patch's features and of its neighbours', from `window_corners` on.
-
-    Args:
-      patch_size: p.
-      side: of the grid, in patches.
-
-    Returns:
-      int32 [p*p], [8*p*p], in the order of `spatial.neighbourhood_kernel`.
-    """
-    window = window_steps(3 * patch_size, (side + 2) * patch_size)
-    return split_window(window, patch_size)
-
-
-def window_steps(size: int, width: int) -> np.ndarray:
-    """int32 [size, size]: how many rows of a table the positions of a window lie behind its first.
-
-    Args:
-      size: of the window's sides.
-      width: of the map that the table has every place of.
-    """
-    steps = np.arange(size, dtype=np.int32)
-    return steps[:, None] * width + steps
-
-
-def split_window(window: np.ndarray, patch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """[3p, 3p] -> [p*p], [8*p*p]: the patch in its middle, and those around it in the order of
-    `spatial.neighbourhood_kernel`."""
-    middle = np.zeros(window.shape, bool)
-    middle[patch_size : 2 * patch_size, patch_size : 2 * patch_size] = True
-    return window[middle], window[~middle]
-
-
-def window_corners(cells, patch_size: int, side: int):
-    """Where the 3p x 3p windows around patches begin in `feature_table`.
-
-    Args:
-      cells: int32 of any shape, a NumPy array or a tensor, over a batch of frames.
-      patch_size: p.
-      side: of the grid, in patches.
-
-    Returns:
-      int32, of the same shape.
-    """
-    width = (side + 2) * patch_size
-    frame, cell = cells // side**2, cells % side**2
-    row, column = cell // side, cell % side
-    return (frame * width + row * patch_size) * width + column * patch_size
-
-
-def feature_table(features, patch_size: int) -> tf.Tensor:
-    """[B, H, W, C] -> [M, C], every place of `spatial.pad_for_neighbours` a row."""
-    padded = spatial.pad_for_neighbours(features, patch_size)
-    return tf.reshape(padded, [-1, padded.shape[-1]])
-
-
-def gather_rows(table, places) -> tf.Tensor:
-    """[M, C], int32 [N, k] -> [N, k * C], for each of N patches k rows side by side."""
-    rows = tf.gather(table, tf.reshape(places, [-1]))
-    return tf.reshape(rows, [-1, places.shape[1] * table.shape[1]])
 
 
 def inside_of(cells, inside: np.ndarray):
