@@ -226,13 +226,13 @@ def frames(batch=5):
 
 
 class TestVision:
-    def test_perceive_equals_keypoints_and_features_apart(self, keypoint_model):
-        images = to_images(frames())
-        keypoints, features = keypoint_model.perceive(images)
+    def test_what_is_sensed_equals_keypoints_and_features_apart(self, keypoint_model):
+        sensed, _ = keypoint_model.sense_whole(frames())
+        keypoints, images = keypoint_model.locate(sensed.evidence), to_images(frames())
         np.testing.assert_allclose(
             keypoints.centers_yx, keypoint_model(images).centers_yx, atol=1e-6
         )
-        np.testing.assert_allclose(features, keypoint_model.features(images), atol=1e-6)
+        np.testing.assert_allclose(sensed.features, keypoint_model.features(images), atol=1e-6)
 
     def test_permakeys_features_are_the_last_chosen_layers(self):
         model = PermaKey(tiny_config(lsp_layers=(0, 1)), SIZE, 3)
@@ -254,7 +254,8 @@ class TestVision:
     def test_nodes_are_means_within_windows_of_the_agents_width(self, keypoint_model, std):
         """Against a loop over pixels; exp(-d^2 / s^2) >= 0.2 where d <= 1.2686 s."""
         stored = NodeVision(keypoint_model, EncoderConfig(gauss_std=std)).see(frames())[0]
-        keypoints, features = keypoint_model.perceive(to_images(frames()))
+        images = to_images(frames())
+        keypoints, features = keypoint_model(images), keypoint_model.features(images)
         side = features.shape[1]
         grid = np.linspace(-1, 1, side)
         for b, centers in enumerate(keypoints.centers_yx.numpy()):
@@ -274,7 +275,7 @@ class TestVision:
         stored = vision.see(tf.constant(frames()))[0]
         assert set(stored) == {"frame", "positions"}
         images = to_images(frames())
-        keypoints, features = keypoint_model.perceive(images)
+        keypoints, features = keypoint_model(images), keypoint_model.features(images)
         windows = spatial.gaussian_windows(keypoints.centers_yx, features.shape[1], 0.1)
         total = np.sum(windows, axis=-1, keepdims=True)
         expected = features * (total if mask == "soft" else (total >= 0.2).astype(np.float32))

@@ -67,11 +67,9 @@ def test_maps_of_a_film_equal_those_of_its_frames(settings):
         for now, alone in zip(kept(model, memory.maps), anew(model, frames), strict=True):
             assert np.std(alone) > 0
             np.testing.assert_allclose(now, alone, rtol=1e-4, atol=1e-6)
-        keypoints, features = model.perceive(to_images(frames))
-        np.testing.assert_allclose(
-            model.locate(sensed.evidence).centers_yx, keypoints.centers_yx, atol=1e-4
-        )
-        np.testing.assert_allclose(sensed.features, features, atol=1e-6)
+        keypoints, images = model.locate(sensed.evidence), to_images(frames)
+        np.testing.assert_allclose(keypoints.centers_yx, model(images).centers_yx, atol=1e-4)
+        np.testing.assert_allclose(sensed.features, model.features(images), atol=1e-6)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)

@@ -20,6 +20,7 @@ from permakey_tf.models.pursuit import Pursuit
 from permakey_tf.models.transporter import Transporter
 from permakey_tf.models.vae import VAE
 from permakey_tf.ops import losses, spatial
+from permakey_tf.ops.images import to_images
 from permakey_tf.runs import checkpoint
 
 SIZE = 20
@@ -251,10 +252,12 @@ def test_an_agent_sees_the_features_of_the_chosen_layer():
     seen = {}
     for layer in (None, 0, 2):
         model = build.build_model(tiny_config(lsp_layers=[0], feature_layer=layer), SIZE, 3, seed=0)
-        keypoints, features = model.perceive(images(2))
-        np.testing.assert_array_equal(features, model.features(images(2)))
-        np.testing.assert_array_equal(keypoints.centers_yx, model(images(2)).centers_yx)
-        seen[layer] = features.shape
+        frames = np.random.default_rng(0).integers(0, 256, [2, SIZE, SIZE, 3], np.uint8)
+        sensed, _ = model.sense_whole(frames)
+        found, seen_images = model.locate(sensed.evidence), to_images(frames)
+        np.testing.assert_array_equal(sensed.features, model.features(seen_images))
+        np.testing.assert_array_equal(found.centers_yx, model(seen_images).centers_yx)
+        seen[layer] = sensed.features.shape
     assert seen == {None: (2, 20, 20, 4), 0: (2, 20, 20, 4), 2: (2, 5, 5, 8)}
 
 

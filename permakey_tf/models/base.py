@@ -101,10 +101,6 @@ class KeypointModel(Serializable, keras.Model):
         """float32 [B, S, S, C] in [0, 1] -> what an agent sees under the windows, [B, h, w, F]."""
         raise NotImplementedError
 
-    def perceive(self, images: tf.Tensor) -> tuple[Keypoints, tf.Tensor]:
-        """Keypoints and features of the same images, what they share computed once."""
-        return self(images), self.features(images)
-
     @property
     def map_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Of the maps that are kept from frame to frame, of one game."""
@@ -131,7 +127,7 @@ class KeypointModel(Serializable, keras.Model):
     def sense(
         self, frames: tf.Tensor, news: tuple[Cells, ...], maps: tuple
     ) -> tuple[Sensed, tuple]:
-        """`perceive` of the next frames of B games, in two parts; `locate` is the second.
+        """Features of the next frames of B games, and what `locate` finds their keypoints in.
 
         Args:
           frames: uint8 [B, S, S, C].
@@ -145,7 +141,8 @@ class KeypointModel(Serializable, keras.Model):
 
     def sense_whole(self, frames: tf.Tensor) -> tuple[Sensed, tuple]:
         """As `sense`, with nothing known of the frames before."""
-        return Sensed(*self.perceive(to_images(frames))), ()
+        images = to_images(frames)
+        return Sensed(self(images), self.features(images)), ()
 
     def whole_is_faster(self, news: tuple[Cells, ...]) -> bool:
         """Whether of a single frame so much is new that `sense_whole` takes less time."""
@@ -155,12 +152,9 @@ class KeypointModel(Serializable, keras.Model):
         """The keypoints that `Sensed.evidence` points to; small operations, which XLA can join."""
         return evidence
 
-    def windows(self, centers_yx: tf.Tensor, size: int, margin: int = 0) -> tf.Tensor:
-        """float32 [B, K, 2] -> the keypoints' windows, float32 [B, S, S, K] in [0, 1].
-
-        S is `size`, or with `margin` pixels beyond each side of the frame size + 2 margin.
-        """
-        return spatial.gaussian_windows(centers_yx, size, self.config.pointnet.gauss_std, margin)
+    def windows(self, centers_yx: tf.Tensor, size: int) -> tf.Tensor:
+        """float32 [B, K, 2] -> the keypoints' windows, float32 [B, size, size, K] in [0, 1]."""
+        return spatial.gaussian_windows(centers_yx, size, self.config.pointnet.gauss_std)
 
     def view(self, examples: tf.Tensor) -> View:
         """What there is to see of a batch of examples, inference only."""

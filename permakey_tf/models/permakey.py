@@ -115,11 +115,6 @@ class PermaKey(KeypointModel):
     def call(self, images) -> Keypoints:
         return self._extract(self.error_maps(images))
 
-    def perceive(self, images) -> tuple[Keypoints, tf.Tensor]:
-        features = self._encode(images, self._depth - 1)
-        maps = self._join_maps(self._predict(features))
-        return self._extract(maps), features[self._feature_layer]
-
     @property
     def map_shapes(self) -> tuple[tuple[int, ...], ...]:
         return self._kept.shapes
