@@ -211,6 +211,16 @@ def call(name, *arguments, **more) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
+def see(vision, frames, beside=None):
+    """What a vision stores of frames of which it knows nothing, {name: [B, ...]}, and keypoints.
+
+    `frames` are uint8 [B, S, S, C]; `beside` is what the vision is told beside them.
+    """
+    memory = vision.initial_memory(len(frames))
+    sensed, _ = vision.sense(frames, vision.news(frames, memory), memory.maps)
+    return vision.look(frames, sensed, beside or {})
+
+
 def write_agent(path, keypoints, **changes):
     """The folder of an agent that is trained to its end, as far as others can tell.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from support import tiny_config
+from support import see, tiny_config
 
 from permakey_tf.configs.agent import AgentConfig, EncoderConfig, LearningConfig
 from permakey_tf.models.dense import Dense
@@ -241,11 +241,11 @@ class TestVision:
 
     def test_stored_nodes_equal_recomputed_ones(self, keypoint_model):
         vision = NodeVision(keypoint_model, EncoderConfig(gauss_std=0.2))
-        stored = vision.see(tf.constant(frames()))[0]
+        stored = see(vision, frames())[0]
         for name, column in vision.columns.items():
             assert stored[name].shape[1:] == column.shape
             assert stored[name].dtype == column.dtype
-        alone = [vision.see(tf.constant(frames()[i : i + 1]))[0] for i in range(5)]
+        alone = [see(vision, frames()[i : i + 1])[0] for i in range(5)]
         for name, values in stored.items():
             recomputed = np.concatenate([one[name] for one in alone])
             np.testing.assert_allclose(values, recomputed, rtol=1e-4, atol=1e-4)
@@ -253,7 +253,7 @@ class TestVision:
     @pytest.mark.parametrize("std", [None, 0.4])
     def test_nodes_are_means_within_windows_of_the_agents_width(self, keypoint_model, std):
         """Against a loop over pixels; exp(-d^2 / s^2) >= 0.2 where d <= 1.2686 s."""
-        stored = NodeVision(keypoint_model, EncoderConfig(gauss_std=std)).see(frames())[0]
+        stored = see(NodeVision(keypoint_model, EncoderConfig(gauss_std=std)), frames())[0]
         images = to_images(frames())
         keypoints, features = keypoint_model(images), keypoint_model.features(images)
         side = features.shape[1]
@@ -272,7 +272,7 @@ class TestVision:
     @pytest.mark.parametrize("mask", ["soft", "binary"])
     def test_stored_frames_give_the_masked_features(self, keypoint_model, mask):
         vision = MapVision(keypoint_model, EncoderConfig(encoder="cnn", cnn_mask=mask))
-        stored = vision.see(tf.constant(frames()))[0]
+        stored = see(vision, frames())[0]
         assert set(stored) == {"frame", "positions"}
         images = to_images(frames())
         keypoints, features = keypoint_model(images), keypoint_model.features(images)
@@ -299,7 +299,7 @@ def test_unrolling_at_once_equals_step_by_step(encoder, keypoint_model):
         encoder=EncoderConfig(encoder=encoder, **TINY), learning=LearningConfig(lstm_units=8)
     )
     vision = build_vision(keypoint_model, config.encoder)
-    observed = vision.prepare(vision.see(tf.constant(frames(6)))[0])
+    observed = vision.prepare(see(vision, frames(6))[0])
     network = build_q_network(config, 3, num_actions=5)
     whole = network(observed, network.initial_state(2), length=3)
     assert whole.q_values.shape == (2, 3, 5)

@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import tensorflow as tf
-from support import call, refused, refuses, tiny_config, write_keypoints
+from support import call, refused, refuses, see, tiny_config, write_keypoints
 
 from permakey_tf.configs.agent import (
     CONTROLS,
@@ -199,12 +199,12 @@ def frames(number=5, seed=0):
 
 
 def test_objects_are_seen_as_keypoints_in_their_places_are(model):
-    expected, keypoints = NodeVision(model, EncoderConfig()).see(frames())
+    expected, keypoints = see(NodeVision(model, EncoderConfig()), frames())
     vision = ObjectVision(model, EncoderConfig(nodes="objects"))
     present = np.ones([5, 3], np.float32)
     present[:, 1] = 0
     told = {"positions": keypoints.centers_yx, "present": tf.constant(present)}
-    stored, shown = vision.see(frames(), told)
+    stored, shown = see(vision, frames(), told)
     np.testing.assert_array_equal(stored["positions"], expected["positions"])
     np.testing.assert_allclose(stored["features"], expected["features"] * present[..., None])
     assert np.abs(expected["features"]).max() > 0
@@ -216,10 +216,10 @@ def test_objects_are_seen_as_keypoints_in_their_places_are(model):
 
 def test_a_bank_shows_its_own_frames_whatever_is_seen(model):
     bank, rows = frames(70, seed=1), np.array([3, 69, 3, 0, 51], np.int32)
-    expected, found = NodeVision(model, EncoderConfig()).see(bank[rows])
+    expected, found = see(NodeVision(model, EncoderConfig()), bank[rows])
     vision = BankVision(model, EncoderConfig(nodes="shuffled"), bank)
     for seen in (frames(seed=2), frames(seed=3)):
-        stored, keypoints = vision.see(seen, {"row": rows})
+        stored, keypoints = see(vision, seen, {"row": rows})
         np.testing.assert_allclose(keypoints.centers_yx, found.centers_yx, atol=1e-5)
         for name, values in expected.items():
             np.testing.assert_allclose(stored[name], values, rtol=1e-4, atol=1e-5)

@@ -90,18 +90,6 @@ class Vision:
         """
         raise NotImplementedError
 
-    def see(self, frames, beside=None) -> tuple[dict[str, tf.Tensor], Keypoints]:
-        """`look` at frames of which nothing is known.
-
-        Args:
-          frames: uint8 [B, S, S, C].
-          beside: as in `look`.
-        """
-        memory = self.initial_memory(len(frames))
-        news = self.news(np.asarray(frames), memory)
-        sensed, _ = self.sense(frames, news, memory.maps)
-        return self.look(frames, sensed, beside or {})
-
 
 class NodeVision(Vision):
     """For the graph encoder: one node per keypoint."""
@@ -178,8 +166,11 @@ class BankVision(ControlVision):
     def __init__(self, model: KeypointModel, config: EncoderConfig, frames: np.ndarray):
         super().__init__(model, config)
         self.beside = {"row": Column((), np.dtype(np.int32))}
-        seeing = NodeVision(model, config)
-        seen = [seeing.see(frames[i : i + _BANK_BATCH]) for i in range(0, len(frames), _BANK_BATCH)]
+        seen = []
+        for start in range(0, len(frames), _BANK_BATCH):
+            batch = frames[start : start + _BANK_BATCH]
+            sensed, _ = model.sense_whole(batch)
+            seen.append(super().look(batch, sensed, {}))
         self._bank = tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *seen)
 
     def sense(self, frames, news, maps) -> tuple[Sensed, tuple]:
