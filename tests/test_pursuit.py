@@ -278,7 +278,7 @@ def test_a_detectors_gains_are_what_eq_3_falls_by(extractor):
     gains, centers = detector.gains(frames), detector.detect(frames)
     maps = detector.error_maps(frames)
     if extractor == "pursuit":
-        maps = model.extractor.layer.pursued_maps(maps).numpy()
+        maps = model.extractor.layer.pursued(pursuit.to_cells(maps, 2)).numpy()
     else:
         maps = pursuit.smooth(pursuit.to_cells(maps, 2)).numpy()
     grid = pursuit.cell_coordinates(side, 2)

@@ -132,14 +132,16 @@ class PursuitExtractor(Extractor):
         """Nothing to be trained, and nothing to be known until a validation."""
         if training:
             return Losses({}, 0.0, {})
-        found = self.layer.pursue(maps)
-        before = tf.reduce_mean(tf.square(self.layer.pursued_maps(maps)))
+        pursued = self.layer.pursued(self.layer.cells(maps))
+        found = self.layer.pursue(pursued)
+        before = tf.reduce_mean(tf.square(pursued))
         taken = tf.reduce_mean(tf.reduce_sum(found.explained.gain, axis=1))
         spread = keypoint_spread(found.centers_yx)
         return Losses({}, 0.0, {"pursuit_error": before - taken, "keypoint_spread": spread})
 
     def panels(self, maps) -> dict[str, tf.Tensor]:
-        pursued = spatial.normalize_maps(self.layer.pursued_maps(maps)[..., None])
+        pursued = self.layer.pursued(self.layer.cells(maps))
+        pursued = spatial.normalize_maps(pursued[..., None])
         shown = spatial.upsample_nearest(pursued, self._cell_size, self._image_size)
         return {"pursued map": shown[..., 0]}
 

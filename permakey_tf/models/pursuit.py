@@ -51,23 +51,17 @@ class Pursuit(Serializable, keras.layers.Layer):
         """Reads both maps off training frames: float32 [N, n, n], of `cells`."""
         if self._config.pursuit_background == "median":
             self.background.assign(np.median(cells, axis=0))
-        self.usual.assign(tf.reduce_mean(self._pursued(cells), axis=0))
+        self.usual.assign(tf.reduce_mean(self.pursued(cells), axis=0))
 
-    def _pursued(self, cells) -> tf.Tensor:
+    def pursued(self, cells) -> tf.Tensor:
+        """float32 [B, n, n], of `cells` -> what keypoints are to explain, the same in [0, 1]."""
         maps = pursuit.smooth(tf.nn.relu(cells - self.background) * self._border)
         return pursuit.without_lines(maps) if self._config.pursuit_lines == "median" else maps
 
-    def pursued_maps(self, maps) -> tf.Tensor:
-        """float32 [B, S, S, M] -> what keypoints are to explain, float32 [B, n, n] in [0, 1]."""
-        return self._pursued(self.cells(maps))
-
-    def pursue(self, maps) -> pursuit.Pursued:
-        """float32 [B, S, S, M] in [0, 1] -> K keypoints a frame."""
-        return self._pursue(self.cells(maps))
-
-    def _pursue(self, cells) -> pursuit.Pursued:
+    def pursue(self, pursued) -> pursuit.Pursued:
+        """float32 [B, n, n], of `pursued` -> K keypoints a frame."""
         return pursuit.pursue(
-            self._pursued(cells),
+            pursued,
             self.coordinates,
             self._shared.num_keypoints,
             self._shared.gauss_std,
@@ -84,13 +78,13 @@ class Pursuit(Serializable, keras.layers.Layer):
 
         h is how high the map stood above the windows before. 1/2: as bright as is usual there.
         """
-        found = self._pursue(cells)
+        found = self.pursue(self.pursued(cells))
         usual = self._at(self.usual, found.centers_yx) + _FLOOR
         return Keypoints(found.centers_yx, found.heights / (found.heights + usual))
 
     def gains(self, cells) -> tf.Tensor:
         """float32 [B, n, n], of `cells` -> float32 [B, K], see `ops.pursuit.Explained`."""
-        return self._pursue(cells).explained.gain
+        return self.pursue(self.pursued(cells)).explained.gain
 
     def _at(self, image, centers_yx) -> tf.Tensor:
         """[n, n], float32 [B, K, 2] -> [B, K]: the value of the cell that each centre is in. Half
