@@ -266,9 +266,9 @@ class TestCommandLine:
         made = request.collection.to_dict() | {"env_kwargs": '{"size": 8}'}
         del made["policy"]
         store = stores[0]._replace(manifest=stores[0].manifest | {"config": made})
-        assert requests.unused_flags(store, request) == []
+        assert requests.notes_on(store, request) == []
         other = self.request(tmp_path, store, **asked, env_kwargs='{"size": 9}')
-        assert requests.unused_flags(store, other) == []  # as if a flag file had given it
+        assert requests.notes_on(store, other) == []  # as if a flag file had given it
         other = dataclasses.replace(other, typed=frozenset(["env_kwargs"]))
-        (note,) = requests.unused_flags(store, other)
+        (note,) = requests.notes_on(store, other)
         assert note == f'{store.path} exists, with env_kwargs={{"size": 8}}; env_kwargs is not used'

@@ -127,8 +127,8 @@ def _frames_to_come(request: KeypointRequest) -> FrameSpec:
                 ["data_dir"],
             ) from error
     if counts := played_counts(wanted):
-        more = "collect more with num_frames", "num_frames"
-        check_batch(request.keypoints, counts["train"], request.data_dir, *more)
+        more = "collect more with num_frames"
+        check_batch(request.keypoints, counts["train"], request.data_dir, more, "num_frames")
     return FrameSpec(
         wanted.game,
         wanted.image_size,
@@ -202,22 +202,18 @@ def open_store(request: KeypointRequest) -> FrameStore | None:
 
 def notes_on(store: FrameStore, request: KeypointRequest) -> list[str]:
     """What the user should know of the store's frames, and of flags that have no effect on it."""
-    return [*store.notes, *unused_flags(store, request)]
-
-
-def unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
-    """A store that is there is used as it is: which collection flags have no effect, in words.
-
-    Those that were typed: a preset may be for frames of other sources. Its number of frames is told
-    too, and the default one where the store has fewer.
-    """
-    notes = []
+    notes = list(store.notes)
     for part in store.parts or (store,):
         notes += _unused_flags(part, request)
     return notes
 
 
 def _unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
+    """A store that is there is used as it is: which collection flags have no effect, in words.
+
+    Those that were typed: a preset may be for frames of other sources. Its number of frames is told
+    too, and the default one where the store has fewer.
+    """
     made_with, notes = store.manifest.get("config", {}), []
     wanted = request.collection.to_dict()
     for field in dataclasses.fields(request.collection):
