@@ -277,9 +277,7 @@ class TestAgent:
         check("nodes", inputs.features)
         encoder(inputs)
         # BatchNorm there, LayerNorm here: compared without either.
-        monkeypatch.setattr(
-            graph.MLP, "__call__", lambda mlp, x: mlp.second(tf.nn.relu(mlp.linears[0](x)))
-        )
+        monkeypatch.setattr(graph.MLP, "__call__", graph.MLP.before_norm)
         monkeypatch.setattr(graph.MLP, "normalized_sum", lambda mlp, x, _: tf.reduce_sum(x, axis=2))
         mlps = ("encode_edge", "encode_node", "process_edge", "process_node", "decode_node")
         groups = {100: [encoder.position_hidden, encoder.position_embedding]}

@@ -41,7 +41,11 @@ class MLP(snt.Module):
 
     def __call__(self, inputs) -> tf.Tensor:
         """[N, C] -> [N, units]."""
-        return self.norm(self.second(tf.nn.relu(self.linears[0](inputs))))
+        return self.norm(self.before_norm(inputs))
+
+    def before_norm(self, inputs) -> tf.Tensor:
+        """What is normalised: [N, C] -> [N, units]."""
+        return self.second(tf.nn.relu(self.linears[0](inputs)))
 
     def second(self, hidden) -> tf.Tensor:
         """From the first layer's output to what is normalised: [N, units] -> [N, units]."""
