@@ -1,5 +1,6 @@
 """One update of recurrent double Q-learning (ICLR app. A.2.3)."""
 
+import sonnet as snt
 import tensorflow as tf
 
 from permakey_tf.configs.agent import LearningConfig
@@ -108,12 +109,7 @@ class Learner:
 
     def _observed(self, inputs):
         """What the encoder reads, [B, T, ...], of what the replay stores, {name: [B, T, ...]}."""
-        shape = next(iter(inputs.values())).shape[:2]
-        flat = tf.nest.map_structure(_flattened, inputs)
-        return tf.nest.map_structure(
-            lambda part: tf.reshape(tf.stop_gradient(part), [*shape, *part.shape[1:]]),
-            self._prepare(flat),
-        )
+        return tf.nest.map_structure(tf.stop_gradient, snt.BatchApply(self._prepare)(inputs))
 
     def _online_values(self, observations, tape) -> tuple[tf.Tensor, tf.Tensor]:
         """Q values of the steps that are trained, and of all steps, which carry no gradient.
@@ -138,7 +134,7 @@ class Learner:
     def _unroll(self, network, observations, state=None):
         """QOutput of observations [B, T, ...]."""
         batch_size, length = tf.nest.flatten(observations)[0].shape[:2]
-        flat = tf.nest.map_structure(_flattened, observations)
+        flat = tf.nest.map_structure(lambda part: snt.merge_leading_dims(part, 2), observations)
         state = network.initial_state(batch_size) if state is None else state
         return network(flat, state, length=length, training=True)
 
@@ -146,8 +142,3 @@ class Learner:
         """target <- target + polyak * (online - target), all weights."""
         for copy, original in self._pairs:
             copy.assign(copy + self.config.polyak * (original - copy))
-
-
-def _flattened(values):
-    """[B, T, ...] -> [B * T, ...]."""
-    return tf.reshape(values, [values.shape[0] * values.shape[1], *values.shape[2:]])
