@@ -26,6 +26,7 @@ from permakey_tf.figures import recipes as paper_figures
 from permakey_tf.figures.runs import FrameChoice, open_shown_runs
 from permakey_tf.types import Keypoints, Step
 from permakey_tf.viz import figures, overlay, video
+from permakey_tf.viz.curves import MAX_LOOKS, Charts, Curve, limits_without_spikes, looks
 
 ROOT = Path(__file__).parents[1]
 # TensorFlow says that data pipelines stay graphs where all else runs eagerly.
@@ -529,7 +530,7 @@ class TestCurves:
 
     def test_no_two_lines_look_alike(self, folder, tmp_path):
         runs = []
-        for number in range(figures.MAX_LOOKS + 1):
+        for number in range(MAX_LOOKS + 1):
             path = tmp_path / f"run{number}"
             runs.append(str(retold(folder / "pk0", path, learning_rate=(number + 1) / 1000)))
         with refuses("29 lines", "28"):
@@ -683,21 +684,21 @@ class TestVideo:
 def test_one_spike_does_not_flatten_a_curve():
     steps = np.arange(30)
     falling = 100 * 0.8**steps  # steep at its start: all of that is shown
-    look = figures.looks(1)[0]
+    look = looks(1)[0]
 
     def curve(values):
-        return figures.Curve(steps, values, values, values, look, False)
+        return Curve(steps, values, values, values, look, False)
 
-    assert figures.limits_without_spikes([curve(falling)]) is None
+    assert limits_without_spikes([curve(falling)]) is None
     spiked = falling.copy()
     spiked[20] = 1e9
-    low, high = figures.limits_without_spikes([curve(falling), curve(spiked)])
+    low, high = limits_without_spikes([curve(falling), curve(spiked)])
     assert 0 < low < falling[-1]
     assert falling[0] < high < 1000
-    below = figures.limits_without_spikes([curve(spiked - 50)])  # an axis that is not logarithmic
+    below = limits_without_spikes([curve(spiked - 50)])  # an axis that is not logarithmic
     assert below[0] < falling[-1] - 50
     assert 50 < below[1] < 100
-    drawn = figures.draw(figures.Charts("", {"a": [curve(spiked)]}, {"b": look}))
+    drawn = figures.draw(Charts("", {"a": [curve(spiked)]}, {"b": look}))
     assert drawn.axes[0].get_ylim()[1] < 1000
 
 

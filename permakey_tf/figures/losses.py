@@ -6,7 +6,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.figures.runs import ShownRun
 from permakey_tf.runs import families
 from permakey_tf.runs.readers import Metrics, read_metrics
-from permakey_tf.viz.figures import MAX_LOOKS, Charts, Curve, limits_without_spikes, looks
+from permakey_tf.viz.curves import MAX_LOOKS, Charts, Curve, limits_without_spikes, looks
 
 _TITLES = {
     "vae": "VAE: negative ELBO (nats a frame)",

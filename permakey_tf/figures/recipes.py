@@ -1,8 +1,8 @@
 """The figures of the papers, each a function of runs and a choice of frames.
 
 `RECIPES` has them by name. A builder returns what the figure shows as data
-(`viz.figures.PanelGrid`, `Charts` or `viz.video.Video`) and raises UserError for runs that do not
-belong together.
+(`viz.figures.PanelGrid`, `viz.curves.Charts` or `viz.video.Video`) and raises UserError for runs
+that do not belong together.
 """
 
 import functools
@@ -25,8 +25,9 @@ from permakey_tf.runs import families
 from permakey_tf.runs.families import game_name, show
 from permakey_tf.system import files
 from permakey_tf.types import Keypoints
-from permakey_tf.viz import figures, overlay, video
-from permakey_tf.viz.figures import Charts, Panel, PanelGrid, image_panels, keypoint_panels
+from permakey_tf.viz import figures, overlay, page, video
+from permakey_tf.viz.curves import Charts
+from permakey_tf.viz.figures import Panel, PanelGrid, image_panels, keypoint_panels
 from permakey_tf.viz.files import write_figure
 from permakey_tf.viz.video import Video
 
@@ -68,7 +69,7 @@ def save(picture: PanelGrid | Charts | Video, stem: Path, video_format: str) -> 
             video.write(picture, partial, video_format)
         return [path]
     paths = [stem.with_suffix(f".{format}") for format in ("png", "pdf")]
-    write_figure(figures.draw(picture), paths, figures.DPI)
+    write_figure(figures.draw(picture), paths, page.DPI)
     return paths
 
 

@@ -8,7 +8,7 @@ from permakey_tf.configs.keypoints import METHODS
 from permakey_tf.runs.families import game_name
 from permakey_tf.system.files import write_text
 from permakey_tf.training.keypoints import KeypointTrainer
-from permakey_tf.viz import figures
+from permakey_tf.viz import figures, page
 from permakey_tf.viz.files import write_figure
 
 _NUM_FIGURE_FRAMES = 6
@@ -39,7 +39,7 @@ def evaluate_run(trainer: KeypointTrainer, notes: Sequence[str] = ()) -> dict[st
     game, method = game_name(folder.frames.game), METHODS[folder.config.method].title
     title = f"{game}: {method}, step {progress.best_step:,}"
     view = trainer.model.view(trainer.examples("test", _NUM_FIGURE_FRAMES))
-    write_figure(figures.draw(figures.view_grid(view, title)), [figure], figures.DPI)
+    write_figure(figures.draw(figures.view_grid(view, title)), [figure], page.DPI)
     # Last: a run that has it is finished.
     write_text(evaluation, json.dumps(content, indent=2) + "\n")
     return folder.results

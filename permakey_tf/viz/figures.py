@@ -1,43 +1,28 @@
-"""Publication figures from plain arrays: grids of panels, and charts of curves.
+"""Publication figures from plain arrays: grids of panels.
 
-What a figure shows is data, a `PanelGrid` or `Charts`; `draw` makes a matplotlib Figure of it. A
-figure is at most as wide as the text of an ICLR paper and no text in it is smaller than 7 pt, so
-that it can be put into a column as it is.
+What a figure shows is data, a `PanelGrid` or `Charts`; `draw` makes a matplotlib Figure of it.
 """
 
-import logging
 import math
 from collections.abc import Sequence
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.textpath import text_to_path
-from scipy.ndimage import median_filter
 
 from permakey_tf.types import Keypoints, View
-from permakey_tf.viz import overlay
+from permakey_tf.viz import curves, overlay, page
+from permakey_tf.viz.curves import Charts
 
-_WIDTH = 5.5  # of the text of an ICLR paper; this and all lengths below: inches
-_MAX_CELL = 1.2  # side of a panel
+_MAX_CELL = 1.2  # side of a panel; this and all lengths below: inches
 _GAP = 0.03
-_CHART_HEIGHT = 1.75
-_LABEL_SIZE, _TITLE_SIZE, _NUMBER_SIZE = 7.5, 9.0, 7.0  # points
-_LINE = 1.3 * _LABEL_SIZE / 72  # height of a line of a label
-_TITLE_LINE = 1.35 * _TITLE_SIZE / 72
-_MARK = 0.4  # of a legend, with the space beside it
+_NUMBER_SIZE = 7.0  # points
+_TITLE_LINE = 1.35 * page.TITLE_SIZE / 72
 _SCALE_LINE = 0.17  # height of the line with the scale of maps
 SCALE = "scale of maps"  # label of its axes
-DPI = 300
-_DASHES = ("-", "--", ":", "-.")
-
-# Reports every table of the font that a PDF leaves out.
-logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 
 class Panel(NamedTuple):
@@ -75,43 +60,6 @@ class PanelGrid(NamedTuple):
     columns: Sequence[str] = ()
     legend: dict[str, np.ndarray] = {}  # noqa: RUF012, never written to
     ring: float = 0.085
-    caption: str = ""
-
-
-class Look(NamedTuple):
-    """What tells a line from others. `color`: float [3] in [0, 1]; `dash`: matplotlib's style."""
-
-    color: np.ndarray
-    dash: str
-
-
-class Curve(NamedTuple):
-    """A line with its range.
-
-    steps: int [N]; middle, low, high: float [N].
-    validation: drawn bold, with dots; else it is of training batches, and thin.
-    """
-
-    steps: np.ndarray
-    middle: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    look: Look
-    validation: bool
-
-
-class Charts(NamedTuple):
-    """Curves over training steps, one chart per title.
-
-    title: above all.
-    charts: {title: curves}.
-    legend: {label: how its lines look}.
-    caption: as in `PanelGrid`.
-    """
-
-    title: str
-    charts: dict[str, Sequence[Curve]]
-    legend: dict[str, Look]
     caption: str = ""
 
 
@@ -165,37 +113,7 @@ def view_grid(view: View, title: str) -> PanelGrid:
 
 def draw(picture: PanelGrid | Charts) -> Figure:
     """A Figure of its own rather than pyplot's: no display, no global state."""
-    return _draw_grid(picture) if isinstance(picture, PanelGrid) else _draw_charts(picture)
-
-
-def write(figure: Figure, file: IO[bytes], format: str, dpi: int) -> None:
-    """Writes a figure as "png" or "pdf" (equal bytes for equal figures)."""
-    metadata = {"CreationDate": None} if format == "pdf" else None
-    with matplotlib.rc_context({"pdf.fonttype": 42}):  # TrueType: conferences refuse Type 3
-        figure.savefig(file, format=format, dpi=dpi, metadata=metadata)
-
-
-def _text_width(text: str, size: float) -> float:
-    """Width of a line at `size` points, inches."""
-    font = FontProperties(size=size)
-    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
-
-
-def _wrap(text: str, width: float, size: float) -> list[str]:
-    """Lines of `text` that fit into `width` inches at `size` points, as far as words do."""
-    lines = []
-    for word in text.split():
-        if lines and _text_width(f"{lines[-1]} {word}", size) <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
-
-
-def _legend_columns(labels, width: float) -> int:
-    """How many entries of a legend fit side by side into `width` inches."""
-    widest = max((_text_width(label, _LABEL_SIZE) for label in labels), default=0)
-    return min(max(int(width / (widest + _MARK)), 1), max(len(labels), 1))
+    return _draw_grid(picture) if isinstance(picture, PanelGrid) else curves.draw(picture)
 
 
 class _Layout(NamedTuple):
@@ -216,21 +134,21 @@ def _lay_out(grid: PanelGrid) -> _Layout:
     number = len(next(iter(grid.rows.values())))
 
     def cell_beside(left):
-        return min((_WIDTH - left - _GAP * number) / number, _MAX_CELL)
+        return min((page.WIDTH - left - _GAP * number) / number, _MAX_CELL)
 
     # Labels of rows are wrapped to the height of a cell, which depends on the room they take.
-    cell = cell_beside(_LINE)
+    cell = cell_beside(page.LINE)
     for _ in range(2):
-        labels = [_wrap(label, cell, _LABEL_SIZE) for label in grid.rows]
-        left = _LINE * max(map(len, labels)) + 0.04
+        labels = [page.wrap(label, cell, page.LABEL_SIZE) for label in grid.rows]
+        left = page.LINE * max(map(len, labels)) + 0.04
         cell = cell_beside(left)
     width = left + number * (cell + _GAP)
-    title = _wrap(grid.title, width - left - 0.05, _TITLE_SIZE)
-    columns = [_wrap(label, cell, _LABEL_SIZE) for label in grid.columns]
+    title = page.wrap(grid.title, width - left - 0.05, page.TITLE_SIZE)
+    columns = [page.wrap(label, cell, page.LABEL_SIZE) for label in grid.columns]
     top = len(title) * _TITLE_LINE + 0.08
-    top += _LINE * max(map(len, columns), default=0)
-    legend_columns = _legend_columns(grid.legend, width)
-    bottom = 0.08 + _LINE * 1.2 * math.ceil(len(grid.legend) / legend_columns)
+    top += page.LINE * max(map(len, columns), default=0)
+    legend_columns = page.legend_columns(grid.legend, width)
+    bottom = 0.08 + page.LINE * 1.2 * math.ceil(len(grid.legend) / legend_columns)
     bottom += _SCALE_LINE * _has_maps(grid)
     height = top + len(labels) * (cell + _GAP) - _GAP + bottom
     scale_y = bottom - _SCALE_LINE + 0.02
@@ -240,7 +158,7 @@ def _lay_out(grid: PanelGrid) -> _Layout:
 
 def _draw_grid(grid: PanelGrid) -> Figure:
     layout = _lay_out(grid)
-    figure = Figure(figsize=layout.size, dpi=DPI)
+    figure = Figure(figsize=layout.size, dpi=page.DPI)
     width, height = layout.size
     pitch = layout.cell + _GAP
     for i, places in enumerate(grid.rows.values()):
@@ -255,18 +173,18 @@ def _draw_grid(grid: PanelGrid) -> Figure:
                 axes = figure.add_axes((x, y, layout.cell / width, layout.cell / height))
                 _draw_panel(axes, place, layout.cell, grid.ring)
             elif place:
-                words = "\n".join(_wrap(place, layout.cell, _LABEL_SIZE))
+                words = "\n".join(page.wrap(place, layout.cell, page.LABEL_SIZE))
                 _text(figure, center, y + 0.02 / height, words, "center", "bottom")
             if i == 0 and layout.columns:
                 top = y + (layout.cell + 0.03) / height
                 _text(figure, center, top, "\n".join(layout.columns[j]), "center", "bottom")
     middle = (width + layout.left) / 2 / width
     title = "\n".join(layout.title)
-    _text(figure, middle, 1 - 0.04 / height, title, "center", "top", size=_TITLE_SIZE)
+    _text(figure, middle, 1 - 0.04 / height, title, "center", "top", size=page.TITLE_SIZE)
     if _has_maps(grid):
         _draw_scale(figure, middle, layout.scale_y)
     if grid.legend:
-        _legend(figure, _ring_handles(grid.legend), layout.legend_columns)
+        page.add_legend(figure, _ring_handles(grid.legend), layout.legend_columns)
     return figure
 
 
@@ -377,7 +295,7 @@ def _draw_panel(axes: Axes, panel: Panel, cell: float, ring: float) -> None:
         _write_numbers(axes, panel, cell, ring)
 
 
-def _text(figure, x, y, text, horizontal, vertical, size=_LABEL_SIZE, **options):
+def _text(figure, x, y, text, horizontal, vertical, size=page.LABEL_SIZE, **options):
     figure.text(x, y, text, ha=horizontal, va=vertical, fontsize=size, **options)
 
 
@@ -387,92 +305,3 @@ def _ring_handles(legend):
         label: Line2D([], [], color=color, markeredgewidth=1.3, **style)
         for label, color in legend.items()
     }
-
-
-def _legend(figure, handles, columns):
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside lower center" if figure.get_layout_engine() else "lower center",
-        ncols=columns,
-        fontsize=_LABEL_SIZE,
-        frameon=False,
-        borderaxespad=0,
-        borderpad=0.2,
-        handletextpad=0.4,
-        columnspacing=1.2,
-        labelspacing=0.3,
-    )
-
-
-# --------------------------------------------------------------------------------------- curves
-
-MAX_LOOKS = overlay.NUM_COLORS * len(_DASHES)
-
-
-def looks(number: int) -> list[Look]:
-    """`number` different ones, at most MAX_LOOKS: all colours, then all with the next dash."""
-    colors = overlay.keypoint_colors(number) / 255
-    return [Look(color, _DASHES[i // overlay.NUM_COLORS]) for i, color in enumerate(colors)]
-
-
-def _draw_charts(picture: Charts) -> Figure:
-    columns = 1 if len(picture.charts) == 1 else 2
-    rows = math.ceil(len(picture.charts) / columns)
-    legend = {
-        label: Line2D([], [], color=look.color, ls=look.dash, lw=1.2)
-        for label, look in picture.legend.items()
-    }
-    legend_columns = _legend_columns(legend, _WIDTH)
-    extra = 0.3 + 1.2 * _LINE * math.ceil(len(legend) / legend_columns)
-    figure = Figure(figsize=(_WIDTH, rows * _CHART_HEIGHT + extra), dpi=DPI, layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axis, (title, curves) in zip(axes, picture.charts.items(), strict=False):
-        _draw_chart(axis, title, curves)
-        if limits := limits_without_spikes(curves):
-            axis.set_ylim(limits)
-    for axis in axes[len(picture.charts) :]:
-        axis.remove()
-    key = "thin: training batches; bold, with dots: validation"
-    figure.suptitle(f"{picture.title} ({key})", fontsize=_TITLE_SIZE)
-    _legend(figure, legend, legend_columns)
-    return figure
-
-
-def _is_log(curves) -> bool:
-    """Losses fall by orders of magnitude; the negative ELBO alone goes below zero."""
-    return min(curve.low.min() for curve in curves) > 0
-
-
-def limits_without_spikes(curves: Sequence[Curve]) -> tuple[float, float] | None:
-    """Limits of the y axis where spikes take more than half of it; None where all is shown.
-
-    A spike is one or two values that a median of five removes. First values are none: losses fall
-    steeply at the start.
-    """
-    scale, back = (np.log, np.exp) if _is_log(curves) else (np.asarray, np.asarray)
-    shown = [scale(part) for curve in curves for part in (curve.low, curve.middle, curve.high)]
-    calm = np.concatenate([median_filter(part, 5, mode="nearest") for part in shown])
-    everything = np.concatenate(shown)
-    margin = 0.05 * np.ptp(calm)
-    if np.ptp(everything) <= 2 * (np.ptp(calm) + margin):
-        return None
-    return float(back(calm.min() - margin)), float(back(calm.max() + margin))
-
-
-def _draw_chart(axes: Axes, title: str, curves: Sequence[Curve]) -> None:
-    for curve in curves:
-        # Dots at every one of many validations would hide the dashes.
-        dots = {"lw": 1.4, "marker": "o", "ms": 2.5, "markevery": 1 + len(curve.steps) // 10}
-        style = dots if curve.validation else {"lw": 0.6}
-        color = curve.look.color
-        axes.plot(curve.steps, curve.middle, color=color, ls=curve.look.dash, **style)
-        if np.any(curve.high > curve.low):
-            axes.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0)
-    if _is_log(curves):
-        axes.set_yscale("log")
-    axes.set_title(title, fontsize=_LABEL_SIZE)
-    axes.set_xlabel("training step", fontsize=_LABEL_SIZE)
-    axes.tick_params(labelsize=7, which="both")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="0.9", lw=0.5)

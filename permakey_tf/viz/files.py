@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from permakey_tf.system import files
-from permakey_tf.viz import figures
+from permakey_tf.viz import page
 
 
 def write_figure(figure: Figure, paths: list[Path], dpi: int) -> None:
@@ -17,4 +17,4 @@ def write_figure(figure: Figure, paths: list[Path], dpi: int) -> None:
     for path in paths:
         files.make_folder(path.parent)
         with files.replaced(path) as file:
-            figures.write(figure, file, path.suffix[1:], dpi)
+            page.write(figure, file, path.suffix[1:], dpi)
