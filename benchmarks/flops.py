@@ -14,8 +14,7 @@ the error maps, one forward product of all patches more.
 from typing import NamedTuple
 
 from permakey_tf.configs.agent import AgentConfig, EncoderConfig
-from permakey_tf.configs.keypoints import KeypointConfig
-from permakey_tf.types import Stack
+from permakey_tf.configs.keypoints import KeypointConfig, Stack
 
 
 class LayerCost(NamedTuple):

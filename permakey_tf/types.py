@@ -50,18 +50,6 @@ class View(NamedTuple):
     panels: dict[str, Any]
 
 
-class Stack(NamedTuple):
-    """Sizes of a convolution stack, one entry per block: filters, kernel sizes, strides."""
-
-    filters: tuple[int, ...]
-    kernel_sizes: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def stride(self, layer: int = -1) -> int:
-        """Frame pixels per feature of one layer's output; -1 is the last layer."""
-        return 2 ** self.strides[: layer % len(self.strides) + 1].count(2)
-
-
 class Losses(NamedTuple):
     """Losses of a keypoint method on one batch.
 

@@ -13,18 +13,16 @@ from flags import common
 from flags import keypoints as keypoint_flags
 from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.progress import Status
-from permakey_tf.system.cluster import of_training
 from permakey_tf.system.interruption import Interrupted
 from permakey_tf.training import request as requests
+from permakey_tf.training.sharing import of_training
 
 
 def main(command):
     command = command.as_begun()
     common.tell_without_effect(command.keypoints)
-    config = command.keypoints
-    alike = config.to_dict(), command.logdir, config.training.batch_size
     try:
-        with of_training(command.distribute, *alike) as line:
+        with of_training(command.distribute, command.keypoints, command.logdir) as line:
             train(command, line)
     except Interrupted as stop:
         common.leave_if_interrupted(stop, stop.saved)

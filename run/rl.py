@@ -44,7 +44,6 @@ def train(command: rl_flags.Training):
     agent = resolve_agent(command.agent, keypoints, command.given)
     common.tell_without_effect(agent)
     logdir = command.logdir(agent, keypoints.config.method)
-    AgentFolder.check_place(logdir)
     agent = follow_folder(agent, logdir, command.given)
     status = read_agent_status(logdir, agent, keypoints)
     if status.finished:

@@ -37,11 +37,13 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.match import follow_folder
 from permakey_tf.runs.metrics import MetricsLog
+from permakey_tf.scores.random_play import random_scores
+from permakey_tf.scores.repeats import first_screens
 from permakey_tf.system import files
 from permakey_tf.system.seeds import Stream, stream
 from permakey_tf.training.acting import Acted, Player, PlayState, play_episodes
 from permakey_tf.training.agent import AgentTrainer, build_agent, build_playing
-from permakey_tf.training.games import Episodes, Film, WatchedEpisode, first_screens, random_scores
+from permakey_tf.training.games import Episodes, Film, WatchedEpisode
 from permakey_tf.types import Keypoints
 
 LIMIT = 5

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from permakey_tf.configs.keypoints import Stack
 from permakey_tf.ops.changes import changes_before, error_grid, feature_grids, receptive_field
 from permakey_tf.ops.windows import Bordered, Windows
-from permakey_tf.types import Stack
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,13 @@ import pytest
 from processes import free_ports
 from support import refuses
 
+from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.system import cluster
 from permakey_tf.system.cluster import Member
+from permakey_tf.training import sharing
+from permakey_tf.training.sharing import of_training
+
+CONFIG = KeypointConfig.make(batch_size=8)
 
 # A worker: index, number of workers, first port, and what it does.
 WORKER = """
@@ -251,7 +256,7 @@ def test_a_port_that_is_taken_is_named():
 
 
 def test_alone_there_is_nobody_to_meet():
-    with cluster.of_training("none", {}, "run", 8) as line:
+    with of_training("none", CONFIG, "run") as line:
         assert line.is_chief
         assert line.from_chief(lambda: 5) == 5
 
@@ -259,7 +264,7 @@ def test_alone_there_is_nobody_to_meet():
 def test_a_batch_that_workers_cannot_share_is_refused_before_they_meet(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config(["a:1", "b:1", "c:1"]))
     with refuses("batch_size=8", "3 workers", "multiple of 3", settings=["batch_size"]):
-        cluster.of_training("multiworker", {}, "run", 8)
+        of_training("multiworker", CONFIG, "run")
 
 
 def test_all_workers_must_write_to_the_same_folder(tmp_path, monkeypatch):
@@ -268,11 +273,11 @@ def test_all_workers_must_write_to_the_same_folder(tmp_path, monkeypatch):
     def answer(member, about):
         asked.append(about["logdir"])
 
-    monkeypatch.setattr(cluster, "joined", answer)
+    monkeypatch.setattr(sharing, "joined", answer)
     monkeypatch.setenv("TF_CONFIG", config())
     (tmp_path / "link").symlink_to(Path.cwd())
     for folder in ("run", Path("run"), Path.cwd() / "run", tmp_path / "link" / "run", "elsewhere"):
-        cluster.of_training("multiworker", {}, folder, 8)
+        of_training("multiworker", CONFIG, folder)
     assert asked[0] == asked[1] == asked[2] == asked[3] != asked[4]
 
 

@@ -309,7 +309,7 @@ class TestRefusals:
         text = processes.run("run.keypoints", ["--help"]).stdout
         for flag in ("--num_keypoints", "--[no]collect", "--lsp_layers", "--precision", "--noise"):
             assert flag in text
-        assert "unset: 32 and 64" in text
+        assert "unset: 32 (permakey), 64 (transporter)." in " ".join(text.split())
         assert "Unit: training steps." in text
 
 

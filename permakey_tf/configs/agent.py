@@ -9,10 +9,10 @@ from permakey_tf.configs.keypoints import (
     MAX_UNITS,
     NOISES,
     KeypointConfig,
+    Stack,
     check_stack,
 )
 from permakey_tf.errors import UserError
-from permakey_tf.types import Stack
 
 # The network is unrolled over a window and the steps of the returns behind it: tracing takes 0.2 s
 # a step.

@@ -15,7 +15,6 @@ from permakey_tf.configs.frames import (
     did_you_mean,
 )
 from permakey_tf.errors import UserError, expect
-from permakey_tf.types import Stack
 
 
 class Method(NamedTuple):
@@ -52,7 +51,24 @@ MIN_BATCH, MAX_BATCH = 2, 8192
 _MAX_WEIGHTS = 2**30  # of a network: 16 GB with gradients and Adam's moments
 
 
+def _by_method(name: str) -> str:
+    """A setting's values where the user gives none, such as "32 (permakey), 64 (transporter)"."""
+    return ", ".join(f"{of.training[name]:,} ({method})" for method, of in METHODS.items())
+
+
 # ------------------------------------------------------------------------------------ keypoints
+
+
+class Stack(NamedTuple):
+    """Sizes of a convolution stack, one entry per block: filters, kernel sizes, strides."""
+
+    filters: tuple[int, ...]
+    kernel_sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def stride(self, layer: int = -1) -> int:
+        """Frame pixels per feature of one layer's output; -1 is the last layer."""
+        return 2 ** self.strides[: layer % len(self.strides) + 1].count(2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -436,13 +452,13 @@ class TrainingConfig(Config):
     )
     decay_rate: float | None = setting(
         None,
-        "Decay of the staircase; unset: 0.85 (permakey), 0.9 (transporter).",
+        f"Decay of the staircase; unset: {_by_method('decay_rate')}.",
         origin="paper",
         low=0,
     )
     decay_steps: int | None = setting(
         None,
-        "Width of a stair; unset: 10,000 (permakey), 30,000 (transporter).",
+        f"Width of a stair; unset: {_by_method('decay_steps')}.",
         origin="paper",
         unit="training steps",
         low=1,
@@ -450,7 +466,8 @@ class TrainingConfig(Config):
     )
     batch_size: int | None = setting(
         None,
-        "Frames (permakey) or pairs of frames (transporter) per step; unset: 32 and 64.",
+        "Frames (permakey) or pairs of frames (transporter) per step; unset: "
+        f"{_by_method('batch_size')}.",
         origin="paper",
         unit="frames or pairs",
         low=MIN_BATCH,
@@ -474,8 +491,8 @@ class TrainingConfig(Config):
     )
     patience: int | None = setting(
         None,
-        "Ends training after this many validations without a better one; unset: 10 (permakey), "
-        "5 (transporter).",
+        "Ends training after this many validations without a better one; unset: "
+        f"{_by_method('patience')}.",
         origin="paper",
         low=1,
         high=MAX_STEPS,

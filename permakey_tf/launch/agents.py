@@ -91,7 +91,6 @@ class PlannedAgent(NamedTuple):
                 ["keypoints"],
             )
         agent = resolve_agent(self.agent, keypoints, self.given)
-        AgentFolder.check_place(self.folder)
         agent = follow_folder(agent, self.folder, self.given)
         return read_agent_status(self.folder, agent, keypoints)
 

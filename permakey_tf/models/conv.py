@@ -3,9 +3,9 @@
 import keras
 import tensorflow as tf
 
+from permakey_tf.configs.keypoints import Stack
 from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import replicas
-from permakey_tf.types import Stack
 
 
 class BatchNorm(Serializable, keras.layers.Layer):

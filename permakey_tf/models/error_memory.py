@@ -13,14 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from permakey_tf.configs.keypoints import LSPNConfig
+from permakey_tf.configs.keypoints import LSPNConfig, Stack
 from permakey_tf.models.conv import ConvBlock
 from permakey_tf.models.lspn import LSPN
 from permakey_tf.ops import losses, spatial
 from permakey_tf.ops.changes import Cells, Grid, changes_before, error_grid, feature_grids
 from permakey_tf.ops.patches import inside_of
 from permakey_tf.ops.windows import gather, scatter, split_window
-from permakey_tf.types import Stack
 
 
 class ErrorMemory(NamedTuple):

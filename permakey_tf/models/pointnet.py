@@ -5,11 +5,10 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from permakey_tf.configs.keypoints import PointNetConfig
+from permakey_tf.configs.keypoints import PointNetConfig, Stack
 from permakey_tf.models.conv import ConvStack
 from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import spatial
-from permakey_tf.types import Stack
 
 
 class Localised(NamedTuple):

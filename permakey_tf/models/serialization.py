@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from permakey_tf.configs.base import Config
-from permakey_tf.types import Stack
+from permakey_tf.configs.keypoints import Stack
 
 
 class Serializable:

@@ -1,17 +1,23 @@
 """Which features and errors a changed pixel reaches: geometry alone, found on the host."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 
 from permakey_tf.ops.windows import Bordered, Windows, patch_windows
-from permakey_tf.types import Stack
 
 # Numbers of cells are rounded up to a multiple of this: products of a few more rows cost nothing,
 # and there is always one.
 _ROWS = 16
+
+
+class Convolutions(Protocol):
+    """Of an encoder, an entry for each layer; `configs.keypoints.Stack` is one."""
+
+    kernel_sizes: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
 class Cells(NamedTuple):
@@ -35,7 +41,9 @@ class ReceptiveField(NamedTuple):
     stride: int
 
 
-def receptive_field(stack: Stack, layer: int, side: int, patch_size: int = 0) -> ReceptiveField:
+def receptive_field(
+    stack: Convolutions, layer: int, side: int, patch_size: int = 0
+) -> ReceptiveField:
     """Of a layer's features, or of the errors of its patches.
 
     Args:
@@ -55,7 +63,7 @@ def receptive_field(stack: Stack, layer: int, side: int, patch_size: int = 0) ->
     return ReceptiveField(-first, last - first + 1, step)
 
 
-def _sides(stack: Stack, layer: int, side: int) -> list[int]:
+def _sides(stack: Convolutions, layer: int, side: int) -> list[int]:
     """Of frames and of the features of the layers up to one."""
     sides = [side]
     for stride in stack.strides[: layer + 1]:
@@ -63,7 +71,7 @@ def _sides(stack: Stack, layer: int, side: int) -> list[int]:
     return sides
 
 
-def _layer_padding(stack: Stack, layer: int, side: int) -> tuple[int, int]:
+def _layer_padding(stack: Convolutions, layer: int, side: int) -> tuple[int, int]:
     """Zeros before and after the side of a layer's inputs, as a SAME convolution pads them."""
     kernel, stride = stack.kernel_sizes[layer], stack.strides[layer]
     outputs = -(-side // stride)
@@ -107,7 +115,7 @@ class Grid(NamedTuple):
 
 
 def feature_grids(
-    stack: Stack, depth: int, lsp_layers: Sequence[int], patch_size: int, image_size: int
+    stack: Convolutions, depth: int, lsp_layers: Sequence[int], patch_size: int, image_size: int
 ) -> list[Grid]:
     """Of the features of an encoder's first layers, with the zeros around them that the next layer
     and an LSPN need.
@@ -137,7 +145,7 @@ def feature_grids(
     return grids
 
 
-def error_grid(stack: Stack, layer: int, features: Grid, patch_size: int) -> Grid:
+def error_grid(stack: Convolutions, layer: int, features: Grid, patch_size: int) -> Grid:
     """Of the errors of a layer's patches, which are predicted from its features."""
     kept = Bordered(-(-features.kept.side // patch_size))
     # The kept map may have more zeros around it than they need.

@@ -42,7 +42,11 @@ def follow_folder(agent: AgentConfig, path, given: Container[str]) -> AgentConfi
     """The agent's settings for the run folder of `path`, which need not be there.
 
     A run of an earlier version goes on as it began, see `as_begun`.
+
+    Raises:
+      UserError: no run can be there.
     """
+    AgentFolder.check_place(path)
     if not AgentFolder.has_begun(path):
         return agent
     return as_begun(agent, AgentFolder.open(path).config, given)

@@ -19,12 +19,13 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.families import effective
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
 from permakey_tf.scores.evaluation_file import Planned, check_place, write_evaluation
-from permakey_tf.scores.repeats import GameRepeats, Games
+from permakey_tf.scores.random_play import random_scores
+from permakey_tf.scores.repeats import GameRepeats, Games, first_screens
 from permakey_tf.scores.unfinished import Unfinished, unfinished_path
 from permakey_tf.system import files
 from permakey_tf.system.interruption import Interrupted, Interruption, deferred
 from permakey_tf.training.acting import Player, play_episodes
-from permakey_tf.training.games import Episodes, first_screens, random_scores
+from permakey_tf.training.games import Episodes
 
 # What may differ between the policies of one evaluation: the training seeds, nothing else.
 _KEPT = tuple(name for name in Episodes._fields if name != "film")

@@ -15,10 +15,11 @@ from permakey_tf.envs.play import Game, Task, play
 from permakey_tf.errors import UserError
 from permakey_tf.scores.evaluation import Evaluation, OtherAgent, Rules
 from permakey_tf.scores.evaluation_file import Planned, check_place, write_evaluation
+from permakey_tf.scores.random_play import random_scores
 from permakey_tf.scores.repeats import GameRepeats, Games
 from permakey_tf.scores.tables import names_of_ours
 from permakey_tf.system.files import make_folder, user_path
-from permakey_tf.training.games import Episodes, begin, join_episodes, random_scores
+from permakey_tf.training.games import Episodes, begin, join_episodes
 
 
 class PlayingPolicy(Protocol):

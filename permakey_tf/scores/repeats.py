@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from permakey_tf.training.games import Episodes
+from permakey_tf.envs.play import Task
+from permakey_tf.training.games import Episodes, begin
 
 
 class Games(NamedTuple):
@@ -98,3 +99,9 @@ class GameRepeats:
             f"{listed(self.in_validation)} like a validation game; {last}, "
             f"{listed(self.validated)} equal a validation game throughout"
         )
+
+
+def first_screens(task: Task, role: str, seed: int, number: int) -> np.ndarray:
+    """int64 [number]: hashes of the first screens of games 0, 1, ..., as `Episodes.openings`."""
+    game = task.make()
+    return np.array([begin(game, task, role, seed, n).opening for n in range(number)])

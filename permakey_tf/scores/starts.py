@@ -1,4 +1,4 @@
-"""How games of a test start: without sticky actions, by their number of no-ops alone.
+"""How games start: without sticky actions, by their number of no-ops alone.
 
 The seeds of a test draw these numbers, some often, others never. What a greedy agent scores can
 depend on little else, and then its mean depends on what was drawn.

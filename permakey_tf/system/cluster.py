@@ -17,10 +17,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import permakey_tf
 from permakey_tf.errors import UserError
 from permakey_tf.system.interruption import Interrupted
 
@@ -201,38 +199,6 @@ def joined(member: Member, about: dict[str, Any], patience: float = _PATIENCE):
         raise
     line.leave()
     line.wait_for_end()
-
-
-def of_training(distribute: str, settings: dict[str, Any], logdir: str | Path, batch_size: int):
-    """`joined` with the other workers of a training, if there are any.
-
-    Args:
-      distribute: "multiworker", or another word for a single process.
-      settings: which all workers must have alike.
-      logdir: run folder, which must be the same one.
-      batch_size: of the global batch, which the workers are to share.
-
-    Raises:
-      UserError: as `find_member`; a batch that cannot be shared evenly.
-    """
-    if distribute != "multiworker":
-        return joined(ALONE, {})
-    member = find_member()
-    check_share(batch_size, len(member.addresses), "workers")
-    flat = {"version": permakey_tf.__version__, "logdir": os.path.realpath(logdir)}
-    for name, value in settings.items():
-        flat |= value if isinstance(value, dict) else {name: value}
-    return joined(member, flat)
-
-
-def check_share(batch_size: int, number: int, those: str) -> None:
-    """Raises UserError where a batch cannot be shared evenly by `number` of `those`."""
-    if batch_size % number:
-        raise UserError(
-            f"batch_size={batch_size} is the global batch, which {number} {those} cannot share "
-            f"evenly: choose a multiple of {number}",
-            ["batch_size"],
-        )
 
 
 @contextlib.contextmanager

@@ -5,12 +5,11 @@ it. Nothing here needs TensorFlow.
 """
 
 import hashlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from permakey_tf.envs.play import Episode, Game, GameStep, Task, play
+from permakey_tf.envs.play import Episode, Game, GameStep, Task
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 from permakey_tf.types import Keypoints
 
@@ -94,34 +93,3 @@ def joined(parts: list[Episodes]) -> Episodes:
     """Episodes that were played in several parts, in their order; the first part's film."""
     arrays = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:-1])
     return Episodes(*arrays, parts[0].film)
-
-
-def first_screens(task: Task, role: str, seed: int, number: int) -> np.ndarray:
-    """int64 [number]: hashes of the first screens of games 0, 1, ..., as `Episodes.openings`."""
-    game = task.make()
-    return np.array([begin(game, task, role, seed, n).opening for n in range(number)])
-
-
-def random_scores(
-    task: Task, role: str, seed: int, number: int, stop: Callable[[], bool] = lambda: False
-) -> np.ndarray | None:
-    """float [E]: true returns of uniformly random play in the games of a seed.
-
-    Args:
-      task, role, seed: which games.
-      number: E.
-      stop: asked before every step; where it answers True, the games are broken off.
-
-    Returns:
-      The scores; None where it was broken off.
-    """
-    game = task.make()
-    scores = np.zeros(number)
-    for n in range(number):
-        rng = game_stream(role, seed, n)
-        episode = Episode(game, episode_seed(role, seed, n), task.max_steps)
-        for _ in play(episode, lambda _, rng=rng: int(rng.integers(game.num_actions))):
-            if stop():
-                return None
-        scores[n] = episode.score
-    return scores

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from permakey_tf.errors import UserError
 from permakey_tf.ops import replicas
-from permakey_tf.system.cluster import Line, check_share, ended_by_force
+from permakey_tf.system.cluster import Line, ended_by_force
 from permakey_tf.system.interruption import Interruption
+from permakey_tf.training.sharing import check_share
 
 
 class Replicas:

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 from permakey_tf.configs.base import as_begun, flatten
 from permakey_tf.configs.keypoints import (
@@ -19,13 +18,14 @@ from permakey_tf.detector import KeypointDetector
 from permakey_tf.errors import expect, settings_spelled
 from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.progress import read_status
-from permakey_tf.system.cluster import Line, of_training
+from permakey_tf.system.cluster import Line
 from permakey_tf.system.device import prepare_device
 from permakey_tf.system.files import user_path
 from permakey_tf.system.interruption import Interrupted
 from permakey_tf.training.keypoints import KeypointTrainer
 from permakey_tf.training.replicas import Replicas, make_replicas
 from permakey_tf.training.results import evaluate_run
+from permakey_tf.training.sharing import of_training
 
 
 def _spelled(name: str) -> str:
@@ -74,8 +74,7 @@ def train(
     config, frames = resolve(_as_begun(config, out), store.game), FrameSpec.of(store)
     check_fit(config, store.image_size)
     check_batch(config, len(store.split_range("train")), store.path)
-    batch_size = cast(int, config.training.batch_size)  # resolved
-    with of_training(distribute, config.to_dict(), out, batch_size) as line:
+    with of_training(distribute, config, out) as line:
         if not line.from_chief(lambda: read_status(out, config, frames).finished):
             logging = logging or LoggingConfig()
             folder = train_and_evaluate(
