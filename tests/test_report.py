@@ -1,6 +1,7 @@
 """`python -m run.report` from end to end, and the parts that put scores into tables and curves."""
 
 import csv
+import dataclasses
 import itertools
 import json
 import subprocess
@@ -15,7 +16,7 @@ from permakey_tf.runs.readers import machine_hours
 from permakey_tf.scores import collection, curves, markdown, report, tables
 from permakey_tf.scores import evaluation as evaluation_module
 from permakey_tf.scores.collection import folder_name
-from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
+from permakey_tf.scores.evaluation import AgentSpec, Evaluation, OtherAgent, PolicySpec, Rules
 from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
 from permakey_tf.viz import charts
 
@@ -365,6 +366,17 @@ def test_agents_on_a_method_of_ones_own_stand_behind_those_of_their_game(monkeyp
     assert labels[-2:] == ["Brightness+GNN", "Brightness+GNN, constant keypoints"]
     assert [cell.found for cell in cells if cell.found] == [graph, control]
     assert len(left_out) == 1 and "K = 6" in left_out[0]
+
+
+def test_a_bar_of_somebody_elses_agent_has_no_number_of_keypoints():
+    other = OtherAgent("My own agent of 20 letters", 100_000)
+    played = dataclasses.replace(evaluation(), agent=other, policies=())
+    cells, _ = tables.fill(tables.cells(3), [found("ours"), tables.Found(Path("other"), played)])
+    ((bars, _),) = report._bar_panels(3, cells).values()
+    assert {bar.label for bar in bars if bar.ours} == {"PKey+GNN\nK = 7", other.name}
+    assert charts._wrapped("My own agent of 20 letters\nK = 7") == (
+        "My own agent of 20\nletters\nK = 7"
+    )
 
 
 def test_pointnets_keypoints_and_pursuits_are_two_agents():

@@ -210,8 +210,8 @@ class Evaluation:
 
     @functools.cached_property
     def each_start_once(self) -> EachStartOnce | None:
-        """Of all scores; None where no-ops are not all that games' starts differ in: with sticky
-        actions, and in Gymnasium environments."""
+        """Of all scores; None where starts differ in more than no-ops: with sticky actions, and in
+        Gymnasium environments. Bars are left aside: with them too a start is its no-ops."""
         if self.env_id or self.rules.sticky_actions:
             return None
         limits = self.rules.noop_min, self.rules.noop_max

@@ -185,7 +185,8 @@ def _bar_panels(table: int, filled: list[Cell]) -> dict:
     for cell in filled:
         game, place = cell.game, cell.place
         bars, _ = panels.setdefault(game, ([], _levels(game, beside_noise=table == 2)))
-        label = place.label if table != 3 else f"{place.label}\nK = {place.num_keypoints}"
+        number = place.num_keypoints if table == 3 else 0  # 0 of an agent that is no run of ours
+        label = f"{place.label}\nK = {number}" if number else place.label
         score = cell.score
         paper = (score.value, score.std) if score and score.value is not None else None
         instead = "N/A" if score else ""

@@ -99,7 +99,11 @@ def refuse_early(request: KeypointRequest) -> Status:
 
 def store_for_all(request: KeypointRequest, line: Line) -> FrameStore:
     """As `open_or_collect` on the chief; the other workers wait for its store and open it."""
-    made = line.from_chief(lambda: open_or_collect(request).content_hash)
+    if line.is_chief:
+        store = open_or_collect(request)
+        line.from_chief(lambda: store.content_hash)
+        return store
+    made = line.from_chief(lambda: None)
     store = open_store(request)
     if store is None or store.content_hash != made:
         raise UserError(

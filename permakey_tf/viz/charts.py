@@ -83,10 +83,7 @@ def bar_chart(panels: dict[str, tuple[list[BarGroup], list[Level]]], title: str)
     Args:
       panels: {panel's title: (places, reference lines)}.
     """
-    names = [
-        [textwrap.fill(place.label, _NAME_WIDTH, replace_whitespace=False) for place in places]
-        for places, _ in panels.values()
-    ]
+    names = [[_wrapped(place.label) for place in places] for places, _ in panels.values()]
     lines = [[max(2, name.count("\n") + 1) for name in of_panel] for of_panel in names]
     figure, axes = _panels([0.9 + _BAR_PLACE / 2 * sum(of_panel) for of_panel in lines])
     paper, ours, short = _STYLES
@@ -139,6 +136,11 @@ def learning_curves(
         axis.legend(fontsize=_SMALL, frameon=False, **where)
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _wrapped(label: str) -> str:
+    """A name in lines of at most `_NAME_WIDTH`; a line that it has stays one."""
+    return "\n".join(textwrap.fill(line, _NAME_WIDTH) for line in label.split("\n"))
 
 
 def _joined(words: str) -> str:
