@@ -6,10 +6,8 @@ Both train the same steps with `run.keypoints`, in turn; the rest of the machine
 Printed: median times of a step and their ratio, and the largest relative difference of a loss.
 """
 
-import contextlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -18,6 +16,7 @@ from pathlib import Path
 
 from absl import flags as absl_flags
 
+from benchmarks.ports import free_ports
 from flags import common
 from permakey_tf.errors import UserError
 from permakey_tf.runs.keypoints import KeypointFolder
@@ -33,7 +32,7 @@ _WARM_UP = 10  # steps, in which graphs are made
 def train(folder: Path, number: int) -> list[dict[str, float]]:
     """Trains with `number` processes that share two cores; every step's report."""
     cores = sorted(os.sched_getaffinity(0))[:2]
-    ports = _free_ports(number)
+    ports = free_ports(number)
     processes = []
     for index in range(number):
         config = {
@@ -69,13 +68,6 @@ def _command(folder, number) -> list[str]:
     }
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     return [sys.executable, "-m", "run.keypoints", *arguments]
-
-
-def _free_ports(number: int) -> list[int]:
-    """All held at once: one that is free again may be given a second time."""
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in range(number)]
-        return [server.getsockname()[1] for server in servers]
 
 
 def main():

@@ -7,12 +7,10 @@ program starts from nothing as well is tested where `subprocess` starts it.
 """
 
 import atexit
-import contextlib
 import multiprocessing
 import os
 import runpy
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -108,10 +106,3 @@ def _become(module: str, arguments: list[str], environment: dict[str, str], text
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         atexit._run_exitfuncs()  # which processes of multiprocessing leave out
-
-
-def free_ports(number: int) -> list[int]:
-    """All held at once: one that is free again may be given a second time."""
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in range(number)]
-        return [server.getsockname()[1] for server in servers]

@@ -18,6 +18,7 @@ from permakey_tf.configs.keypoints import KeypointConfig, LoggingConfig, resolve
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.errors import UserError
+from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.types import Step
 
 # Flags of the smallest run that still has every part.
@@ -254,3 +255,22 @@ def write_agent(path, keypoints, **changes):
     progress = AgentProgress(steps, 0, validated_step=steps, best_score=1.0, best_step=10)
     checkpoint.save(folder.latest_checkpoint, progress.to_arrays() | {"progress/game": np.array(2)})
     return folder
+
+
+def closes_its_metrics(monkeypatch, at, trains) -> None:
+    """A training that a full disk ends, in a method of its MetricsLog, leaves no file open.
+
+    Args:
+      at: the method's name. trains: function without arguments.
+    """
+    logs = []
+
+    def disk_full(log, *_):
+        logs.append(log)
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(MetricsLog, at, disk_full)
+    with refuses("disk is full"):
+        trains()
+    (log,) = logs
+    assert log._file.closed and log._events._file.closed

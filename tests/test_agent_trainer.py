@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ale_py import Action
-from support import refuses, write_keypoints
+from support import closes_its_metrics, refuses, write_keypoints
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from permakey_tf.configs.agent import (
@@ -36,7 +36,6 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.match import follow_folder
-from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.scores.random_play import random_scores
 from permakey_tf.scores.repeats import first_screens
 from permakey_tf.system import files
@@ -446,17 +445,8 @@ class TestABestThatIsNotFinite:
 
 @pytest.mark.parametrize("at", ["settings", "scalars"])
 def test_whatever_ends_a_training_its_metrics_are_closed(tmp_path, clean, monkeypatch, at):
-    logs = []
-
-    def disk_full(log, *_):
-        logs.append(log)
-        raise UserError("the disk is full")
-
-    monkeypatch.setattr(MetricsLog, at, disk_full)
-    with refuses("disk is full"):
-        make_trainer(tmp_path, clean, Black).train()
-    (log,) = logs
-    assert log._file.closed and log._events._file.closed
+    trainer = make_trainer(tmp_path, clean, Black)
+    closes_its_metrics(monkeypatch, at, trainer.train)
 
 
 class TestASignalDuringAValidation:

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import free_ports
 from support import refuses
 
+from benchmarks.ports import free_ports
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.system import cluster
 from permakey_tf.system.cluster import Member

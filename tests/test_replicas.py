@@ -14,6 +14,7 @@ import pytest
 import replicas_probe
 from support import TINY_FLAGS, moving_square, refuses
 
+from benchmarks.ports import free_ports
 from permakey_tf.runs import checkpoint
 from permakey_tf.system import files
 from permakey_tf.training.replicas import Mirrored
@@ -92,7 +93,7 @@ class Run:
         }
 
     def start(self, number: int, distribute="multiworker", logdir=None) -> list[processes.Program]:
-        ports = processes.free_ports(number)
+        ports = free_ports(number)
         return [self._start(i, ports, distribute, logdir or self.logdir) for i in range(number)]
 
     def _start(self, index, ports, distribute, logdir):

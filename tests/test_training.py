@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from support import refuses, tiny_config
+from support import closes_its_metrics, refuses, tiny_config
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins.hparams.metadata import (
@@ -21,7 +21,6 @@ from permakey_tf.configs.agent import AgentConfig, LearningConfig
 from permakey_tf.configs.keypoints import LoggingConfig, TrainingConfig
 from permakey_tf.data import pipeline
 from permakey_tf.detector import KeypointDetector
-from permakey_tf.errors import UserError
 from permakey_tf.models.build import build_model
 from permakey_tf.ops.images import to_images
 from permakey_tf.runs import checkpoint
@@ -147,17 +146,8 @@ def test_weights_that_are_not_finite_are_never_saved(toy_store, tmp_path):
 
 @pytest.mark.parametrize("at", ["settings", "scalars"])
 def test_whatever_ends_a_training_its_metrics_are_closed(toy_store, tmp_path, monkeypatch, at):
-    logs = []
-
-    def disk_full(log, *_):
-        logs.append(log)
-        raise UserError("the disk is full")
-
-    monkeypatch.setattr(MetricsLog, at, disk_full)
-    with refuses("disk is full"):
-        make_trainer(toy_store, tmp_path / "run").train(progress=False)
-    (log,) = logs
-    assert log._file.closed and log._events._file.closed
+    trainer = make_trainer(toy_store, tmp_path / "run")
+    closes_its_metrics(monkeypatch, at, lambda: trainer.train(progress=False))
 
 
 class TestABestThatIsNotFinite:

@@ -29,6 +29,11 @@ def leaf(name: str) -> str:
     return name.rpartition(".")[2]
 
 
+def without_keypoints(settings: Settings) -> Settings:
+    """An agent's settings by their own names, without its keypoints'."""
+    return {leaf(n): value for n, value in settings.items() if not n.startswith(KEYPOINTS)}
+
+
 def effective(settings: Settings) -> Settings:
     """The settings that do something beside the others."""
     return {name: value for name, value in settings.items() if applies(name, settings)}
@@ -119,7 +124,7 @@ def labels(all_settings: Sequence[Settings], but: Iterable[str] = ()) -> list[st
         for words, settings, told in zip(parts, all_settings, counts, strict=True):
             if told and own not in but and name in settings and applies(name, settings):
                 word = _word(own, settings[name])
-                if _is_the_agents_too(name, settings):
+                if name.startswith(KEYPOINTS) and own in without_keypoints(settings):
                     word = f"keypoints' {word}"
                 words.append((_RANK.get(own, len(_RANK)), word))
     ranked = [sorted(words, key=lambda pair: pair[0]) for words in parts]
@@ -127,13 +132,6 @@ def labels(all_settings: Sequence[Settings], but: Iterable[str] = ()) -> list[st
 
 
 _RANK = {"game": 0, "method": 1}
-
-
-def _is_the_agents_too(name: str, settings: Settings) -> bool:
-    """Whether a keypoint run's setting is called as one of the agent's, such as learning_rate."""
-    if not name.startswith(KEYPOINTS):
-        return False
-    return any(leaf(n) == leaf(name) for n in settings if not n.startswith(KEYPOINTS))
 
 
 def _word(own: str, value) -> str:

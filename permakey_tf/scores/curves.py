@@ -62,7 +62,7 @@ class ScoreCurve(NamedTuple):
     @property
     def is_noisy(self) -> bool:
         """Whether the agents' games had bars."""
-        return _own(self.settings).get("noise", "none") != "none"
+        return families.without_keypoints(self.settings).get("noise", "none") != "none"
 
 
 def is_agents(folder: Path) -> bool:
@@ -172,18 +172,9 @@ def labels(drawn: list[ScoreCurve]) -> list[str]:
 
 def _without_copies(settings: dict) -> dict:
     """Settings without the keypoints' noise where the agent has the same, as is usual."""
-    own = _own(settings)
+    own = families.without_keypoints(settings)
 
     def copied(name):
         return families.leaf(name) == "noise" and name.startswith(families.KEYPOINTS)
 
     return {n: v for n, v in settings.items() if not (copied(n) and v == own.get("noise"))}
-
-
-def _own(settings: dict) -> dict:
-    """The agent's settings by their own names, without its keypoints'."""
-    return {
-        families.leaf(name): value
-        for name, value in settings.items()
-        if not name.startswith(families.KEYPOINTS)
-    }

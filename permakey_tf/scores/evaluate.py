@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
+from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.configs.base import flatten
-from permakey_tf.configs.frames import canonical_game
 from permakey_tf.envs.games import make_task
 from permakey_tf.envs.play import Task
 from permakey_tf.errors import UserError
@@ -17,7 +16,7 @@ from permakey_tf.player import load_player
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.families import effective
-from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
+from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, games_of
 from permakey_tf.scores.evaluation_file import Planned, check_place, write_evaluation
 from permakey_tf.scores.random_play import random_scores
 from permakey_tf.scores.repeats import GameRepeats, Games, first_screens
@@ -60,7 +59,7 @@ def evaluate_policies(
             _refuse_the_same(earlier, folder)
     config = folders[0].config
     planned = Planned(
-        *_games_of(config.environment),
+        *games_of(config.environment),
         num_games=len(runs) * len(seeds) * episodes,
         runs=tuple((str(folder.path), folder.config.learning.seed) for folder in folders),
     )
@@ -223,16 +222,11 @@ def _refuse_the_same(first: AgentFolder, other: AgentFolder):
         )
 
 
-def _games_of(config: EnvironmentConfig) -> tuple[str, str, Rules]:
-    """Game, env_id and rules of an evaluation."""
-    return canonical_game(config.game), config.env_id, Rules.of_tests(config)
-
-
 def _describe(folder: AgentFolder, policies, seeds, played, at_random, repeats) -> Evaluation:
     config: AgentConfig = folder.config
     keypoints, encoder = folder.keypoints.config, config.encoder
     return Evaluation(
-        *_games_of(config.environment),
+        *games_of(config.environment),
         agent=AgentSpec(
             keypoints=keypoints.method,
             encoder=encoder.encoder,

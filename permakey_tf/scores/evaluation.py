@@ -65,6 +65,11 @@ class Rules:
         return ", ".join(f"{name}={value}" for name, value in pairs if value != getattr(ours, name))
 
 
+def games_of(config: EnvironmentConfig) -> tuple[str, str, Rules]:
+    """Game, env_id and rules of an evaluation in test games with these settings."""
+    return canonical_game(config.game), config.env_id, Rules.of_tests(config)
+
+
 @dataclasses.dataclass(frozen=True)
 class AgentSpec:
     """What kind of agent was tested.

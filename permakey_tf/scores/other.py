@@ -9,11 +9,10 @@ import numpy as np
 from tqdm import tqdm
 
 from permakey_tf.configs.agent import AS_TRAINED, EnvironmentConfig
-from permakey_tf.configs.frames import canonical_game
 from permakey_tf.envs.games import make_task
 from permakey_tf.envs.play import Game, Task, play
 from permakey_tf.errors import UserError
-from permakey_tf.scores.evaluation import Evaluation, OtherAgent, Rules
+from permakey_tf.scores.evaluation import Evaluation, OtherAgent, games_of
 from permakey_tf.scores.evaluation_file import Planned, check_place, write_evaluation
 from permakey_tf.scores.random_play import random_scores
 from permakey_tf.scores.repeats import GameRepeats, Games
@@ -86,7 +85,7 @@ def evaluate_agent(
     episodes, num_steps = _whole(episodes, 1, "episodes"), _whole(num_steps, 0, "num_steps")
     _check(policies, config)
     agent = OtherAgent(_checked_name(name or _name_of(policies[0])), num_steps)
-    games = canonical_game(game), config.env_id, Rules.of_tests(config)
+    games = games_of(config)
     path = user_path(out) / "evaluation.json" if out is not None else None
     if path:
         num_games = len(policies) * len(seeds) * episodes
