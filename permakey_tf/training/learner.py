@@ -95,7 +95,9 @@ class Learner:
             actions = batch.actions[:, : trained_q.shape[1]]
             loss, errors = returns.td_loss(trained_q, actions, targets, batch.mask)
         gradients = tape.gradient(loss, self._trained)
-        gradients, norm = tf.clip_by_global_norm(gradients, self.config.clip_norm)
+        # In one sum: XLA would compile one for every shape of a variable.
+        norm = tf.norm(tf.concat([tf.reshape(one, [-1]) for one in gradients], axis=0))
+        gradients, _ = tf.clip_by_global_norm(gradients, self.config.clip_norm, use_norm=norm)
         self.optimizer.apply(gradients, self._trained)
         self._follow()
         return {
