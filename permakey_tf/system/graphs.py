@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from permakey_tf.system import memory
+
 
 def _executor() -> str:
     """On a CPU, hundreds of small operations take longer to be handed to a pool of threads than to
@@ -21,7 +23,7 @@ def traced_once(function: Callable, signature: list | None = None, compiled=Fals
     Args:
       function: of tensors, to tensors.
       signature: its arguments; None: those of the first call.
-      compiled: whether XLA compiles it.
+      compiled: whether XLA compiles it, in the first call.
     """
     traced = tf.function(function, signature, autograph=False, jit_compile=compiled)
 
@@ -30,10 +32,14 @@ def traced_once(function: Callable, signature: list | None = None, compiled=Fals
     def call(*arguments):
         nonlocal graph
         tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
-        if graph is None:
+        first = graph is None
+        if first:
             with tracing:
                 graph = graph or traced.get_concrete_function(*([] if signature else tensors))
         with tf.experimental.function_executor_type(executor):
-            return graph(*tensors)
+            results = graph(*tensors)
+        if first and compiled:
+            memory.give_back()
+        return results
 
     return call
