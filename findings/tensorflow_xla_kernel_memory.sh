@@ -4,10 +4,11 @@
 # Packages:  tensorflow==2.21.0, keras==3.15.1
 # Guess:     what XLA needs to compile a training step grows with its operations. Whether its
 #            processor kernels are made by "fusion emitters", its default, matters little.
-# Behaviour: emitters keep a megabyte or more for every kernel that is unlike the others until
-#            all are compiled. 40 layers of one width share their kernels; of 40 widths they do
-#            not. Without emitters both need the same.
-# Seen:      one width, emitters: 145 MB
+# Behaviour: it does where kernels are unlike each other. 40 layers of one width share theirs,
+#            40 of different widths do not, and then emitters take three times the memory.
+#            Without them both need the same.
+# Seen:      (2 cores of an AMD EPYC with AVX-512)
+#            one width, emitters: 145 MB
 #            one width, none: 135 MB
 #            40 widths, emitters: 477 MB
 #            40 widths, none: 140 MB
@@ -53,14 +54,17 @@ before = peak_mb()
 traced(images)
 print(peak_mb() - before)
 PYTHON
-export TF_CPP_MIN_LOG_LEVEL=3
+export TF_CPP_MIN_LOG_LEVEL=3 KERAS_BACKEND=tensorflow CUDA_VISIBLE_DEVICES=-1
+unset TF_XLA_FLAGS
 compiled() {
   XLA_FLAGS=--xla_cpu_use_fusion_emitters=$2 env/bin/python work.py "$1" 2>/dev/null
 }
-same=$(compiled 0 true) same_without=$(compiled 0 false)
-widths=$(compiled 1 true) widths_without=$(compiled 1 false)
+same=$(compiled 0 true)
+same_without=$(compiled 0 false)
+widths=$(compiled 1 true)
+widths_without=$(compiled 1 false)
 echo "one width, emitters: $same MB"
 echo "one width, none: $same_without MB"
 echo "40 widths, emitters: $widths MB"
 echo "40 widths, none: $widths_without MB"
-((widths > 2 * same && widths > 2 * widths_without))
+((widths > 2 * same && 10 * widths_without < 13 * same_without))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from permakey_tf.system import memory
+from permakey_tf.system.graphs import traced_once
 
 MB = 2**20
 
@@ -30,6 +32,16 @@ def test_what_was_freed_in_small_pieces_is_given_back():
     gc.collect()
     kept = resident()
     memory.give_back()
-    assert kept > held - 20 * MB
+    if kept < held - 20 * MB:
+        pytest.skip("malloc is set up to keep nothing")
     assert resident() < held - 150 * MB
     assert last.sum() == 2000
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_a_compiler_needed_is_given_back_once(monkeypatch, compiled):
+    calls = []
+    monkeypatch.setattr(memory, "give_back", lambda: calls.append("called"))
+    double = traced_once(lambda x: 2 * x, compiled=compiled)
+    assert [float(double(tf.constant(x))) for x in (1.0, 2.0, 3.0)] == [2, 4, 6]
+    assert len(calls) == compiled

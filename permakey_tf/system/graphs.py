@@ -23,7 +23,7 @@ def traced_once(function: Callable, signature: list | None = None, compiled=Fals
     Args:
       function: of tensors, to tensors.
       signature: its arguments; None: those of the first call.
-      compiled: whether XLA compiles it, in the first call.
+      compiled: whether XLA compiles it, in the first call. What that needed is given back then.
     """
     traced = tf.function(function, signature, autograph=False, jit_compile=compiled)
 
@@ -32,13 +32,13 @@ def traced_once(function: Callable, signature: list | None = None, compiled=Fals
     def call(*arguments):
         nonlocal graph
         tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
-        first = graph is None
-        if first:
+        first_call = graph is None
+        if first_call:
             with tracing:
                 graph = graph or traced.get_concrete_function(*([] if signature else tensors))
         with tf.experimental.function_executor_type(executor):
             results = graph(*tensors)
-        if first and compiled:
+        if first_call and compiled:
             memory.give_back()
         return results
 

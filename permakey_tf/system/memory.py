@@ -1,14 +1,16 @@
-"""Memory that is free in this process, and not yet for others."""
+"""Memory that this process has freed, and still holds."""
 
 import ctypes
+import sys
 
 
 def give_back() -> None:
-    """Returns freed memory to the system, where the C library is glibc; elsewhere nothing.
+    """Returns freed memory to the system, on Linux with glibc; does nothing elsewhere.
 
-    glibc keeps most of what is freed by whoever made many small pieces, such as a compiler, which
-    is of no use to what follows.
+    glibc keeps small pieces that were freed for later calls of malloc. After a compiler, which
+    makes very many, nobody asks for so many again.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    trim = getattr(library, "malloc_trim", None)
     if trim:
         trim(0)

@@ -95,7 +95,7 @@ class Learner:
             actions = batch.actions[:, : trained_q.shape[1]]
             loss, errors = returns.td_loss(trained_q, actions, targets, batch.mask)
         gradients = tape.gradient(loss, self._trained)
-        # In one sum: XLA would compile one for every shape of a variable.
+        # Of all at once: XLA would compile sums for each shape of variable.
         norm = tf.norm(tf.concat([tf.reshape(one, [-1]) for one in gradients], axis=0))
         gradients, _ = tf.clip_by_global_norm(gradients, self.config.clip_norm, use_norm=norm)
         self.optimizer.apply(gradients, self._trained)
