@@ -603,6 +603,32 @@ def test_a_list_that_is_typed_twice_is_refused(words):
         common.parse(values, ["run.report", "--table=1", *words])
 
 
+@pytest.mark.parametrize(
+    ("words", "culprit"),
+    [
+        (["--out", "--runs", "--runs=b"], "--out has no value, --runs follows it"),
+        (["--out", "--table=1"], "--out has no value, --table=1 follows it"),
+        (["--out", "-table=1"], "--out has no value, -table=1 follows it"),
+        (["--runs", "--curves"], "--runs has no value, --curves follows it"),
+        (["--table", "--nocurves"], "--table has no value, --nocurves follows it"),
+    ],
+)
+def test_a_flag_does_not_take_the_next_one_for_its_value(words, culprit):
+    """A folder of the name --table=1 would be made."""
+    values = absl_flags.FlagValues()
+    report_flags.define(values)
+    with refuses(culprit, f"{words[0]}=VALUE"):
+        common.parse(values, ["run.report", *words])
+
+
+def test_a_value_may_follow_its_flag_or_begin_with_dashes():
+    values = absl_flags.FlagValues()
+    report_flags.define(values)
+    words = ["--curves", "--runs", "a", "--out=--runs", "--table", "1"]
+    common.parse(values, ["run.report", *words])
+    assert (values.curves, values.runs, values.out, values.table) == (True, ["a"], "--runs", 1)
+
+
 def test_a_list_of_a_flag_file_may_be_typed_anew_and_a_grid_has_several_axes(tmp_path):
     file = tmp_path / "mine.cfg"
     file.write_text("--runs=a,b\n--curves\n")
