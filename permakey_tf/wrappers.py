@@ -186,7 +186,9 @@ class VectorKeypointObservation(gymnasium.vector.VectorObservationWrapper):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
         """As Gymnasium's, also with options["reset_mask"]; observations have the form asked for."""
-        mask = (options or {}).get("reset_mask")  # the environments take it out
+        # A copy: the environments take the mask out, and who wraps this one may look for it.
+        options = dict(options) if options else None
+        mask = (options or {}).get("reset_mask")
         self._begin(np.ones(self.num_envs, bool) if mask is None else np.asarray(mask, bool))
         return super().reset(seed=seed, options=options)
 

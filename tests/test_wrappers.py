@@ -343,13 +343,33 @@ class TestTracking:
         assert indices[1] == [0] * 9
 
     def test_environments_that_are_reset_by_a_mask(self):
-        make = lambda: gymnasium.make("Dot-v0", render_mode="rgb_array")  # noqa: E731
-        disabled = gymnasium.vector.AutoresetMode.DISABLED
-        envs = gymnasium.vector.SyncVectorEnv([make] * 2, autoreset_mode=disabled)
-        envs = KeypointObservation(envs, Swapping(), track=True)
+        envs = dots_without_autoreset()
         envs.reset(seed=0)
         points, _ = envs.reset(options={"reset_mask": np.array([False, True])})
         assert points_of_dots(envs, points) == [0, 1]
+
+    def test_a_mask_is_left_to_the_caller_and_to_wrappers_around(self):
+        """RecordEpisodeStatistics looks for it after the environments, which take it out."""
+        envs, options = dots_without_autoreset(), {"reset_mask": np.array([False, True])}
+        envs.reset(seed=0)
+        envs.reset(options=options)
+        assert list(options) == ["reset_mask"]
+
+        counted = gymnasium.wrappers.vector.RecordEpisodeStatistics(envs)
+        counted.reset(seed=0)
+        for _ in range(3):
+            counted.step(np.zeros(2, int))
+        counted.reset(options=options)
+        assert counted.episode_lengths.tolist() == [3, 0]
+
+
+def dots_without_autoreset():
+    def make():
+        return gymnasium.make("Dot-v0", render_mode="rgb_array")
+
+    disabled = gymnasium.vector.AutoresetMode.DISABLED
+    envs = gymnasium.vector.SyncVectorEnv([make] * 2, autoreset_mode=disabled)
+    return KeypointObservation(envs, Swapping(), track=True)
 
 
 class Swapping(Brightest):
