@@ -16,6 +16,7 @@ from pathlib import Path
 from absl import app
 from absl import flags as absl_flags
 
+from flags import words
 from permakey_tf.configs.base import Config, flatten, plain_type, value_range
 from permakey_tf.configs.frames import canonical_game, plain_name
 from permakey_tf.errors import UserError, settings_spelled
@@ -237,12 +238,10 @@ def parse(values: absl_flags.FlagValues, argv: list[str]) -> list[str]:
     """Parses a command line, its first word the program's name; returns that word.
 
     Raises:
-      UserError: an unknown flag, a value of the wrong type or none, a word that is no flag, or a
-        list that is typed twice.
+      UserError: an unknown flag, a value of the wrong type, a word that is no flag, or what
+        `words.check` refuses.
     """
-    typed_words = list(_typed_words(values, argv[1:]))
-    _refuse_missing_values(values, typed_words)
-    _refuse_repeated_lists(values, typed_words)
+    words.check(values, argv[1:])
     try:
         rest = values(argv, known_only=False)
     except absl_flags.Error as error:
@@ -250,55 +249,6 @@ def parse(values: absl_flags.FlagValues, argv: list[str]) -> list[str]:
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: settings are given as --name=value")
     return rest
-
-
-class _TypedWord(typing.NamedTuple):
-    """One flag of a command line: its name, and its value's text; joined: "=" stands between."""
-
-    name: str
-    text: str
-    joined: bool
-
-
-def _typed_words(values: absl_flags.FlagValues, words: list[str]) -> Iterable[_TypedWord]:
-    """Every known flag that is typed, up to a "--"; of one without "=" the next word's text."""
-    for word, after in zip(words, [*words, ""][1:], strict=True):
-        if word == "--":
-            return
-        name, joined, text = word.lstrip("-").partition("=")
-        if word[:1] == "-" and name in values:
-            yield _TypedWord(name, text if joined else after, bool(joined))
-
-
-def _refuse_missing_values(values: absl_flags.FlagValues, words: list[_TypedWord]) -> None:
-    """Raises UserError where a flag would silently take the next one for its value."""
-    for name, text, joined in words:
-        after = text.lstrip("-").partition("=")[0]
-        is_flag = text[:1] == "-" and (after in values or after.removeprefix("no") in values)
-        if is_flag and not joined and not values[name].boolean:
-            raise UserError(f"--{name} has no value, {text} follows it: give it as --{name}=VALUE")
-
-
-def _refuse_repeated_lists(values: absl_flags.FlagValues, words: list[_TypedWord]) -> None:
-    """Raises UserError where the last of several lists that are typed would silently count alone.
-
-    What a flag file gives may be typed anew: a file has defaults.
-    """
-    given: dict[str, str] = {}
-    for name, text, _ in words:
-        if not _is_list(values[name]):
-            continue
-        if name in given:
-            raise UserError(
-                f"--{name} is given twice: give it once, perhaps --{name}={given[name]},{text}"
-            )
-        given[name] = text
-
-
-def _is_list(flag: absl_flags.Flag) -> bool:
-    """Whether a flag's one value is a list; a MultiFlag makes a list of several."""
-    parses_lists = isinstance(flag.parser, absl_flags.ListParser)
-    return parses_lists and not isinstance(flag, absl_flags.MultiFlag)
 
 
 def _in_our_words(error: absl_flags.Error) -> str:

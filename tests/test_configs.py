@@ -11,8 +11,6 @@ from support import refuses, tiny_config, write_store
 from flags import common
 from flags import data as data_flags
 from flags import keypoints as keypoint_flags
-from flags import report as report_flags
-from flags import sweep as sweep_flags
 from permakey_tf.configs import agent as agent_configs
 from permakey_tf.configs import preset_files
 from permakey_tf.configs import quality as quality_config
@@ -592,55 +590,6 @@ def test_a_flag_file_that_another_names_is_looked_for_in_the_checkout(tmp_path, 
     with refuses("flag file") as caught:
         common.parse(values, ["run.keypoints", "--flagfile=/nowhere.cfg"])
     assert str(caught.value).endswith(" /nowhere.cfg")  # no remedy that would mislead
-
-
-@pytest.mark.parametrize("words", [["--runs=a", "--runs=b,c"], ["--runs", "a", "-runs", "b,c"]])
-def test_a_list_that_is_typed_twice_is_refused(words):
-    """The last would count alone."""
-    values = absl_flags.FlagValues()
-    report_flags.define(values)
-    with refuses("--runs is given twice", "--runs=a,b,c"):
-        common.parse(values, ["run.report", "--table=1", *words])
-
-
-@pytest.mark.parametrize(
-    ("words", "culprit"),
-    [
-        (["--out", "--runs", "--runs=b"], "--out has no value, --runs follows it"),
-        (["--out", "--table=1"], "--out has no value, --table=1 follows it"),
-        (["--out", "-table=1"], "--out has no value, -table=1 follows it"),
-        (["--runs", "--curves"], "--runs has no value, --curves follows it"),
-        (["--table", "--nocurves"], "--table has no value, --nocurves follows it"),
-    ],
-)
-def test_a_flag_does_not_take_the_next_one_for_its_value(words, culprit):
-    """A folder of the name --table=1 would be made."""
-    values = absl_flags.FlagValues()
-    report_flags.define(values)
-    with refuses(culprit, f"{words[0]}=VALUE"):
-        common.parse(values, ["run.report", *words])
-
-
-def test_a_value_may_follow_its_flag_or_begin_with_dashes():
-    values = absl_flags.FlagValues()
-    report_flags.define(values)
-    words = ["--curves", "--runs", "a", "--out=--runs", "--table", "1"]
-    common.parse(values, ["run.report", *words])
-    assert (values.curves, values.runs, values.out, values.table) == (True, ["a"], "--runs", 1)
-
-
-def test_a_list_of_a_flag_file_may_be_typed_anew_and_a_grid_has_several_axes(tmp_path):
-    file = tmp_path / "mine.cfg"
-    file.write_text("--runs=a,b\n--curves\n")
-    values = absl_flags.FlagValues()
-    report_flags.define(values)
-    common.parse(values, ["run.report"])
-    common.parse(values, ["run.report", f"--flagfile={file}", "--runs=c", "--table=1", "--table=2"])
-    assert (values.runs, values.curves, values.table) == (["c"], True, 2)
-    values = absl_flags.FlagValues()
-    sweep_flags.define(values)
-    common.parse(values, ["run.sweep", "--grid=seed=0 1", "--grid=noise=none both"])
-    assert values.grid == ["seed=0 1", "noise=none both"]
 
 
 @pytest.mark.parametrize(
