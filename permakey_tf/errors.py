@@ -1,8 +1,10 @@
 """The one exception type for mistakes that a user can mend."""
 
 import contextlib
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 
 class UserError(ValueError):
@@ -58,6 +60,21 @@ def expect(kind: type | tuple[type, ...], value: object, name: str, remedy: str)
         wanted = " or ".join(one.__name__ for one in kinds)
         given = "None" if value is None else type(value).__name__
         raise UserError(f"{name} must be of type {wanted}, not {given}; {remedy}")
+
+
+def whole(number: Any, low: int, name: str) -> int:
+    """An argument of the Python interface as an int, NumPy's too.
+
+    Raises:
+      UserError: it is no whole number from `low` on.
+    """
+    try:
+        given = operator.index(number)
+    except TypeError:
+        given = low - 1
+    if given < low or isinstance(number, bool):
+        raise UserError(f"{name}={number!r}: a whole number from {low} on is needed", [name])
+    return given
 
 
 @contextlib.contextmanager

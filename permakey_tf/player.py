@@ -8,7 +8,7 @@ import numpy as np
 
 from permakey_tf.envs.games import make_game
 from permakey_tf.envs.play import Playable
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, expect, whole
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.system.files import user_path
@@ -54,7 +54,7 @@ class AgentPlayer:
     """
 
     def __init__(self, player: Player, action_names: Sequence[str], seed: int = 0):
-        self._player, self._seed, self._games = player, seed, 0
+        self._player, self._seed, self._games = player, whole(seed, 0, "seed"), 0
         self.action_names = tuple(action_names)
         self.reset()
 
@@ -71,8 +71,11 @@ class AgentPlayer:
           seed: of the bars.
 
         Raises:
-          UserError: no such run, or one that is not validated yet; a game that cannot be made.
+          UserError: no such run, or one that is not validated yet; a game that cannot be made; an
+            argument of another kind.
         """
+        expect((bool, np.bool_), bars, "bars", "True or False")
+        whole(seed, 0, "seed")
         folder = AgentFolder.open(user_path(run))
         game = make_game(folder.config.environment)
         player = load_player(folder, game.num_actions)
@@ -95,7 +98,12 @@ class AgentPlayer:
 
         Args:
           rng: draws this game's bars; None: the player's seed and the game's number decide.
+
+        Raises:
+          UserError: `rng` is no generator.
         """
+        if rng is not None:
+            expect(np.random.Generator, rng, "rng", "np.random.default_rng(seed) gives one")
         self._rng = rng or stream(self._seed, Stream.LIVE_GAME, self._games)
         self._games += 1
         self._state = self._player.actor.initial_state(1)

@@ -76,6 +76,11 @@ def test_a_temporary_store_lasts_as_long_as_its_frames(frames):
     ("changes", "words", "settings"),
     [
         ({"frames": np.zeros([9, 20, 20, 3], np.float32)}, ["(frames * 255).astype(np.uint8)"], []),
+        (
+            {"frames": np.full([9, 20, 20, 3], 2.0)},
+            ["; frames.astype(np.uint8)", "of [0, 255]"],
+            [],
+        ),
         ({"frames": np.zeros([20, 20, 3], np.uint8)}, ["frames", "uint8 [20, 20, 3]"], []),
         (
             {"frames": np.zeros([0, 20, 20, 3], np.uint8)},

@@ -1,5 +1,6 @@
 """Anyone's policy under the protocol of our tests, its file, and its row in the tables."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from permakey_tf.scores.evaluation_file import (
     write_evaluation,
 )
 from permakey_tf.scores.repeats import GameRepeats
+from permakey_tf.system.markdown import row
 from permakey_tf.system.seeds import Stream, episode_seed, stream
 
 ROOT = Path(__file__).parents[1]
@@ -178,6 +180,8 @@ def test_the_report_reads_it_and_a_collection_leaves_it_out(tmp_path):
         ({"policy": [Shooter(), Shooter]}, [], ["Shooter is a class"]),
         ({"policy": [Shooter(), *[Shooter(3)] * 2]}, [], ["number 2", "same", "once"]),
         ({"policy": [print, print]}, [], ["number 1", "same", "once"]),
+        ({"game": ""}, ["game"], ["game=''", "letters"]),
+        ({"game": "-", "env_id": "sprites:Catch-v0"}, ["game"], ["game='-'", "letters"]),
         ({"name": "PKey+GNN"}, ["name"], ["name='PKey+GNN'"]),
         ({"name": "PKey+GNN, tracked"}, ["name"], ["'PKey+GNN, tracked'", "(PKey+GNN)"]),
         ({"name": " pkey+gnn (mine)"}, ["name"], ["(PKey+GNN)", "another"]),
@@ -192,6 +196,21 @@ def test_mistakes_are_told_in_one_line(changes, settings, words):
     values = {"policy": Shooter(), "game": "spaceinvaders", **SHORT} | changes
     with refuses(*words, settings=settings):
         evaluate_agent(**values)
+
+
+@pytest.mark.parametrize(
+    ("policy", "called"),
+    [(lambda frame: 1, "<lambda>"), (functools.partial(max, default=1), "partial")],
+)
+def test_a_test_in_a_folder_is_of_an_agent_with_a_name(policy, called, tmp_path):
+    """The next policy without one would be taken for the same agent, and replace its test."""
+    with refuses("name is missing", f"next {called} would", settings=["name"]):
+        evaluate_agent(policy, "spaceinvaders", out=tmp_path / "test", **SHORT)
+    assert not (tmp_path / "test").exists()
+
+
+def test_in_a_table_a_name_begins_no_tag_and_shifts_no_column():
+    assert row(["<lambda>", "a|b"]) == r"| \<lambda> | a\|b |"
 
 
 def test_a_test_of_an_agent_of_ours_is_not_replaced(tmp_path):

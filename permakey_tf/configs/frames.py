@@ -146,6 +146,13 @@ class GameConfig(Config):
         sources=PLAYED,
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not canonical_game(self.game):
+            raise UserError(
+                f"game={self.game!r}: a name with letters or digits is needed", ["game"]
+            )
+
     def _refuse_without_effect(self, source: str, remedy: str, *others: str) -> None:
         """Raises UserError for a setting that is not left as it is and does nothing.
 
@@ -302,10 +309,6 @@ class CollectionConfig(GameConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not canonical_game(self.game):
-            raise UserError(
-                f"game={self.game!r}: a name with letters or digits is needed", ["game"]
-            )
         if len(self.split) != 3:
             raise UserError("split must have three proportions: train,validation,test", ["split"])
         if self.image_size % 4:

@@ -14,6 +14,8 @@ def remedy(frames: np.ndarray) -> str:
     """How to make uint8 frames, with channels last, of an array that has no such; "" if unknown."""
     if frames.shape == (0,):  # of an empty list, of which NumPy makes floats
         return ": it is empty"
+    if frames.dtype.kind == "f" and frames.size and frames.max() > 1:
+        return "; frames.astype(np.uint8) makes it of [0, 255]"
     if frames.dtype.kind == "f":
         return "; (frames * 255).astype(np.uint8) makes it of [0, 1]"
     if frames.dtype != np.uint8 and frames.dtype.kind in "iu":

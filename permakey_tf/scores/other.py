@@ -11,7 +11,7 @@ from tqdm import tqdm
 from permakey_tf.configs.agent import AS_TRAINED, EnvironmentConfig
 from permakey_tf.envs.games import make_task
 from permakey_tf.envs.play import Game, Task, play
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, whole
 from permakey_tf.scores.evaluation import Evaluation, OtherAgent, games_of
 from permakey_tf.scores.evaluation_file import Planned, check_place, write_evaluation
 from permakey_tf.scores.random_play import random_scores
@@ -30,6 +30,8 @@ class PlayingPolicy(Protocol):
     def act(self, frame: np.ndarray) -> int:
         """The action after a frame, see `evaluate_agent`."""
 
+
+_NAMELESS = ("<lambda>", "partial")
 
 Policy = PlayingPolicy | Callable[[np.ndarray], int]
 
@@ -76,15 +78,17 @@ def evaluate_agent(
 
     Raises:
       UserError: an unknown game or setting; a class, or the same policy twice; a name of several
-        lines, or that begins with one of ours; an action that the game does not have; a folder that
-        cannot be written, or has another test.
+        lines, or that begins with one of ours, or none where the policy has none either; an action
+        that the game does not have; a folder that cannot be written, or has another test.
     """
     policies: list[Any] = list(policy) if isinstance(policy, list | tuple) else [policy]
     config = EnvironmentConfig.make(game=game, **settings)
     seeds = _numbers(seeds)
-    episodes, num_steps = _whole(episodes, 1, "episodes"), _whole(num_steps, 0, "num_steps")
+    episodes = whole(episodes, 1, "episodes")
+    num_steps = None if num_steps is None else whole(num_steps, 0, "num_steps")
     _check(policies, config)
-    agent = OtherAgent(_checked_name(name or _name_of(policies[0])), num_steps)
+    name = name or _name_of(policies[0], needed=out is not None)
+    agent = OtherAgent(_checked_name(name), num_steps)
     games = games_of(config)
     path = user_path(out) / "evaluation.json" if out is not None else None
     if path:
@@ -110,8 +114,16 @@ def evaluate_agent(
     return evaluation
 
 
-def _name_of(policy: Any) -> str:
-    return getattr(policy, "__name__", type(policy).__name__)
+def _name_of(policy: Any, needed: bool) -> str:
+    """Of its function or class; needed: whether it is to tell this agent from others."""
+    name = getattr(policy, "__name__", type(policy).__name__)
+    if needed and name in _NAMELESS:
+        raise UserError(
+            f"name is missing: the next {name} would be taken for the same agent, and its test "
+            'replace this one; give one, such as name="DQN"',
+            ["name"],
+        )
+    return name
 
 
 def _checked_name(name: Any) -> str:
@@ -161,19 +173,6 @@ def _numbers(seeds: Any) -> list[int]:
             ["seeds"],
         )
     return numbers
-
-
-def _whole(given: Any, low: int, what: str) -> Any:
-    """A setting as an int; None stays."""
-    if given is None and low == 0:
-        return None
-    try:
-        number = operator.index(given)
-    except TypeError:
-        number = low - 1
-    if number < low or isinstance(given, bool):
-        raise UserError(f"{what}={given!r}: a whole number from {low} on is needed", [what])
-    return number
 
 
 def _play(policy: Any, task: Task, seed: int, episodes: int, bar: tqdm) -> Episodes:
