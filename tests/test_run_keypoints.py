@@ -240,6 +240,7 @@ class TestResume:
     def finish_and_compare(self, finished, folder):
         result = run(folder)
         assert result.returncode == 0, result.stderr
+        assert "lost" not in result.stdout
         expected = finished[0] / "run"
         for name in ("latest", "best"):
             assert_equal_arrays(checkpoint(folder / "run", name), checkpoint(expected, name))
