@@ -816,8 +816,11 @@ def test_damaged_run_folders_are_refused_by_name(tmp_path, name, text, words):
         read(folder)
 
 
-@pytest.mark.parametrize("metrics", [None, "", "step,train/epi"])
-def test_a_run_that_has_just_begun_does_not_hinder_the_others(tmp_path, metrics):
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [(None, "is missing"), ("", "is empty"), ("step,train/epi", "is cut within its first line")],
+)
+def test_a_run_without_a_table_is_told_and_does_not_hinder_the_others(tmp_path, metrics, words):
     write_run(tmp_path / "one", {10: 1})
     file = write_run(tmp_path / "two", {10: 1}, seed=1) / "metrics.csv"
     file.unlink()
@@ -825,8 +828,10 @@ def test_a_run_that_has_just_begun_does_not_hinder_the_others(tmp_path, metrics)
         file.write_text(metrics)
     result = run("--curves", f"--runs={tmp_path}", f"--out={tmp_path / 'out'}")
     assert result.returncode == 0, result.stderr
-    assert f"note: {tmp_path / 'two'}: no value of validation/score yet" in result.stdout
+    told = f"no value of validation/score: {file} {words}"
+    assert f"note: {tmp_path / 'two'}: {told}\n" in result.stdout
     assert (tmp_path / "out" / "curves.png").exists()
+    refused(run("--curves", f"--runs={tmp_path / 'two'}"), f"{tmp_path / 'two'}: {file} {words}")
 
 
 def test_a_run_without_metrics_is_refused(tmp_path):
