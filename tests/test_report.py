@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -222,6 +223,21 @@ def test_evaluations_of_one_size_are_not_chosen_between():
     rivals = [found("x", score=100), found("y", score=900), found("z", shape=(1, 1, 1))]
     with refuses("mspacman, PKey+GNN", "2 evaluations", "x, y:"):
         tables.fill(tables.cells(1), rivals)
+
+
+def test_copies_of_one_test_are_called_so():
+    copy = found("copy", score=100)
+    with refuses("original and copy are the same test", "leave one out"):
+        tables.fill(tables.cells(1), [found("original", score=100), found("y"), copy])
+    renamed = tuple(PolicySpec(f"b/{p}", p, 100_000, 50_000) for p in range(3))
+    assert evaluation().is_same(dataclasses.replace(evaluation(), policies=renamed))
+    other_seeds = tuple(dataclasses.replace(p, train_seed=p.train_seed + 1) for p in renamed)
+    for changes in (
+        {"policies": other_seeds},
+        {"game": "pong"},
+        {"lengths": evaluation().lengths + 1},
+    ):
+        assert not evaluation().is_same(dataclasses.replace(evaluation(), **changes))
 
 
 def test_steps_are_those_of_the_shortest_run():
@@ -550,6 +566,17 @@ def test_collections_refuse_what_is_not_one_cell(tmp_path):
     both = write_tested(write_tested(tmp_path / "c", [0]), [0, 1], name="another")
     result = collected(both, into=tmp_path / "new")
     refused(result, "tests/another", "tests/cell", "both of", "--mode=evaluate")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_copy_or_a_collection_beside_its_original_is_called_so(tmp_path):
+    root, target = write_tested(tmp_path / "runs"), tmp_path / "kept"
+    assert collected(root, into=target).returncode == 0
+    shutil.copytree(root / "tests" / "cell", tmp_path / "copy")
+    for other in (target / CELL, tmp_path / "copy"):
+        words = (root / "tests", f"{other}/evaluation.json are the same test", "leave one out")
+        refused(run("--table=1", f"--runs={root},{other}", f"--out={tmp_path / 'out'}"), *words)
+        refused(collected(root, other, into=tmp_path / "new"), *words)
     assert not (tmp_path / "new").exists()
 
 

@@ -90,6 +90,11 @@ def _is_run(policy: PolicySpec, folder: str, train_seed: int) -> bool:
     return (then.name, policy.train_seed) == (now.absolute().name, train_seed)
 
 
+def same_test(path: Path, other: Path) -> str:
+    """The line that says so of two files; testing one policy beside itself is refused."""
+    return f"{path} and {other} are the same test (a copy?): leave one out"
+
+
 def refuse_larger(path: Path, found: Evaluation, num_games: int) -> None:
     """Raises UserError where the test at `path` has more games than the one in its place would."""
     if found.scores.size > num_games:
