@@ -51,9 +51,9 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", steps: str = "5000") ->
 
 
 if __name__ == "__main__":
-    if not 2 <= len(sys.argv) <= 4:
+    if not 2 <= len(sys.argv) <= 4 or not all(word.isdecimal() for word in sys.argv[3:]):
         sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
-    except UserError as error:  # one line: what is wrong, and what to do
+    except (UserError, ImportError, gymnasium.error.Error) as error:  # in one line
         sys.exit(f"error: {error}")

@@ -21,7 +21,10 @@ def make_env(game: str) -> gymnasium.Env:
     Gymnasium's own frames are the last one alone: sprites that flicker are missing from half.
     """
     gymnasium.register_envs(ale_py)
-    env = gymnasium.make(game, frameskip=1, repeat_action_probability=0)
+    try:
+        env = gymnasium.make(game, frameskip=1, repeat_action_probability=0)
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        sys.exit(f"error: {game} is no Atari game of Gymnasium's: {error}")
     return AtariPreprocessing(env, grayscale_obs=False)
 
 
@@ -47,6 +50,8 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", max_steps: str = "4000"
 if __name__ == "__main__":
     if not 2 <= len(sys.argv) <= 4:
         sys.exit(__doc__)
+    if not all(word.isdecimal() for word in sys.argv[3:]):
+        sys.exit(f"error: {sys.argv[3]}: MAX_STEPS is a whole number")
     try:
         main(*sys.argv[1:])
     except UserError as error:  # one line: what is wrong, and what to do

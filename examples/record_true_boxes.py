@@ -6,6 +6,7 @@ python -m examples.record_true_boxes minigrid:MiniGrid-Dynamic-Obstacles-16x16-v
 
 import json
 import sys
+from pathlib import Path
 
 import cv2
 import gymnasium
@@ -16,11 +17,21 @@ from examples.true_boxes import BOXES
 SIDE = 84  # pixels, of the frames that the runs to be scored see
 
 
+def make_env(env_id: str, env_kwargs: str) -> gymnasium.Env:
+    """With its arguments as JSON; leaves in one line where there is no such environment."""
+    usual = {"render_mode": "rgb_array", "disable_env_checker": True}
+    try:
+        return gymnasium.make(env_id, **usual, **json.loads(env_kwargs))
+    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
+        sys.exit(f"error: {env_id} cannot be made with {env_kwargs}: {error}")
+
+
 def main(env_id: str, env_kwargs: str, path: str, num_frames: str = "2000") -> None:
     known = f"boxes of {', '.join(BOXES)} are known; add to examples/true_boxes.py"
     boxes = BOXES.get(env_id.partition(":")[0]) or sys.exit(f"{env_id}: {known}")
-    settings = json.loads(env_kwargs)
-    env = gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True, **settings)
+    if not num_frames.isdecimal() or not int(num_frames) or not Path(path).parent.is_dir():
+        sys.exit(f"error: {num_frames} frames to {path}: a number, and a folder that is there")
+    env = make_env(env_id, env_kwargs)
     rng, frames, starts, rows, over = np.random.default_rng(1), [], [], [], True
     while len(frames) < int(num_frames):
         starts.append(over)

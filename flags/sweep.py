@@ -163,9 +163,11 @@ def _runs(values: absl_flags.FlagValues, out: Path) -> Sequence[Planned]:
             _check_distribution(run, values)
         plan.refuse_equal_names(runs)
         plan.refuse_other_frames_in_a_shared_store(runs)
+        plan.refuse_same_trainings(runs, points)
         return runs
     agents = [_agent(call) for call in calls]
     plan.refuse_equal_names(agents)
+    plan.refuse_same_trainings(agents, points)
     cells = [cell_name(point) for point in points]
     seeds, episodes = tuple(rl_flags.parse_seeds(values)), values["test_episodes"].value
     return list(with_tests(agents, cells, out, seeds, episodes))
@@ -301,4 +303,5 @@ def _agent(call: _Call) -> PlannedAgent:
             "runs/seed-{seed}"
         )
     folder = training.logdir_template
-    return PlannedAgent(call.job, training.agent, training.keypoints, training.given, folder)
+    asked = training.agent, training.logging
+    return PlannedAgent(call.job, *asked, training.keypoints, training.given, folder)

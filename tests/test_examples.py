@@ -99,6 +99,30 @@ def test_play_with_an_agent(tmp_path, capsys):
     assert last == f"score {score:.0f} after 30 steps"
 
 
+@pytest.mark.parametrize("game", ["ALE/Nix-v5", "nix:Nix-v0", "CartPole-v1", "a b"])
+def test_a_game_that_an_agent_cannot_play_is_told_in_one_line(game):
+    with pytest.raises(SystemExit) as left:
+        play_with_an_agent.make_env(game)
+    assert str(left.value).startswith(f"error: {game} is no Atari game")
+    assert len(str(left.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("play_with_an_agent", ["run", "ALE/MsPacman-v5", "x"], "x: MAX_STEPS is a whole number"),
+        ("record_true_boxes", ["minigrid:Nix-v0", "{", "x.npz", "9"], "cannot be made with {: "),
+        ("record_true_boxes", ["minigrid:Nix-v0", "[]", "x.npz", "9"], "cannot be made with []"),
+        ("record_true_boxes", ["minigrid:Nix-v0", "{}", "x.npz", "0"], "0 frames to x.npz: a num"),
+        ("record_true_boxes", ["minigrid:Nix-v0", "{}", "nix/x.npz", "9"], "to nix/x.npz: a num"),
+    ],
+)
+def test_wrong_arguments_of_examples_are_told_in_one_line(name, arguments, words):
+    done = processes.run(f"examples.{name}", arguments)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1 and words in line and "Traceback" not in done.stderr
+
+
 class Square(gymnasium.Env):
     """A bright square that goes down, on frames of 42x84; an episode is 3 frames long."""
 

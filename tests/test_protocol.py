@@ -238,7 +238,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, change, words):
 def test_what_is_no_json_object_is_refused(tmp_path, text):
     path = tmp_path / "evaluation.json"
     path.write_text(text)
-    with refuses("evaluation.json", "program"):
+    with refuses("evaluation.json", "program", "delete it, and test again"):
         read_evaluation(path)
 
 

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -222,6 +223,21 @@ def test_evaluations_of_one_size_are_not_chosen_between():
     rivals = [found("x", score=100), found("y", score=900), found("z", shape=(1, 1, 1))]
     with refuses("mspacman, PKey+GNN", "2 evaluations", "x, y:"):
         tables.fill(tables.cells(1), rivals)
+
+
+def test_copies_of_one_test_are_called_so():
+    copy = found("copy", score=100)
+    with refuses("original and copy are the same test", "leave one out"):
+        tables.fill(tables.cells(1), [found("original", score=100), found("y"), copy])
+    renamed = tuple(PolicySpec(f"b/{p}", p, 100_000, 50_000) for p in range(3))
+    assert evaluation().is_same(dataclasses.replace(evaluation(), policies=renamed))
+    other_seeds = tuple(dataclasses.replace(p, train_seed=p.train_seed + 1) for p in renamed)
+    for changes in (
+        {"policies": other_seeds},
+        {"game": "pong"},
+        {"lengths": evaluation().lengths + 1},
+    ):
+        assert not evaluation().is_same(dataclasses.replace(evaluation(), **changes))
 
 
 def test_steps_are_those_of_the_shortest_run():
@@ -553,6 +569,17 @@ def test_collections_refuse_what_is_not_one_cell(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_copy_or_a_collection_beside_its_original_is_called_so(tmp_path):
+    root, target = write_tested(tmp_path / "runs"), tmp_path / "kept"
+    assert collected(root, into=target).returncode == 0
+    shutil.copytree(root / "tests" / "cell", tmp_path / "copy")
+    for other in (target / CELL, tmp_path / "copy"):
+        words = (root / "tests", f"{other}/evaluation.json are the same test", "leave one out")
+        refused(run("--table=1", f"--runs={root},{other}", f"--out={tmp_path / 'out'}"), *words)
+        refused(collected(root, other, into=tmp_path / "new"), *words)
+    assert not (tmp_path / "new").exists()
+
+
 def test_cells_are_named_by_what_tells_them_apart():
     assert folder_name(evaluation()) == CELL
     tracked = evaluation(agent={"track_keypoints": True}, steps=5000)
@@ -816,8 +843,11 @@ def test_damaged_run_folders_are_refused_by_name(tmp_path, name, text, words):
         read(folder)
 
 
-@pytest.mark.parametrize("metrics", [None, "", "step,train/epi"])
-def test_a_run_that_has_just_begun_does_not_hinder_the_others(tmp_path, metrics):
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [(None, "is missing"), ("", "is empty"), ("step,train/epi", "is cut within its first line")],
+)
+def test_a_run_without_a_table_is_told_and_does_not_hinder_the_others(tmp_path, metrics, words):
     write_run(tmp_path / "one", {10: 1})
     file = write_run(tmp_path / "two", {10: 1}, seed=1) / "metrics.csv"
     file.unlink()
@@ -825,8 +855,10 @@ def test_a_run_that_has_just_begun_does_not_hinder_the_others(tmp_path, metrics)
         file.write_text(metrics)
     result = run("--curves", f"--runs={tmp_path}", f"--out={tmp_path / 'out'}")
     assert result.returncode == 0, result.stderr
-    assert f"note: {tmp_path / 'two'}: no value of validation/score yet" in result.stdout
+    told = f"no value of validation/score: {file} {words}"
+    assert f"note: {tmp_path / 'two'}: {told}\n" in result.stdout
     assert (tmp_path / "out" / "curves.png").exists()
+    refused(run("--curves", f"--runs={tmp_path / 'two'}"), f"{tmp_path / 'two'}: {file} {words}")
 
 
 def test_a_run_without_metrics_is_refused(tmp_path):

@@ -160,6 +160,22 @@ class TestFinishedRun:
             assert f": {folder / 'run' / path}" in result.stdout
         assert {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*")} == before
 
+    def test_a_cut_evaluation_is_made_anew_once_it_is_deleted(self, finished, tmp_path):
+        shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+        file = tmp_path / "run" / "evaluation.json"
+        whole = file.read_text()
+        file.write_text(whole[:40])
+        refused(run_here(tmp_path), f"{file} is damaged", "delete it: the same command")
+        file.unlink()
+        assert run_here(tmp_path).returncode == 0
+        assert json.loads(file.read_text())["losses"] == json.loads(whole)["losses"]
+        # Where that would not help, it is not said.
+        file.write_text(whole[:40])
+        (tmp_path / "run" / "checkpoints" / "latest.npz").unlink()
+        result = run_here(tmp_path)
+        refused(result, f"{file} is damaged")
+        assert "delete" not in result.stderr
+
     def test_that_its_store_is_small_is_told_at_the_end_too(self, finished, tmp_path):
         store = finished[0] / "store"
         result = run_here(tmp_path, data_dir=store, num_frames=500, max_steps=2)
@@ -240,6 +256,7 @@ class TestResume:
     def finish_and_compare(self, finished, folder):
         result = run(folder)
         assert result.returncode == 0, result.stderr
+        assert "lost" not in result.stdout
         expected = finished[0] / "run"
         for name in ("latest", "best"):
             assert_equal_arrays(checkpoint(folder / "run", name), checkpoint(expected, name))

@@ -203,6 +203,7 @@ def test_killed_and_resumed_it_ends_the_same(keypoints, request, tmp_path, kind,
         assert code == 128 + number
     result = run(**flags)
     assert result.returncode == 0, result.stderr
+    assert "lost" not in result.stdout
     for name in ("latest", "best"):
         ours, expected = checkpoint(folder, name), checkpoint(finished[0], name)
         assert set(ours) == set(expected)

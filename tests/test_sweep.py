@@ -183,6 +183,42 @@ def test_refusals_of_flags(arguments, words, settings):
         parsed(*arguments)
 
 
+class TestOneTrainingInTwoFolders:
+    @pytest.mark.parametrize(
+        ("axes", "words"),
+        [
+            (["seed=0 00"], ["seed=0 and seed=00", "seed-0 and seed-00"]),
+            (["learning_rate=1e-3 0.001"], ["learning_rate-1e-3 and learning_rate-0.001"]),
+            # Of a product the axis is told that makes no difference.
+            (["seed=1 2", "lsp_layers=0,1 00,1"], ["lsp_layers=00,1", "seed-1_lsp_layers-0+1"]),
+            (["collect=true false"], ["collect=true and collect=false"]),
+            (["num_keypoints=7", "game=mspacman MsPacman"], ["game=MsPacman"]),
+        ],
+    )
+    def test_one_value_in_two_spellings(self, axes, words):
+        names = [axis.partition("=")[0] for axis in axes]
+        with refuses("same training", *words, settings=["grid", names[-1]]):
+            parsed(*(f"--grid={axis}" for axis in axes))
+
+    def test_a_setting_without_effect_beside_the_others(self):
+        words = ("pointnet_filters does nothing without extractor=pointnet", "8+8+8+8 and ")
+        axis = "--grid=pointnet_filters=8,8,8,8 16,16,16,16"
+        with refuses(*words, settings=["grid", "pointnet_filters", "extractor"]):
+            parsed("--grid=extractor=pursuit", axis)
+        assert len(parsed("--grid=extractor=pointnet", axis).runs) == 2
+
+    def test_flag_files_that_mean_the_same(self, tmp_path):
+        for name, rate in (("one", "1e-3"), ("two", ".001")):
+            (tmp_path / f"{name}.cfg").write_text(f"--learning_rate={rate}\n")
+        files = f"--grid=flagfile={tmp_path / 'one.cfg'} {tmp_path / 'two.cfg'}"
+        with refuses("flagfile-one and flagfile-two", settings=["grid", "flagfile"]):
+            parsed(files)
+
+    @pytest.mark.parametrize("axis", ["data_dir=a b", "summary_every=10 20"])
+    def test_frames_and_reports_tell_runs_apart(self, axis):
+        assert len(parsed(f"--grid={axis}").runs) == 2
+
+
 @pytest.mark.parametrize("out", ["file", "file/below", "file/far/below", "occupied"])
 @pytest.mark.parametrize("more", [[], ["--dry_run"]], ids=["run", "dry_run"])
 def test_an_ordinary_file_in_the_place_of_a_folder_is_refused(tmp_path, out, more):

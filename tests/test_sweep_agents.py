@@ -89,11 +89,25 @@ class TestGrid:
         (["--grid=seed=0", "--keypoints=k", "--seeds=0,0"], ["--seeds", "different"], []),
         (["--grid=encoder=gnn rnn", "--keypoints=k"], ["run encoder-rnn", "cnn, gnn"], []),
         (["--grid=seed=0 0", "--keypoints=k"], ["two runs", "seed-0"], ["grid"]),
+        (["--grid=seed=0 00", "--keypoints=k"],
+         ["same training", "seed=0 and seed=00"], ["grid", "seed"]),
+        (["--grid=game=mspacman MsPacman", "--keypoints=k"],
+         ["game-mspacman and game-MsPacman"], ["grid", "game"]),
+        (["--grid=encoder=gnn", "--grid=cnn_units=8 16", "--keypoints=k"],
+         ["cnn_units does nothing without encoder=cnn"], ["grid", "cnn_units", "encoder"]),
     ],
 )  # fmt: skip
 def test_refusals_of_flags(arguments, words, settings):
     with refuses(*words, settings=settings):
         parsed(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("axis", "keypoints"), [("sweep=a b", "k-{sweep}"), ("summary_every=10 20", "k")]
+)
+def test_keypoints_and_reports_tell_agents_apart(axis, keypoints):
+    command = parsed(f"--grid={axis}", f"--keypoints={keypoints}")
+    assert [run.what for run in command.runs].count("run") == 2
 
 
 @pytest.mark.parametrize("flag", ["--keypoints=k", "--seeds=1", "--test_episodes=2"])

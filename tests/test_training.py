@@ -580,6 +580,37 @@ class TestMetricsLog:
         log.close()
         assert (tmp_path / "metrics.csv").read_text() == "step,a,b\n1,0.5,\n2,,7\n3,,9.0\n"
 
+    @pytest.mark.parametrize(
+        ("left", "words"),
+        [
+            ("step,train/loss\n100,2.0\n", "ends at step 100,"),
+            ("step,train/loss\n100,2.0\n200,2", "ends at step 100,"),
+            ("step,train/l", "ends at step 0,"),
+            (None, "is missing,"),
+        ],
+        ids=["cut", "cut within a row", "cut within its header", "deleted"],
+    )
+    def test_rows_that_are_lost_are_told_at_resumption(self, tmp_path, capsys, left, words):
+        self.report(tmp_path, 0, 100)
+        self.report(tmp_path, 100, 200)
+        path = tmp_path / "metrics.csv"
+        path.unlink() if left is None else path.write_text(left)
+        self.report(tmp_path, 250, 300)
+        (note,) = capsys.readouterr().out.splitlines()
+        assert note.startswith(f"note: {path} {words} ") and "up to step 200: " in note
+        self.report(tmp_path, 350, 400)  # they have been told
+        assert not capsys.readouterr().out
+
+    def test_nothing_is_told_where_nothing_is_lost(self, tmp_path, capsys):
+        self.report(tmp_path, 0, 100)
+        self.report(tmp_path, 0, 100)  # killed before its first checkpoint
+        (tmp_path / "metrics.csv").unlink()
+        self.report(tmp_path, 0, 100)  # nothing was trained
+        self.report(tmp_path, 5099, 5100)  # it reported less often than now, or not at all
+        self.report(tmp_path, 5099, 5100)
+        self.report(tmp_path, 6000, 6100)
+        assert not capsys.readouterr().out
+
     def test_unknown_names_are_an_error(self, tmp_path):
         log = MetricsLog(tmp_path, ["a"], first_step=0)
         with pytest.raises(ValueError, match="typo"):

@@ -140,4 +140,7 @@ def test_what_belongs_to_another_test_is_refused(runs, tmp_path, monkeypatch):
     unfinished.write_text(before.decode().replace('"scores"', '"score"'))
     is_refused("damaged", "scores")
     unfinished.write_text("{")
-    refused(call("rl", runs=run, **FLAGS), str(unfinished), "damaged")
+    is_refused("damaged", "JSON")
+    unfinished.unlink()
+    (run / "evaluation.json").write_text("{")
+    refused(call("rl", runs=run, **FLAGS), run / "evaluation.json", "JSON", "delete it, and test")

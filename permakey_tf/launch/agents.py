@@ -10,11 +10,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from permakey_tf.configs.agent import AgentConfig
+from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig
+from permakey_tf.configs.base import flatten
+from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.launch.local import Job
 from permakey_tf.launch.plan import run_name, value_in_name
 from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.families import Settings
 from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.match import follow_folder, resolve_agent
 from permakey_tf.runs.progress import Status, is_trained, read_agent_progress, read_agent_status
@@ -54,12 +57,13 @@ def fill_in_axes(template: str, point: dict[str, str]) -> str:
 class PlannedAgent(NamedTuple):
     """One point of the grid: the training of an agent.
 
-    agent: the settings that were asked for. keypoints: run folder that it is to see with.
+    agent, logging: the settings that were asked for. keypoints: run folder that it is to see with.
     given: names of the settings that were given. folder: its run folder.
     """
 
     job: Job
     agent: AgentConfig
+    logging: AgentLoggingConfig
     keypoints: str
     given: frozenset[str]
     folder: str
@@ -70,6 +74,13 @@ class PlannedAgent(NamedTuple):
     def name(self) -> str:
         """Of its folder and log."""
         return self.job.name
+
+    @property
+    def settings(self) -> Settings:
+        """Its own, and which keypoints it sees with."""
+        game = canonical_game(self.agent.environment.game)
+        names = {"game": game, "keypoints": Path(self.keypoints).resolve()}
+        return flatten(self.agent) | flatten(self.logging) | names
 
     def look(self) -> Status:
         """Looks into the folders of the keypoints and of the run.

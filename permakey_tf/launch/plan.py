@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from permakey_tf.configs.base import flatten
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.launch.local import Job, Launcher
+from permakey_tf.runs.families import Settings, effective, lacks
 from permakey_tf.runs.progress import Status
 from permakey_tf.system import disk
 from permakey_tf.training.request import KeypointRequest, check_places, open_or_collect
@@ -45,6 +47,14 @@ class Planned(Protocol):
         """Where it stands on disk. Raises UserError where its command would refuse to start."""
 
 
+class PlannedTraining(Planned, Protocol):
+    """What a point of the grid is planned as."""
+
+    @property
+    def settings(self) -> Settings:
+        """All that the training and its reports depend on, by flat names."""
+
+
 class PlannedRun(NamedTuple):
     """One point of the grid: the call of run.keypoints, and what it asks for."""
 
@@ -66,6 +76,17 @@ class PlannedRun(NamedTuple):
     def comes_first(self) -> str:
         """Frames that are missing are collected."""
         return f"{self.wanted.data_dir} is collected first" if self.wanted.is_missing else ""
+
+    @property
+    def settings(self) -> Settings:
+        """Of the frames their stores: what one store is collected with is compared elsewhere."""
+        wanted = self.wanted
+        places = {
+            "data_dir": tuple(path.resolve() for path in wanted.stores),
+            "data_weights": wanted.data_weights,
+            "distribute": wanted.distribute,
+        }
+        return flatten(wanted.keypoints) | flatten(wanted.logging) | places
 
     def look(self) -> Status:
         """Looks into the run's folder and frame store."""
@@ -99,6 +120,46 @@ def refuse_equal_names(runs: Sequence[Planned]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"grid: two runs would have the same folder, {name}", ["grid"])
+
+
+def refuse_same_trainings(
+    runs: Sequence[PlannedTraining], points: Sequence[dict[str, str]]
+) -> None:
+    """Runs of two folders may be one training: by two spellings of a number, or by an axis that
+    does nothing beside the other settings.
+
+    Args:
+      runs: all trainings.
+      points: {axis: value} of each.
+
+    Raises:
+      UserError: two are the same.
+    """
+    seen: list[Settings] = [effective(run.settings) for run in runs]
+    for place, settings in enumerate(seen):
+        first = seen.index(settings)
+        if first != place:
+            why, names = _no_difference(points[first], points[place], runs[place].settings)
+            raise UserError(
+                f"grid: {why}: {runs[first].name} and {runs[place].name} would be the same "
+                "training; give one of these values, or make two sweeps",
+                ["grid", *names],
+            )
+
+
+def _no_difference(
+    one: dict[str, str], other: dict[str, str], settings: Settings
+) -> tuple[str, list[str]]:
+    """Why two points of the grid are the same training, and the settings that this speaks of."""
+    words, names = [], []
+    for axis in (axis for axis in one if one[axis] != other[axis]):
+        if lacked := lacks(axis, settings):
+            words.append(f"{axis} does nothing without {lacked[0]}={lacked[1]}")
+            names += [axis, lacked[0]]
+        else:
+            words.append(f"{axis}={one[axis]} and {axis}={other[axis]} make no difference")
+            names += [axis, axis]
+    return " and ".join(words), names
 
 
 def refuse_other_frames_in_a_shared_store(runs: list[PlannedRun]) -> None:

@@ -66,7 +66,7 @@ def image_summary(tag: str, image: np.ndarray) -> Summary:
     return Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
 
 
-def keep_events(folder: Path, last: int) -> None:
+def keep_events(folder: Path, last: int) -> int:
     """Drops from TensorBoard's files what a run that goes on after step `last` writes again.
 
     That is all later steps, the settings (at step 0, where images alone stay), all where nothing
@@ -74,6 +74,9 @@ def keep_events(folder: Path, last: int) -> None:
 
     TensorBoard's own mark of a restart (SessionLog.START) is no way out: readers of the files do
     not heed it, nor does TensorBoard's EventAccumulator (2.21) for what TensorFlow 2 writes.
+
+    Returns:
+      the last step of which anything stays; 0 where that is step 0, or nothing does.
 
     Raises:
       UserError: a file cannot be written; it is as it was then.
@@ -99,6 +102,7 @@ def keep_events(folder: Path, last: int) -> None:
                 for stays, (_, record) in zip(kept, _events_of(path), strict=True):
                     if stays:
                         writer.write(record)
+    return max((step for step, *_ in seen if 0 < step <= last), default=0)
 
 
 def _is_image(event: Event) -> bool:

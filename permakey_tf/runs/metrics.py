@@ -28,7 +28,8 @@ class MetricsLog:
     """Writes scalars to metrics.csv and TensorBoard, images and settings to TensorBoard.
 
     metrics.csv has one row per report: the step and every scalar; cells that a report does not
-    have are empty. Rows are flushed as they are written.
+    have are empty. Rows are flushed as they are written. Where rows before `first_step` are lost,
+    which TensorBoard's files show, a note says so.
 
     Args:
       folder: the run folder.
@@ -46,6 +47,7 @@ class MetricsLog:
     def __init__(self, folder: Path, columns: list[str], first_step: int, group: str = ""):
         self._columns = ["step", *columns]
         self._path = folder / "metrics.csv"
+        was_there = self._path.exists()
         kept = _rows_up_to(self._path, self._columns, first_step)
         _replace(self._path, self._columns, kept)
         with files.writing(self._path):
@@ -57,7 +59,8 @@ class MetricsLog:
         self._group = group if not self._is_earlier else ""
         self._name = "/".join(folder.absolute().parts[-2:])
         place = earlier if self._is_earlier else folder
-        keep_events(place, first_step)
+        reported = keep_events(place, first_step)
+        _tell_lost_rows(self._path, was_there, int(kept[-1]["step"]) if kept else 0, reported)
         self._events = EventFile(place)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -120,6 +123,21 @@ def _rows_up_to(path: Path, columns: list[str], step: int) -> list[dict]:
             f"{path} has other columns than this run writes; choose a new logdir", ["logdir"]
         )
     return kept
+
+
+def _tell_lost_rows(path: Path, was_there: bool, last: int, reported: int) -> None:
+    """Prints a note where rows up to step `reported` were written, and `last` is the last of them.
+
+    TensorBoard's files have the same reports. How often a run reports says nothing of it: that may
+    have been another number before.
+    """
+    if last < reported:
+        ends = f"ends at step {last}" if was_there else "is missing"
+        print(
+            f"note: {path} {ends}, and the run had reported up to step {reported}: these rows are "
+            "lost (TensorBoard's files have them)",
+            flush=True,
+        )
 
 
 def _replace(path: Path, columns: list[str], rows: list[dict]) -> None:

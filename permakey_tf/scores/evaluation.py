@@ -223,6 +223,17 @@ class Evaluation:
         starts = starts_of_test(self.seeds, self.scores.shape[2], *limits)
         return EachStartOnce.of(self.scores, starts)
 
+    def is_same(self, other: "Evaluation") -> bool:
+        """Whether both are one test, such as a copy: all is equal but what its runs are called."""
+
+        def told(one):
+            seen = [dataclasses.replace(policy, run="") for policy in one.policies]
+            return one.game, one.env_id, one.rules, one.agent, one.seeds, seen
+
+        names = ("scores", "lengths", "random_scores")
+        pairs = [(getattr(self, name), getattr(other, name)) for name in names]
+        return told(self) == told(other) and all(np.array_equal(*pair) for pair in pairs)
+
     @property
     def advantage(self) -> Advantage:
         """Over random play."""

@@ -18,6 +18,7 @@ _FORMAT_VERSION = 1
 # Keypoint runs have an evaluation.json too, of no such kind.
 _KIND = "agent"
 _OTHER_KIND = "policy"  # earlier versions pass over it, as they do over keypoint runs'
+_REMEDY = "delete it, and test again"
 
 
 class Planned(NamedTuple):
@@ -52,7 +53,7 @@ def check_place(path: Path, test: Planned) -> None:
     if out.suffix.lower() == ".json":  # a folder of that name would stand where reports look
         raise UserError(f"out={out} names a file: give its folder, {out.parent}", ["out"])
     disk.check_place(out, path.name)
-    content = schema.read_object(path) if path.exists() else {}
+    content = schema.read_object(path, _REMEDY) if path.exists() else {}
     held = ""
     if "losses" in content:
         held = "the test losses of a keypoint run"
@@ -88,6 +89,11 @@ def _is_run(policy: PolicySpec, folder: str, train_seed: int) -> bool:
     if then.exists():
         return then.resolve() == now.resolve()
     return (then.name, policy.train_seed) == (now.absolute().name, train_seed)
+
+
+def same_test(path: Path, other: Path) -> str:
+    """The line that says so of two files; testing one policy beside itself is refused."""
+    return f"{path} and {other} are the same test (a copy?): leave one out"
 
 
 def refuse_larger(path: Path, found: Evaluation, num_games: int) -> None:
@@ -139,7 +145,7 @@ def read_evaluation(path: Path) -> Evaluation | None:
       UserError: a damaged file, another format version, or aggregates that do not follow from the
         scores.
     """
-    content = schema.read_object(path)
+    content = schema.read_object(path, _REMEDY)
     kind = content.get("kind")
     if kind not in (_KIND, _OTHER_KIND):
         return None
@@ -154,9 +160,7 @@ def read_evaluation(path: Path) -> Evaluation | None:
         ):
             raise ValueError("aggregates do not follow from scores")
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise UserError(
-            f"{path} is damaged or of another program: {error}: delete it, and test again"
-        ) from error
+        raise UserError(f"{path} is damaged or of another program: {error}; {_REMEDY}") from error
     return evaluation
 
 

@@ -224,10 +224,13 @@ def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
     runs = [run for folder in begun if (run := curves.read_run(folder, metric))]
     waiting = [folder for folder in found if folder not in begun and curves.is_agents(folder)]
     waiting += [run.path for run in runs if not len(run.steps)]
-    notes = [f"{folder}: no value of {metric} yet" for folder in waiting]
+    without = {folder: _no_rows(folder) for folder in waiting}
+    notes = [f"{folder}: no value of {metric}{why or ' yet'}" for folder, why in without.items()]
     groups = curves.group([run for run in runs if len(run.steps)])
     if not groups:
-        raise UserError(f"no agent's run with a value of {metric} under {', '.join(folders)}")
+        where = f"no agent's run with a value of {metric} under {', '.join(folders)}"
+        damaged = [why for why in without.values() if why]
+        raise UserError(where + (damaged[0] if damaged else ""))
     for group in groups:
         ends = [run.steps[-1] for run in group]
         if min(ends) < max(ends):
@@ -254,6 +257,16 @@ def report_curves(folders: list[str], metric: str, statistic: str) -> Report:
         files.write_text(out / names[2], _curves_csv(drawn, labels))
 
     return Report("", notes, names, write)
+
+
+def _no_rows(folder: Path) -> str:
+    """What became of the metrics.csv of a run without values, as the end of a line; "" where it has
+    at least its columns."""
+    path = folder / "metrics.csv"
+    if not path.exists():
+        return f": {path} is missing"
+    text = path.read_text()
+    return "" if "\n" in text else f": {path} is {'cut within its first line' if text else 'empty'}"
 
 
 def _curves_csv(drawn: list[curves.ScoreCurve], labels: list[str]) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -48,12 +48,13 @@ def check_unfinished(path: Path, runs: Sequence[str], seeds: Sequence[int], epis
     """
     if not path.exists():
         return
-    then = _read_parts(path, schema.read_object(path))["test"]
+    then = _read_parts(path)["test"]
     names, now = (sorted(Path(run).name for run in of) for of in (then["runs"], runs))
     _refuse_another(path, then, names == now, seeds, episodes)
 
 
-def _read_parts(path: Path, content: dict[str, Any]) -> _PartsContent:
+def _read_parts(path: Path) -> _PartsContent:
+    content = schema.read_object(path, _remedy(path), ["out"])
     schema.check_version(path, content, _FORMAT_VERSION)
     try:
         return schema.parse(_PartsContent, content)
@@ -95,10 +96,10 @@ class Unfinished:
         self._test = _Test(runs=runs, weights=weights, seeds=seeds, episodes=episodes)
         self.played: dict[str, dict[str, np.ndarray]] = {}
         if path.exists():
-            self._read(schema.read_object(path))
+            self._read()
 
-    def _read(self, content: dict[str, Any]) -> None:
-        parsed = _read_parts(self.path, content)
+    def _read(self) -> None:
+        parsed = _read_parts(self.path)
         then, now = parsed["test"], self._test
         same = then["weights"] == now["weights"]
         if not same and len(then["runs"]) == 1 and then["runs"] == now["runs"]:

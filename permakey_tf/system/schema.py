@@ -10,7 +10,7 @@ import json
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,17 @@ _MAX_SHOWN = 40  # characters of a wrong value in a message
 type_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, remedy: str = "", settings: Iterable[str] = ()) -> dict[str, Any]:
     """The object of a JSON file.
+
+    Args:
+      remedy: what to do where it is damaged, such as cut; `settings` are those that it speaks of.
 
     Raises:
       FileNotFoundError: there is no such file.
       UserError: it cannot be read, or holds something else.
     """
+    end = f"; {remedy}" if remedy else ""
     try:
         content = json.loads(Path(path).read_bytes())
     except FileNotFoundError:
@@ -44,9 +48,9 @@ def read_object(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} {_DAMAGED}: not valid JSON ({error})") from error
+        raise UserError(f"{path} {_DAMAGED}: not valid JSON ({error}){end}", settings) from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} {_DAMAGED}: it holds no object {{...}}")
+        raise UserError(f"{path} {_DAMAGED}: it holds no object {{...}}{end}", settings)
     return content
 
 

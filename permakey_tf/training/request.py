@@ -249,8 +249,16 @@ def _canonical(text: str) -> str:
 
 
 def all_notes(request: KeypointRequest) -> list[str]:
-    """Of a finished run: what evaluation.json notes, and the flags that have no effect now."""
-    evaluation = schema.read_object(KeypointFolder.open(request.logdir).results["test losses"])
-    notes = schema.parse(list[str], evaluation.get("notes", []), "notes")
+    """Of a finished run: what evaluation.json notes, and the flags that have no effect now.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    folder = KeypointFolder.open(request.logdir)
+    file = folder.results["test losses"]
+    # Without its latest checkpoint a run that is not evaluated is refused.
+    can_evaluate = folder.latest_checkpoint.exists()
+    remedy = "delete it: the same command makes it anew" if can_evaluate else ""
+    notes = schema.parse(list[str], schema.read_object(file, remedy).get("notes", []), "notes")
     store = None if request.is_missing else open_store(request)
     return list(dict.fromkeys(notes + (notes_on(store, request) if store else [])))
