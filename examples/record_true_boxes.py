@@ -29,8 +29,10 @@ def make_env(env_id: str, env_kwargs: str) -> gymnasium.Env:
 def main(env_id: str, env_kwargs: str, path: str, num_frames: str = "2000") -> None:
     known = f"boxes of {', '.join(BOXES)} are known; add to examples/true_boxes.py"
     boxes = BOXES.get(env_id.partition(":")[0]) or sys.exit(f"{env_id}: {known}")
-    if not num_frames.isdecimal() or not int(num_frames) or not Path(path).parent.is_dir():
-        sys.exit(f"error: {num_frames} frames to {path}: a number, and a folder that is there")
+    if not num_frames.isdecimal() or not int(num_frames):
+        sys.exit(f"error: {num_frames} frames: a whole number from 1 on is needed")
+    if not Path(path).parent.is_dir():
+        sys.exit(f"error: {path}: there is no folder {Path(path).parent}")
     env = make_env(env_id, env_kwargs)
     rng, frames, starts, rows, over = np.random.default_rng(1), [], [], [], True
     while len(frames) < int(num_frames):

@@ -10,6 +10,8 @@
 # Seen:      45,641 pixels change: 0.0% mean (up to 2 levels), 87.1% maximum, 100.0% brighter
 #            white and black: (170, 170, 170), mean (118, 118, 118)
 #            yellow and blue: (142, 142, 142), mean (93, 107, 94)
+# Upstream:  known since 2015 to be crude (Farama-Foundation/Arcade-Learning-Environment#101);
+#            how far off the colours are is not said.
 #
 # Ends with 0 where this is still so, and with another code where it is not.
 set -euo pipefail

@@ -12,6 +12,7 @@
 #            episodes of 5 steps, as counted: 2 1 3
 #            options after the reset: {}
 #            steps in each after a reset with them: 0 0
+# Upstream:  an open pull request (Farama-Foundation/Gymnasium#1696) keeps the mask.
 #
 # Ends with 0 where this is still so, and with another code where it is not.
 set -euo pipefail

@@ -10,6 +10,8 @@
 # Seen:      AtariPreprocessing (210, 160): 160 rows, 210 columns
 #            AtariPreprocessing (160, 210): 210 rows, 160 columns, equal to the screen: True
 #            ResizeObservation (210, 160): 210 rows, 160 columns, equal to the screen: True
+# Upstream:  the order is named where it was mended (Farama-Foundation/Gymnasium#1312), not in the
+#            documentation of the argument.
 #
 # Ends with 0 where this is still so, and with another code where it is not.
 set -euo pipefail

@@ -13,6 +13,8 @@
 #            RandomRotation:    210 x 210  0.6, 210 x 160  0.5 pixels off
 #            RandomShear:       210 x 210  0.0, 210 x 160 10.7 pixels off
 #            RandomCrop:        210 x 210 41.0, 210 x 160 17.0 pixels off
+# Upstream:  the crop's offsets are mended after this version (keras-team/keras#23519); of
+#            shearing nothing was found.
 #
 # Ends with 0 where this is still so, and with another code where it is not.
 set -euo pipefail
@@ -62,5 +64,6 @@ for name, make in makers.items():
     print(f"{name + ':':18} 210 x 210 {square:4.1f}, 210 x 160 {screen:4.1f} pixels off")
 fits = all(worst[name, columns] < 2 for name in list(makers)[:3] for columns in (210, 160))
 shear = worst["RandomShear", 210] < 2 and worst["RandomShear", 160] > 5
-raise SystemExit(not (fits and shear and worst["RandomCrop", 160] > 5))
+crop = all(worst["RandomCrop", columns] > 5 for columns in (210, 160))
+raise SystemExit(not (fits and shear and crop))
 PYTHON

@@ -244,14 +244,14 @@ def parse(values: absl_flags.FlagValues, argv: list[str]) -> list[str]:
     words.check(values, argv[1:])
     try:
         rest = values(argv, known_only=False)
-    except absl_flags.Error as error:
+    except (absl_flags.Error, ValueError) as error:  # the latter of --noNAME=VALUE
         raise UserError(_in_our_words(error)) from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: settings are given as --name=value")
     return rest
 
 
-def _in_our_words(error: absl_flags.Error) -> str:
+def _in_our_words(error: Exception) -> str:
     missing = re.search(r"Unable to open flagfile: .*'(.*)'", str(error))
     if not missing:
         return str(error)

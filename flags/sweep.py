@@ -268,8 +268,9 @@ class _Call(NamedTuple):
             raise UserError(f"{name}: too long for a folder; put settings into a --run_flagfile")
         files = [*flag_files, *([point["flagfile"]] if "flagfile" in point else [])]
         # The last flag wins: files give what the grid does not.
-        arguments = [f"--distribute={distribute}"] if distribute else []
-        arguments += [f"--flagfile={file}" for file in files]
+        arguments = [f"--flagfile={file}" for file in files]
+        if distribute and not _gives(program, arguments, "distribute"):
+            arguments.append(f"--distribute={distribute}")
         if keypoints:
             arguments.append(f"--keypoints={fill_in_axes(keypoints, point)}")
         values = absl_flags.FlagValues()
@@ -291,6 +292,14 @@ class _Call(NamedTuple):
             return function()
         except UserError as error:
             raise UserError(f"run {self.job.name}: {error}") from error
+
+
+def _gives(program: str, arguments: list[str], name: str) -> bool:
+    """Whether a program's arguments give a flag, in their flag files too."""
+    values = absl_flags.FlagValues()
+    _PROGRAMS[program].define(values)
+    common.parse(values, [f"run.{program}", *arguments])
+    return values[name].present
 
 
 def _agent(call: _Call) -> PlannedAgent:

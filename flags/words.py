@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
+from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.system.files import at_home
 
@@ -37,10 +38,10 @@ def check(values: absl_flags.FlagValues, typed: list[str]) -> None:
     words = list(_words(values, typed))
     _refuse_missing_values(values, words)
     _refuse_repeated_lists(values, words)
-    for index, word in enumerate(words):
+    for place, word in enumerate(words):
         if word.name == _FILE:
             given = list(_words(values, _lines(values, word.text)))
-            _refuse_overridden(values, words[:index], word, given)
+            _refuse_overridden(values, words, place, given)
 
 
 def _words(values: absl_flags.FlagValues, typed: Iterable[str]) -> Iterator[Word]:
@@ -96,64 +97,90 @@ def _is_list(flag: absl_flags.Flag) -> bool:
 
 
 def _refuse_overridden(
-    values: absl_flags.FlagValues, before: list[Word], file: Word, given: list[Word]
+    values: absl_flags.FlagValues, words: list[Word], place: int, given: list[Word]
 ) -> None:
-    """Raises UserError for a flag before a file that has another value for it: the last counts."""
+    """Raises UserError for a flag before a file that has another value for it: the last counts.
+
+    Args:
+      words: of the command line; the one at `place` names the file.
+      given: the file's.
+    """
 
     def what(word: Word) -> tuple[str, str]:
         """Which setting a word gives: of several values, such as a sweep's axes, one has a name."""
-        several = isinstance(values[word.name], absl_flags.MultiFlag)
+        several = word.name != _FILE and isinstance(values[word.name], absl_flags.MultiFlag)
         return word.name, word.text.partition("=")[0] if several else ""
 
     in_file = {what(word): word for word in given}
-    for word in before:
-        if word.name == _FILE:
-            continue  # of two files the last counts, as a preset and what builds on it
+    anew = {what(word) for word in words[place + 1 :]}
+    for word in words[:place]:
+        # Of two files the last counts, as a preset and what builds on it.
+        if word.name == _FILE or what(word) in anew:
+            continue
         other = in_file.get(what(word), word)
-        if other.text != word.text:
+        if _meaning(values, other) != _meaning(values, word):
             raise UserError(
-                f"{word} stands before {file}, which says {other}: give it behind the file"
+                f"{word} stands before {words[place]}, which says {other}: give it behind the file"
             )
+
+
+def _meaning(values: absl_flags.FlagValues, word: Word) -> Any:
+    """A value as its flag reads it, as far as it does: 1e-3 is 0.001."""
+    flag = values[word.name]
+    try:
+        parsed = flag.parser.parse(word.text)
+    except (ValueError, TypeError):
+        return word.text
+    if word.name == "game":
+        return canonical_game(word.text)
+    return Path(parsed) if flag.flag_type() == "path" else parsed
 
 
 def _lines(values: absl_flags.FlagValues, name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     """The flags of a flag file, those of the files that it names in their places.
 
-    A file that cannot be read has none: absl says so.
+    A file that cannot be opened has none: absl says so.
 
     Raises:
-      UserError: no file is named, one names itself, or a line is not what it looks like.
+      UserError: no file is named, one names itself, it is no text, or a line is not what it looks
+        like.
     """
     path = at_home(name)
     if not path:
         raise UserError("--flagfile names no file: name one, or leave it out")
     if path in above:
         raise UserError(f"flag file {above[-1]} leads back to {path}: take --flagfile={name} out")
-    if not Path(path).is_file():
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"flag file {path} is no text in UTF-8: save it as such") from error
+    except OSError:
         return
-    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    for line in map(str.strip, lines):
+    for line in map(str.strip, text.splitlines()):
         nested = re.fullmatch(f"--?{_FILE}=(.*)", line)
         if nested:
             yield from _lines(values, nested[1].strip(), (*above, path))
         elif line and not line.startswith(("#", "//")):
-            _check_line(values, line, path)
+            _check_line(values, line, f"flag file {path}")
             yield line
 
 
-def _check_line(values: absl_flags.FlagValues, line: str, path: str) -> None:
+def _check_line(values: absl_flags.FlagValues, line: str, file: str) -> None:
     """Raises UserError for a line that a shell or an editor would have made another."""
     if line.startswith("\ufeff"):
-        raise UserError(f"flag file {path} begins with a byte order mark: save it without one")
-    spaced = re.fullmatch(r"(--?\w+)\s+=\s*(.*)", line)
+        raise UserError(f"{file} begins with a byte order mark: save it without one")
+    if re.fullmatch(rf"--?{_FILE}(\s.*)?", line):
+        raise UserError(f"{file}: {line!r} names no file, write --{_FILE}=NAME")
+    spaced = re.fullmatch(r"(--?\w+)(?:\s+=\s*|=\s+)(.*)", line)
     if spaced:
-        raise UserError(f"flag file {path}: spaces around =, write {spaced[1]}={spaced[2]}")
+        raise UserError(f"{file}: spaces around =, write {spaced[1]}={spaced[2]}")
     name, _, text = line.lstrip("-").partition("=")
-    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
-    if quoted and name in values and not _takes_quotes(values[name]):
-        raise UserError(f"flag file {path}: a value needs no quotes, write --{name}={text[1:-1]}")
-
-
-def _takes_quotes(flag: absl_flags.Flag) -> bool:
-    """Whether they are taken off where its value is read."""
-    return _is_list(flag) or isinstance(flag, absl_flags.MultiFlag)
+    if name not in values or isinstance(values[name], absl_flags.MultiFlag):
+        return
+    if " #" in text:
+        raise UserError(f"{file}: a remark is part of --{name}'s value, give it a line of its own")
+    quoted = re.fullmatch(r"\"(.*)\"|'(.*)'", text)
+    # Those of a list's single values are taken off where it is read: "a","b".
+    if quoted and not (_is_list(values[name]) and '"' in text[1:-1]):
+        inside = text[1:-1]
+        raise UserError(f"{file}: a value needs no quotes, write --{name}={inside}")

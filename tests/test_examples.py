@@ -113,8 +113,12 @@ def test_a_game_that_an_agent_cannot_play_is_told_in_one_line(game):
         ("play_with_an_agent", ["run", "ALE/MsPacman-v5", "x"], "x: MAX_STEPS is a whole number"),
         ("record_true_boxes", ["minigrid:Nix-v0", "{", "x.npz", "9"], "cannot be made with {: "),
         ("record_true_boxes", ["minigrid:Nix-v0", "[]", "x.npz", "9"], "cannot be made with []"),
-        ("record_true_boxes", ["minigrid:Nix-v0", "{}", "x.npz", "0"], "0 frames to x.npz: a num"),
-        ("record_true_boxes", ["minigrid:Nix-v0", "{}", "nix/x.npz", "9"], "to nix/x.npz: a num"),
+        ("record_true_boxes", ["minigrid:Nix-v0", "{}", "x.npz", "0"], "0 frames: a whole number"),
+        (
+            "record_true_boxes",
+            ["minigrid:Nix-v0", "{}", "nix/x.npz", "9"],
+            "nix/x.npz: there is no folder nix",
+        ),
     ],
 )
 def test_wrong_arguments_of_examples_are_told_in_one_line(name, arguments, words):

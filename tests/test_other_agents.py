@@ -44,6 +44,9 @@ class Shooter:
         self.step += 1
         return np.array(1 if self.step % self.every == 0 else 2)  # as SB3's predict
 
+    def act_at_once(self, frame):
+        return 1
+
 
 def played(choose, seed, number, limit=120):
     """(score, length) of a test game in the emulator; `choose` gives the action of a step."""
@@ -181,6 +184,7 @@ def test_the_report_reads_it_and_a_collection_leaves_it_out(tmp_path):
         ({"policy": [Shooter(), *[Shooter(3)] * 2]}, [], ["number 2", "same", "once"]),
         ({"policy": [print, print]}, [], ["number 1", "same", "once"]),
         ({"game": ""}, ["game"], ["game=''", "letters"]),
+        ({"game": "pong+"}, ["game"], ["game='pong+'", "letters"]),
         ({"game": "-", "env_id": "sprites:Catch-v0"}, ["game"], ["game='-'", "letters"]),
         ({"name": "PKey+GNN"}, ["name"], ["name='PKey+GNN'"]),
         ({"name": "PKey+GNN, tracked"}, ["name"], ["'PKey+GNN, tracked'", "(PKey+GNN)"]),
@@ -207,6 +211,12 @@ def test_a_test_in_a_folder_is_of_an_agent_with_a_name(policy, called, tmp_path)
     with refuses("name is missing", f"next {called} would", settings=["name"]):
         evaluate_agent(policy, "spaceinvaders", out=tmp_path / "test", **SHORT)
     assert not (tmp_path / "test").exists()
+
+
+def test_a_method_is_of_an_agent_of_its_objects_class():
+    """Of any model it would be named "predict"."""
+    result = evaluate_agent(Shooter().act_at_once, "spaceinvaders", **SHORT)
+    assert result.agent.name == "Shooter"
 
 
 def test_in_a_table_a_name_begins_no_tag_and_shifts_no_column():

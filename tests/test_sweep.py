@@ -137,6 +137,12 @@ class TestGrid:
         assert typed[-1:] == [f"--distribute={expected}"] * bool(typed)
         assert typed or expected == "none"
 
+    def test_a_flag_file_decides_whether_batches_are_shared(self, tmp_path):
+        (tmp_path / "alone.cfg").write_text("--distribute=none\n")
+        words = "--launcher=slurm", "--slurm_gpus=4", f"--run_flagfile={tmp_path / 'alone.cfg'}"
+        (run,) = parsed("--grid=seed=0", *words).runs
+        assert run.wanted.distribute == "none"
+
     @pytest.mark.parametrize("path", SWEEP_FILES, ids=lambda path: path.name)
     def test_the_sweeps_of_the_repository_are_valid(self, path, monkeypatch):
         monkeypatch.chdir(ROOT)

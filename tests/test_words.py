@@ -86,6 +86,23 @@ class TestFlagsBeforeAFlagFile:
         behind = parse(rl_flags, file(line), word)
         assert (behind.game, behind.clip_rewards) == values
 
+    @pytest.mark.parametrize(
+        ("word", "line"),
+        [
+            ("--clip_rewards=1", "--clip_rewards"),
+            ("--noclip_rewards", "--clip_rewards=f"),
+            ("--game=MsPacman", "--game=ms_pacman"),
+            ("--learning_rate=1e-3", "--learning_rate=0.001"),
+            ("--logdir=runs/a/", "--logdir=runs/a"),
+        ],
+    )
+    def test_one_value_in_two_spellings_is_one(self, file, word, line):
+        parse(rl_flags, word, file(line))
+
+    def test_what_is_given_again_behind_the_file_counts(self, file):
+        words = "--game=pong", file("--game=mspacman"), "--game=pong"
+        assert parse(keypoint_flags, *words).game == "pong"
+
     def test_of_a_file_that_another_names_too(self, file):
         outer = file(file("--game=mspacman", name="inner.cfg"), "--max_steps=3")
         with refuses("--game=pong stands before", "mine.cfg", "--game=mspacman"):
@@ -125,11 +142,31 @@ class TestFlagFiles:
             ("--logdir='q'", "write --logdir=q"),
             ("--game = mspacman", "write --game=mspacman"),
             ("\ufeff--max_steps=1", "byte order mark"),
+            ("--logdir= runs/q", "write --logdir=runs/q"),
+            ("--logdir=runs/q # mine", "--logdir's value, give it a line of its own"),
+            ("--data_dir='a','b'", "needs no quotes"),
+            ('--data_dir="a,b"', "write --data_dir=a,b"),
+            ("--flagfile", "write --flagfile=NAME"),
+            ("--flagfile quick.cfg", "write --flagfile=NAME"),
         ],
     )
     def test_a_line_that_a_shell_or_an_editor_would_have_made_another(self, file, line, told):
         with refuses("mine.cfg", told):
             parse(keypoint_flags, file(line))
 
+    def test_what_is_no_text_or_cannot_be_opened(self, file, tmp_path):
+        path = tmp_path / "mine.cfg"
+        path.write_bytes("--game=pong".encode("utf-16"))
+        with refuses(path, "UTF-8"):
+            parse(keypoint_flags, f"--flagfile={path}")
+        for name in (tmp_path, tmp_path / ("x" * 300), "nix.cfg"):
+            with refuses("flag file", name):
+                parse(keypoint_flags, f"--flagfile={name}")
+
     def test_quotes_that_are_taken_off_where_the_value_is_read(self, file):
         assert parse(report_flags, file('--runs="a","b c"')).runs == ["a", "b c"]
+
+
+def test_a_value_for_a_flag_that_is_negated_is_refused_in_a_line():
+    with refuses("nocurves"):
+        parse(report_flags, "--nocurves=1")

@@ -148,7 +148,7 @@ class GameConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not canonical_game(self.game):
+        if not all(map(canonical_game, self.game.split("+"))):
             raise UserError(
                 f"game={self.game!r}: a name with letters or digits is needed", ["game"]
             )

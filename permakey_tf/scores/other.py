@@ -1,5 +1,6 @@
 """Tests anyone's policy by the protocol of our agents. Needs no TensorFlow."""
 
+import inspect
 import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -116,6 +117,8 @@ def evaluate_agent(
 
 def _name_of(policy: Any, needed: bool) -> str:
     """Of its function or class; needed: whether it is to tell this agent from others."""
+    if inspect.ismethod(policy):  # of any model it would be "predict"
+        policy = policy.__self__
     name = getattr(policy, "__name__", type(policy).__name__)
     if needed and name in _NAMELESS:
         raise UserError(
