@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.configs.base import flatten
 from permakey_tf.configs.keypoints import KeypointConfig
@@ -61,6 +63,19 @@ def test_a_family_is_of_what_does_something():
     assert families.family_key(plain) != families.family_key(keypoint_run(seed=1, lsp_sample=0.5))
     pair = keypoint_run(method="transporter"), keypoint_run(method="transporter", pair_window=7)
     assert len({families.family_key(run) for run in pair}) == 2
+
+
+@pytest.mark.parametrize("name", ["soft_argmax", "logit_scale", "pointnet_coordinates"])
+def test_the_soft_argmax_is_pointnets_and_transporters(name):
+    pointnet, pursuit = keypoint_run(extractor="pointnet"), keypoint_run(extractor="pursuit")
+    transporters = [run | {"method": "transporter"} for run in (pointnet, pursuit)]
+    applies = [families.applies(name, run) for run in (pointnet, *transporters, pursuit)]
+    assert applies == [True, True, True, False]
+    assert families.lacks(name, pursuit) == ("extractor", "pointnet")
+    older = [
+        {n: v for n, v in run.items() if n != "extractor"} for run in (pointnet, *transporters)
+    ]
+    assert all(families.applies(name, run) for run in older)
 
 
 def test_what_depends_on_a_setting_that_an_older_run_lacks():

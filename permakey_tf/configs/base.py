@@ -38,6 +38,7 @@ def setting(
     added: bool = False,
     before: Any = None,
     only: tuple[str, Any] | None = None,
+    or_only: tuple[str, Any] | None = None,
 ) -> Any:
     """Declares one hyper-parameter.
 
@@ -55,6 +56,7 @@ def setting(
       added: whether run folders of earlier versions lack it; its default is what they did.
       before: what they did, where that is not its default; it is added then.
       only: (name, value) of the setting without which it has no effect.
+      or_only: another one that gives it an effect too.
     """
     metadata = {
         "help": help,
@@ -69,7 +71,7 @@ def setting(
         "is_path": is_path,
         "added": added or before is not None,
         "before": before,
-        "only": only,
+        "only": [condition for condition in (only, or_only) if condition],
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -250,15 +252,18 @@ def _nested(config_class: type[_Config], values: dict[str, Any]) -> _Config:
     return config_class(**arguments)
 
 
-def conditions(config_class: type[Config]) -> dict[str, tuple[str, Any]]:
-    """{setting: (other setting, value)} of all settings that do something only with that value."""
-    found: dict[str, tuple[str, Any]] = {}
+def conditions(config_class: type[Config]) -> dict[str, list[tuple[str, Any]]]:
+    """{setting: [(other setting, value)]} of all settings that do something only with one of those
+    values."""
+    found: dict[str, list[tuple[str, Any]]] = {}
     for field in dataclasses.fields(config_class):
         kind = typing.get_type_hints(config_class)[field.name]
         if isinstance(kind, type) and issubclass(kind, Config):
             found |= conditions(kind)
-        elif only := field.metadata["only"] or config_class.only:
-            found[field.name] = only
+        elif field.metadata["only"]:
+            found[field.name] = field.metadata["only"]
+        elif config_class.only:
+            found[field.name] = [config_class.only]
     return found
 
 

@@ -255,6 +255,8 @@ class PointNetConfig(Config):
         "PointNet also sees the coordinates of every pixel, as two more channels (CoordConv). "
         "Convolutions alone cannot give objects that look the same to different keypoints.",
         origin="ours",
+        only=("extractor", "pointnet"),
+        or_only=("method", "transporter"),
     )
     soft_argmax: str = setting(
         "marginal",
@@ -262,9 +264,16 @@ class PointNetConfig(Config):
         "over the other (paper); joint takes one softmax over the whole map.",
         origin="paper",
         choices=("marginal", "joint"),
+        only=("extractor", "pointnet"),
+        or_only=("method", "transporter"),
     )
     logit_scale: float = setting(
-        1.0, "Factor on the logits before the softmax.", origin="paper", above=0
+        1.0,
+        "Factor on the logits before the softmax.",
+        origin="paper",
+        above=0,
+        only=("extractor", "pointnet"),
+        or_only=("method", "transporter"),
     )
     window_join: str = setting(
         "sum",

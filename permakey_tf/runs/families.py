@@ -79,9 +79,14 @@ def applies(name: str, settings: Settings) -> bool:
 
 def lacks(name: str, settings: Settings) -> tuple[str, Any] | None:
     """(other setting, value) without which a setting does nothing; None where it does something."""
-    if leaf(name) not in _CONDITIONS:
-        return None
-    other, value = _CONDITIONS[leaf(name)]
+    lacking = [
+        _lacks_one(name, other, value, settings) for other, value in _CONDITIONS.get(leaf(name), [])
+    ]
+    return lacking[0] if lacking and None not in lacking else None
+
+
+def _lacks_one(name: str, other: str, value: Any, settings: Settings) -> tuple[str, Any] | None:
+    """As `lacks`, of one condition."""
     beside = _beside(name, other, settings)
     if beside is None:  # runs of earlier versions lack it; what it depends on itself still counts
         return lacks(KEYPOINTS * name.startswith(KEYPOINTS) + other, settings)
