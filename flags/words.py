@@ -179,8 +179,7 @@ def _check_line(values: absl_flags.FlagValues, line: str, file: str) -> None:
         return
     if " #" in text:
         raise UserError(f"{file}: a remark is part of --{name}'s value, give it a line of its own")
-    quoted = re.fullmatch(r"\"(.*)\"|'(.*)'", text)
+    inside, quoted = text[1:-1], re.fullmatch(r"\".*\"|'.*'", text)
     # Those of a list's single values are taken off where it is read: "a","b".
-    if quoted and not (_is_list(values[name]) and '"' in text[1:-1]):
-        inside = text[1:-1]
+    if quoted and not (_is_list(values[name]) and '"' in inside):
         raise UserError(f"{file}: a value needs no quotes, write --{name}={inside}")

@@ -75,7 +75,6 @@ class AgentPlayer:
             argument of another kind.
         """
         expect((bool, np.bool_), bars, "bars", "True or False")
-        whole(seed, 0, "seed")
         folder = AgentFolder.open(user_path(run))
         game = make_game(folder.config.environment)
         player = load_player(folder, game.num_actions)

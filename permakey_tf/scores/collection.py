@@ -10,7 +10,6 @@ A collection is read as run folders are. Its evaluations name their runs by the 
 import dataclasses
 import json
 import re
-import typing
 from pathlib import Path
 
 from permakey_tf.configs.agent import EncoderConfig
@@ -18,7 +17,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.runs import families
 from permakey_tf.scores import curves
 from permakey_tf.scores.evaluation import Evaluation, PolicySpec
-from permakey_tf.scores.evaluation_file import read_evaluation, same_test, write_evaluation
+from permakey_tf.scores.evaluation_file import read_evaluation, refuse_copies, write_evaluation
 from permakey_tf.system import disk, files, schema
 
 _STEPS = 100_000  # of the papers' tables; other numbers stand in a cell's name
@@ -96,7 +95,12 @@ def collect(found: list[tuple[Path, Evaluation]], target: Path) -> tuple[list[Pa
             notes.append(f"{path}: not collected, {reason}")
         else:
             if folder.name in sources:
-                _refuse_two_of_one_cell(folder.name, sources[folder.name], (path, evaluation))
+                earlier = sources[folder.name]
+                refuse_copies([earlier, (path, evaluation)])
+                raise UserError(
+                    f"{earlier[0]} and {path} are both of {folder.name}: test their policies "
+                    "together (python -m run.rl --mode=evaluate --runs=...)"
+                )
             sources[folder.name] = path, evaluation
             named = dict(zip(_names(evaluation), [run for run in runs if run], strict=True))
             _refuse_other_settings(folder, named, path)
@@ -105,17 +109,6 @@ def collect(found: list[tuple[Path, Evaluation]], target: Path) -> tuple[list[Pa
     for folder, evaluation, texts in cells:
         _write(folder, evaluation, texts)
     return [folder for folder, *_ in cells], notes
-
-
-def _refuse_two_of_one_cell(cell: str, one, other) -> typing.NoReturn:
-    """Raises UserError; `one` and `other` are evaluations with their files."""
-    (path, evaluation), (other_path, other_evaluation) = one, other
-    if evaluation.is_same(other_evaluation):
-        raise UserError(same_test(path, other_path))
-    raise UserError(
-        f"{path} and {other_path} are both of {cell}: test their policies together "
-        "(python -m run.rl --mode=evaluate --runs=...)"
-    )
 
 
 def _names(evaluation: Evaluation) -> list[str]:

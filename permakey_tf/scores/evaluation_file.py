@@ -1,7 +1,9 @@
 """evaluation.json, which holds every episode of a test; docs/report.md describes the format."""
 
 import dataclasses
+import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
@@ -91,9 +93,11 @@ def _is_run(policy: PolicySpec, folder: str, train_seed: int) -> bool:
     return (then.name, policy.train_seed) == (now.absolute().name, train_seed)
 
 
-def same_test(path: Path, other: Path) -> str:
-    """The line that says so of two files; testing one policy beside itself is refused."""
-    return f"{path} and {other} are the same test (a copy?): leave one out"
+def refuse_copies(found: Iterable[tuple[Path, Evaluation]]) -> None:
+    """Raises UserError where two files are one test: its policies cannot be tested together."""
+    for (path, one), (other_path, other) in itertools.combinations(found, 2):
+        if one.is_same(other):
+            raise UserError(f"{path} and {other_path} are the same test (a copy?): leave one out")
 
 
 def refuse_larger(path: Path, found: Evaluation, num_games: int) -> None:

@@ -5,7 +5,6 @@ record of each. A place without an evaluation stays empty ("not run"); nothing b
 ours ever fills one. Some places are ours alone, without a published number.
 """
 
-import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from permakey_tf.configs.keypoints import METHODS
 from permakey_tf.errors import UserError
 from permakey_tf.scores import aggregates, published, statistics
 from permakey_tf.scores.evaluation import Evaluation, OtherAgent, Rules
-from permakey_tf.scores.evaluation_file import same_test
+from permakey_tf.scores.evaluation_file import refuse_copies
 
 TITLES = {
     1: "Atari, 100,000 agent steps",
@@ -177,7 +176,7 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
         rivals = sorted(by_place.pop(cell.place, []), key=_rank)
         if len(rivals) > 1 and _rank(rivals[-1]) == _rank(rivals[-2]):
             same = [one for one in rivals if _rank(one) == _rank(rivals[-1])]
-            _refuse_copies(same)
+            refuse_copies((one.path, one.evaluation) for one in same)
             raise UserError(
                 f"{cell.place}: {len(same)} evaluations of one size, "
                 f"{', '.join(str(one.path) for one in same)}: test their policies together "
@@ -188,13 +187,6 @@ def fill(empty: list[Cell], found: list[Found]) -> tuple[list[Cell], list[str]]:
     for place, others in by_place.items():
         left_out += [f"{one.path}: no place in this table ({place})" for one in others]
     return filled, left_out
-
-
-def _refuse_copies(rivals: list[Found]) -> None:
-    """Raises UserError where one test stands in two places."""
-    for one, other in itertools.combinations(rivals, 2):
-        if one.evaluation.is_same(other.evaluation):
-            raise UserError(same_test(one.path, other.path))
 
 
 def _with_variants(empty: list[Cell], places: list[Place]) -> list[Cell]:
