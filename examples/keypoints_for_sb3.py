@@ -51,9 +51,14 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", steps: str = "5000") ->
 
 
 if __name__ == "__main__":
-    if not 2 <= len(sys.argv) <= 4 or not all(word.isdecimal() for word in sys.argv[3:]):
+    words = sys.argv[1:]
+    if not (
+        1 <= len(words) <= 3
+        and all(word.startswith("ALE/") for word in words[1:2])
+        and all(word.isdecimal() for word in words[2:])
+    ):
         sys.exit(__doc__)
     try:
-        main(*sys.argv[1:])
+        main(*words)
     except (UserError, ImportError, gymnasium.error.Error) as error:  # in one line
         sys.exit(f"error: {error}")
