@@ -186,13 +186,14 @@ class TestRefused:
         with refuses("at least two"):
             join_stores(stores[:1])
 
+    @pytest.mark.parametrize("length", [45, 20])  # more and fewer than the actions compared
     @pytest.mark.parametrize("with_actions", [False, True])
     @pytest.mark.parametrize("split", ["validation", "test"])
-    def test_what_one_holds_out_the_other_trains_on(self, tmp_path, with_actions, split):
+    def test_what_one_holds_out_the_other_trains_on(self, tmp_path, with_actions, split, length):
         rng = np.random.default_rng(0)
         games = [np.r_[7, 7, rng.integers(9, 250, 60)] for _ in range(8)]  # they begin alike
         splits = collections.defaultdict(lambda: [games[1]], {"train": [games[0]]})
-        splits[split] = [games[2][:45]]  # cut, as the last episode of a split may be
+        splits[split] = [games[2][:length]]  # cut, as the last episode of a split may be
         one = play(tmp_path / "one", splits, with_actions)
         longer = {"train": games[2:6], "validation": [games[6]], "test": [games[7]]}
         other = play(tmp_path / "other", longer, with_actions)
@@ -215,6 +216,16 @@ class TestRefused:
             for name, half in zip(("one", "other"), halves, strict=True)
         )
         assert len(join_stores([one, other]).frames) == 300
+
+    @pytest.mark.parametrize("with_actions", [False, True])
+    def test_a_few_frames_as_games_begin_are_held_out(self, tmp_path, with_actions):
+        rng = np.random.default_rng(0)
+        games = [np.r_[[7] * 7, rng.integers(9, 250, 43)] for _ in range(6)]
+        one = play(
+            tmp_path / "one", dict(zip(SPLITS, ([g] for g in games[:3]), strict=True)), with_actions
+        )
+        cut = {"train": [games[3]], "validation": [games[4]], "test": [games[5][:7]]}
+        assert len(join_stores([one, play(tmp_path / "other", cut, with_actions)]).frames) == 257
 
 
 class TestCommandLine:

@@ -20,6 +20,8 @@ from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError, expect
 
 _OPENING = 32  # actions by which an episode is found again; then its frames are compared
+_ENDED = -2  # in the place of the actions of an episode that has fewer; -1 is before its first
+_SHORT = 8  # frames; fewer than these are those of another game, too, that begins alike
 
 
 def join_stores(stores: Sequence[FrameStore], weights: Sequence[int] = ()) -> FrameStore:
@@ -179,15 +181,16 @@ def _same_episode(held_out: FrameStore, split: str, training: FrameStore) -> int
     last frame are compared that both have; before, their first actions, where they are known.
     """
     known = held_out.actions is not None and training.actions is not None
-    theirs: dict[bytes, list[range]] = {}
-    for rows in _episodes(training, "train"):
-        theirs.setdefault(_opening(training, rows, known), []).append(rows)
-    for rows in _episodes(held_out, split):
-        for other in theirs.get(_opening(held_out, rows, known), ()):
-            shared = min(len(rows), len(other))
+    theirs = list(_episodes(training, "train"))
+    openings = _openings(training, theirs, known)
+    ours = list(_episodes(held_out, split))
+    for rows, opening in zip(ours, _openings(held_out, ours, known), strict=True):
+        alike = (openings == opening) | (openings == _ENDED) | (opening == _ENDED)
+        for i in np.flatnonzero(alike.all(axis=1)):
+            shared = min(len(rows), len(theirs[i]))
             places = np.array([shared // 2, shared - 1])
-            ours, others = held_out.read(rows.start + places), training.read(other.start + places)
-            if np.array_equal(ours, others):
+            frames = held_out.read(rows.start + places)
+            if shared >= _SHORT and np.array_equal(frames, training.read(theirs[i].start + places)):
                 return int(held_out.episodes[rows.start])
     return None
 
@@ -200,8 +203,14 @@ def _episodes(store: FrameStore, split: str) -> Iterator[range]:
         yield range(start, stop)
 
 
-def _opening(store: FrameStore, rows: range, by_actions: bool) -> bytes:
-    """Equal for equal episodes: the first actions, or the first frame."""
+def _openings(store: FrameStore, episodes: Sequence[range], by_actions: bool) -> np.ndarray:
+    """int [N, M], equal rows for equal episodes: their first actions, `_ENDED` behind the last one
+    of an episode that has fewer, or a checksum of their first frame."""
     if by_actions and store.actions is not None:
-        return store.actions[rows.start : min(rows.start + _OPENING, rows.stop)].tobytes()
-    return hashlib.sha256(store.read(np.array(rows.start)).data).digest()
+        openings = np.full([len(episodes), _OPENING], _ENDED)
+        for opening, rows in zip(openings, episodes, strict=True):
+            actions = store.actions[rows.start : rows.stop][:_OPENING]
+            opening[: len(actions)] = actions
+        return openings
+    sums = [hashlib.sha256(store.read(np.array(rows.start)).data).digest() for rows in episodes]
+    return np.array([list(digest) for digest in sums], int).reshape(len(sums), -1)
