@@ -78,6 +78,27 @@ def test_the_soft_argmax_is_pointnets_and_transporters(name):
     assert all(families.applies(name, run) for run in older)
 
 
+@pytest.mark.parametrize(
+    ("name", "effects"),
+    [
+        ("window_threshold", [True, True, False, True]),
+        ("batch_norm_momentum", [False, True, True, True]),
+        ("jit_compile", [True, True, False, False]),
+    ],
+)
+def test_what_has_an_effect_with_which_encoder(name, effects):
+    runs = [agent_run(encoder="gnn"), agent_run(encoder="gnn", gnn_dense_norm="batch")]
+    runs += [agent_run(encoder="cnn"), agent_run(encoder="cnn", cnn_mask="binary")]
+    assert [families.applies(name, run) for run in runs] == effects
+
+
+def test_a_cosine_has_no_stairs():
+    runs = [keypoint_run(), keypoint_run(schedule="cosine")]
+    for name in ("decay_rate", "decay_steps"):
+        assert [families.applies(name, run) for run in runs] == [True, False]
+    assert families.applies("batch_norm_momentum", keypoint_run())  # an agent's depends on more
+
+
 def test_what_depends_on_a_setting_that_an_older_run_lacks():
     """track_keypoints is for nodes that are keypoints, and nodes are the graph's alone."""
     tracked = agent_run(encoder="gnn", track_keypoints=True)

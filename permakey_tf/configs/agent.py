@@ -146,6 +146,8 @@ class EncoderConfig(Config):
         origin="code",
         low=0,
         below=1,
+        only=("encoder", "gnn"),
+        or_only=("cnn_mask", "binary"),
     )
     cnn_mask: str = setting(
         "soft",
@@ -383,7 +385,13 @@ class LearningConfig(Config):
         True, "Whether training sees the sign of a reward only.", origin="code"
     )
     batch_norm_momentum: float = setting(
-        0.99, "Momentum of the moving statistics.", origin="code", low=0, below=1
+        0.99,
+        "Momentum of the moving statistics.",
+        origin="code",
+        low=0,
+        below=1,
+        only=("encoder", "cnn"),
+        or_only=("gnn_dense_norm", "batch"),
     )
     overlap: bool = setting(
         True,
@@ -398,6 +406,7 @@ class LearningConfig(Config):
         "takes about half the time, and the start some ten seconds more.",
         origin="ours",
         before=False,
+        only=("encoder", "gnn"),
     )
     precision: str = setting(
         "float32",

@@ -464,6 +464,7 @@ class TrainingConfig(Config):
         f"Decay of the staircase; unset: {_by_method('decay_rate')}.",
         origin="paper",
         low=0,
+        only=("schedule", "staircase"),
     )
     decay_steps: int | None = setting(
         None,
@@ -472,6 +473,7 @@ class TrainingConfig(Config):
         unit="training steps",
         low=1,
         high=MAX_STEPS,
+        only=("schedule", "staircase"),
     )
     batch_size: int | None = setting(
         None,
