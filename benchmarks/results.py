@@ -9,6 +9,7 @@ of what was there of the same game, noise and row; the rest stays.
 """
 
 import csv
+import io
 from pathlib import Path
 
 from absl import flags as absl_flags
@@ -16,7 +17,7 @@ from absl import flags as absl_flags
 from flags import common
 from permakey_tf.configs.keypoints import METHODS
 from permakey_tf.objects import categories as objects
-from permakey_tf.system import schema
+from permakey_tf.system import files, schema
 
 RAW = Path(__file__).parents[1] / "docs/experiments/quality.csv"
 GAMES = {
@@ -48,7 +49,6 @@ def collect(reports: list[str]) -> list[dict]:
         content = schema.read_object(Path(report) / "quality.json")
         first, game = content["sets"][0], content["data"]["game"]
         known = objects.GAMES[game].categories if game in objects.GAMES else ()
-        noise = content["rows"][0]["about"]["noise"]
         methods = {
             row["name"]: METHODS[row["about"]["settings"]["method"]].title
             for row in content["rows"]
@@ -61,7 +61,7 @@ def collect(reports: list[str]) -> list[dict]:
             variant = f", {row['variant']}" if row["variant"] else ""
             settings = row["about"].get("settings", {})
             seed = settings.get("training", {}).get("seed", _seed_of(row["name"]))
-            place = (game, noise, maker + variant, seed)
+            place = (game, row["about"]["noise"], maker + variant, seed)
             kinds = {name: v for name, v in row["scores"].items() if name in known}
             for measure, value in _values(row["scores"][first], row["scores"].get("bars"), kinds):
                 found.append(dict(zip(FIELDS, (*place, measure, value), strict=True)))
@@ -162,10 +162,11 @@ def main() -> None:
     if _COLLECT.value:
         with RAW.open() as file:
             raw = replace(list(csv.DictReader(file)), collect(_COLLECT.value))
-        with RAW.open("w", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(raw)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(raw)
+        files.write_text(RAW, text.getvalue())
     with RAW.open() as file:
         raw = list(csv.DictReader(file))
     learned = (*(method.title for method in METHODS.values()), "")

@@ -30,9 +30,9 @@ def test_a_cell_has_the_mean_of_the_seeds_and_their_range():
 
 
 def test_rows_have_the_name_of_their_method(tmp_path):
-    def row(name, kind, variant="", method=None):
+    def row(name, kind, variant="", method=None, noise="none"):
         settings = {"method": method, "training": {"seed": 3}} if method else None
-        about = {"noise": "none"} | ({"settings": settings} if settings else {})
+        about = {"noise": noise} | ({"settings": settings} if settings else {})
         scores = {"characters": {"recall": {"4": 0.5}}, "Diver": {"recall": {"4": 0.25}}}
         return {"name": name, "kind": kind, "variant": variant, "about": about, "scores": scores}
 
@@ -40,7 +40,7 @@ def test_rows_have_the_name_of_their_method(tmp_path):
         row("seed-3_a", "run", method="permakey"),
         row("seed-3_a", "control", "peaks"),
         row("seed-3_a", "control", "shuffled"),
-        row("seed-3_b", "run", "tracked", method="transporter"),
+        row("seed-3_b", "run", "tracked", method="transporter", noise="both"),
         row("ORB", "baseline"),
     ]
     content = {"sets": ["characters"], "data": {"game": "seaquest"}, "rows": rows}
@@ -53,6 +53,7 @@ def test_rows_have_the_name_of_their_method(tmp_path):
         ("Transporter, tracked", "3"),
         ("ORB", ""),
     ]
+    assert {one["row"] for one in found if one["noise"] == "both"} == {"Transporter, tracked"}
     assert {one["value"] for one in found if one["measure"] == "recall_Diver"} == {"0.2500"}
 
 

@@ -56,6 +56,7 @@ def export(command):
     disk.check_place(path.parent, path.name)
     footage = open_footage(command.data, command.game, command.visible_only)
     frames = frames_for_anyone(SeenFrames(footage, command.quality), command.keypoints_noise)
+    files.make_folder(path.parent)
     with files.replaced(path) as file:
         np.savez_compressed(file, frames=frames)
     rows = footage.scored_rows

@@ -48,6 +48,9 @@ def columns_of(objects):
         ({"xywh": np.full((4, 4), 1 << 15)}, ["xywh", "-32768 to 32767"]),
         ({"categories": (1, 2)}, ["categories", "strings"]),
         ({"categories": "Ball"}, ["categories", "strings"]),
+        ({"xywh": [[1, 2, 3, 4], [1, 2, 3]]}, ["xywh", "one array"]),
+        ({"frame": [[1], [1, 2]]}, ["frame", "one array"]),
+        ({"categories": (["Ball"], ["Ball", "Player"])}, ["categories", "one array"]),
         ({"categories": ("Ball", "Ball")}, ["categories", "Ball, Ball"]),
     ],
 )

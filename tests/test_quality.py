@@ -699,6 +699,14 @@ def test_chance_of_the_bars_agrees_with_bars_drawn_anew(noise):
     assert measures.on_bars(corner, one, 84)[1] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("beyond", [-1.6, -1.2, -1.05, 1.05, 1.2, 1.6])
+def test_no_bar_covers_what_is_beyond_the_border(beyond):
+    rng = np.random.default_rng(0)
+    centers = np.full((1, 1, 2), beyond)
+    bars = bar_positions(1, 84, 84, "both", rng)
+    assert measures.on_bars(centers, bars, 84) == (0, 0)
+
+
 def test_distance_between_models():
     rng = np.random.default_rng(0)
     one = rng.uniform(-0.5, 0.5, (30, 4, 2))
@@ -1010,11 +1018,26 @@ def test_lists_serve_as_arrays():
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"game": 5}, ["game", "str", "int"]),
+        ({"config": 5}, ["config", "QualityConfig", "int"]),
+        ({"confidence": [[1.0], [1.0, 0.5]]}, ["confidence", "one array"]),
+    ],
+)
+def test_arguments_of_other_kinds_are_refused(arguments, words):
+    centers, objects, episodes = np.zeros((2, 2, 2)), objects_of([(0, "A", *BOX[0])]), [0, 0]
+    with refuses(*words):
+        evaluate_keypoints(centers, objects, episodes, **arguments)
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"centers": np.zeros((50, 1, 2))}, ["frame", "from 0 to 49"]),
         ({"centers": np.zeros((100, 3, 2))}, ["probe", "[F, 1, 2]", "[100, 3, 2]"]),
         ({"held_out": np.ones(99, bool)}, ["held_out", "bool [100]"]),
+        ({"held_out": [[True], [True, False]]}, ["held_out", "one array"]),
     ],
 )
 def test_a_probe_that_does_not_fit_is_refused(changes, words):

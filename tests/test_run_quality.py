@@ -654,11 +654,11 @@ def test_a_model_that_is_not_ours_sees_what_ours_see(tmp_path, monkeypatch, nois
     """The frames are written, its keypoints found in them, here on all bars, and scored."""
     path = write_rollout(tmp_path / "MsPacman.npz")
     monkeypatch.chdir(tmp_path)
-    export = [f"--keypoints_noise={noise}", "--export_frames=f.npz", *FLAGS]
+    export = [f"--keypoints_noise={noise}", "--export_frames=new/folder/f.npz", *FLAGS]
     done = call("quality", f"--data={path}", *export)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "scored rows: 20 to 39\nframes: f.npz [40, 84, 84, 3]\n"
-    frames = np.load("f.npz")["frames"]
+    assert done.stdout == "scored rows: 20 to 39\nframes: new/folder/f.npz [40, 84, 84, 3]\n"
+    frames = np.load("new/folder/f.npz")["frames"]
     footage = open_footage(path)
     clean = footage.prepared(range(40), FrameFormat())
     if noise == "none":

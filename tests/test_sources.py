@@ -57,6 +57,9 @@ def test_shares():
     assert share(95_000, weights) == {"train": 85_000, "validation": 5_000, "test": 5_000}
     assert share(3, weights) == {"train": 1, "validation": 1, "test": 1}
     assert share(41, weights) == {"train": 37, "validation": 2, "test": 2}
+    uneven = dict(zip(SPLITS, (1, 98, 1), strict=True))
+    assert share(20, uneven) == {"train": 1, "validation": 18, "test": 1}
+    assert share(3, uneven) == {"train": 1, "validation": 1, "test": 1}
 
 
 def plan(lengths, num_frames=None, splits=SPLITS, split=(85, 5, 5)):

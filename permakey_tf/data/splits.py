@@ -23,9 +23,12 @@ class Block(NamedTuple):
 
 
 def share(total: int, weights: dict[str, int]) -> dict[str, int]:
-    """Shares `total` frames out by `weights`: rounded down, at least 1, the first gets the rest."""
+    """Shares `total` frames, 3 at least, out by `weights`: rounded down, the first gets the rest;
+    where it is none, or a split would have none, the largest gives one."""
     first, *others = weights
     counts = {name: max(1, total * weights[name] // sum(weights.values())) for name in others}
+    if sum(counts.values()) == total:
+        counts[max(others, key=counts.__getitem__)] -= 1
     return {first: total - sum(counts.values()), **counts}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from permakey_tf.errors import UserError
+from permakey_tf.system.arrays import as_array
 from permakey_tf.system.npz import NpzFile
 from permakey_tf.types import Box
 
@@ -66,7 +67,7 @@ class Objects:
         ): ...
 
     def __post_init__(self) -> None:
-        count = np.shape(self.frame)[:1] or (0,)
+        count = as_array(self.frame, "the boxes' frame").shape[:1] or (0,)
         for name, dtype in _DTYPES.items():
             if (column := getattr(self, name)) is not None or name != "visible":
                 shape = (*count, 4) if name == "xywh" else count
@@ -149,7 +150,7 @@ class Objects:
 
 def _checked(name: str, column: ArrayLike, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     """The column as an array of `dtype`."""
-    column, kinds = np.asarray(column), "b" if dtype is np.bool_ else "iu"
+    column, kinds = as_array(column, f"the boxes' {name}"), "b" if dtype is np.bool_ else "iu"
     if not column.size and shape[0] == 0 and column.ndim == 1:  # [], of which NumPy makes floats
         column = np.empty(shape, dtype)
     if column.dtype.kind not in kinds or column.shape != shape:
@@ -166,7 +167,7 @@ def _checked(name: str, column: ArrayLike, dtype: type, shape: tuple[int, ...]) 
 
 
 def _checked_names(categories: ArrayLike) -> tuple[str, ...]:
-    names = np.asarray(categories)
+    names = as_array(categories, "the boxes' categories")
     if names.ndim != 1 or (names.size and names.dtype.kind != "U"):
         raise UserError(
             f"the boxes' categories must be a list of strings, not {names.dtype} "

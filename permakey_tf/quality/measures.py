@@ -354,7 +354,8 @@ def _chance_of_bar(position: np.ndarray, size: int) -> np.ndarray:
     last = np.floor(position + 0.5)
     first = last - BAR_WIDTH + 1
     places = size - BAR_WIDTH + 1
-    return (np.minimum(last, places - 1) - np.maximum(first, 0) + 1) / places
+    covering = np.minimum(last, places - 1) - np.maximum(first, 0) + 1
+    return covering.clip(0) / places  # beyond the border there is no bar
 
 
 def matched_distance(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:

@@ -9,6 +9,7 @@
 Needs numpy and scipy only, so that anyone's keypoints can be scored without TensorFlow.
 """
 
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,8 +76,11 @@ def evaluate_keypoints(
       game. Measures over distances or windows are dicts.
 
     Raises:
-      UserError: the arrays do not fit each other, or the game is a known one's name misspelled.
+      UserError: the arrays do not fit each other, an argument is of another type, or the game is a
+        known one's name misspelled.
     """
+    expect((str, NoneType), game, "game", "such as 'mspacman', or None for other games")
+    expect((QualityConfig, NoneType), config, "config", "QualityConfig.make() gives one")
     near = did_you_mean(game or "", GAMES, cutoff=0.8)
     if near and canonical_game(game or "") not in GAMES:
         line = f"game={game!r} has no named sets; {near} None is for other games"
@@ -393,7 +397,7 @@ def check_confidence(confidence: ArrayLike | None, centers: np.ndarray) -> np.nd
     """
     if confidence is None:
         return np.ones(centers.shape[:2])
-    confidence = np.asarray(confidence)
+    confidence = as_array(confidence, "confidence")
     if confidence.dtype.kind != "f" or confidence.shape != centers.shape[:2]:
         raise UserError(
             f"confidence must be floating-point {list(centers.shape[:2])}, one for every centre, "
@@ -407,7 +411,8 @@ def check_confidence(confidence: ArrayLike | None, centers: np.ndarray) -> np.nd
 
 
 def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
-    fitting, held_out = np.asarray(probing.centers), np.asarray(probing.held_out)
+    fitting = as_array(probing.centers, "the probe's centres")
+    held_out = as_array(probing.held_out, "the probe's held_out")
     if fitting.ndim != 3 or fitting.shape[1:] != centers.shape[1:]:
         raise UserError(
             f"the probe's centres must be [F, {centers.shape[1]}, 2], not {list(fitting.shape)}"
