@@ -435,6 +435,39 @@ class TestALatestThatIsGone:
             read_status(folder.path, longer, folder.frames)
 
 
+class TestCheckpointsThatAreGone:
+    """A user copies a run without its large files, and types the command once more."""
+
+    ROWS = "step,train/loss,validation/loss\n10,1.0,\n20,1.0,\n20,,1.0\n"
+
+    @pytest.fixture
+    def folder(self, toy_store, tmp_path):
+        return KeypointFolder.create_or_resume(
+            tmp_path / "run", tiny_config(), FrameSpec.of(toy_store)
+        )
+
+    @pytest.mark.parametrize(
+        ("file", "text"),
+        [("metrics.csv", ROWS + "30,1.0,\n"), ("evaluation.json", '{"steps": 20}')],
+    )
+    def test_what_the_run_has_done_is_not_replaced(self, folder, file, text):
+        (folder.path / file).write_text(text)
+        for use in (
+            lambda: read_status(folder.path, folder.config, folder.frames),
+            lambda: KeypointFolder.create_or_resume(folder.path, folder.config, folder.frames),
+        ):
+            with refuses("checkpoints", "run are gone", "another logdir", settings=["logdir"]):
+                use()
+        assert (folder.path / file).read_text() == text
+
+    @pytest.mark.parametrize("rows", ["", ROWS[: ROWS.index("20,,")], ROWS])
+    def test_a_run_that_was_killed_before_it_saved_begins_anew(self, folder, rows):
+        """The row of a validation is written before its checkpoint."""
+        (folder.path / "metrics.csv").write_text(rows)
+        assert read_status(folder.path, folder.config, folder.frames) == Status(0, False, False)
+        KeypointFolder.create_or_resume(folder.path, folder.config, folder.frames)
+
+
 class TestKeypointFolder:
     @pytest.fixture
     def frames(self, toy_store):

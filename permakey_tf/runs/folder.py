@@ -16,6 +16,7 @@ import permakey_tf
 from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.families import applies
+from permakey_tf.runs.readers import read_metrics
 from permakey_tf.system import disk, schema
 from permakey_tf.system.files import write_text
 
@@ -114,10 +115,10 @@ class Folder:
         return shlex.join([*words, f"--logdir={self.path}"]) if words else ""
 
     def refuse_lost_checkpoints(self) -> None:
-        """Raises UserError where one of the checkpoints that the run has had is gone: without the
-        latest it would begin anew, and replace the best."""
+        """Raises UserError where checkpoints that the run has had are gone: without the latest it
+        would begin anew, and replace the best and what it has reported."""
         latest, best = self.latest_checkpoint, self.best_checkpoint
-        if self.in_use or latest.is_file() == best.is_file():
+        if self.in_use or (latest.is_file() and best.is_file()):
             return
         anew = f"bring it back, or train anew in another logdir (or delete {self.path} first)"
         if best.is_file():
@@ -126,9 +127,25 @@ class Folder:
                 + anew,
                 ["logdir"],
             )
+        if not latest.is_file():
+            if self._outlived_a_checkpoint:
+                raise UserError(f"the checkpoints of {self.path} are gone: {anew}", ["logdir"])
+            return
         saved = checkpoint.load(latest, prefix="progress/best_step")
         if step := int(saved.get("progress/best_step", 0)):
             raise UserError(f"{best} of step {step} is gone: {anew}", ["logdir"])
+
+    @property
+    def _outlived_a_checkpoint(self) -> bool:
+        """Whether the run was tested or has reported behind a validation, at which it saves."""
+        if (self.path / "evaluation.json").is_file():
+            return True
+        if not (self.path / "metrics.csv").is_file():
+            return False
+        table = read_metrics(self.path).items()
+        reported = [step for _, values in table for step in values]
+        validated = [s for name, values in table if name.startswith("validation/") for s in values]
+        return bool(validated) and max(reported) > min(validated)
 
     @contextlib.contextmanager
     def _held(self, command: str = ""):

@@ -128,6 +128,7 @@ def read_status(path: str | Path, config: KeypointConfig, frames: FrameSpec) -> 
         return Status(0, False, KeypointFolder(path, config, frames).in_use)
     begun = KeypointFolder.open(path)
     if not begun.has_checkpoint and not begun.in_use:
+        begun.refuse_lost_checkpoints()
         return Status(0, False, False)  # whatever its settings were, it takes new ones
     if not frames.content_hash:
         frames = dataclasses.replace(frames, content_hash=begun.frames.content_hash)
@@ -155,6 +156,7 @@ def read_agent_status(path: str | Path, config: AgentConfig, keypoints: Keypoint
     """
     folder = AgentFolder(path, config, keypoints)
     if not folder.has_checkpoint:
+        folder.refuse_lost_checkpoints()
         return Status(0, False, folder.in_use)
     folder.compare()
     folder.refuse_lost_checkpoints()
