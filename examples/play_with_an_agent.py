@@ -33,8 +33,8 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", max_steps: str = "4000"
     frame, _ = env.reset(seed=0)
     player.reset()
     score, step, over = 0.0, 0, False
-    if env.action_space.n != len(player.action_names):
-        sys.exit(f"{run_folder} plays a game of {len(player.action_names)} actions, not {game}")
+    if tuple(env.unwrapped.get_action_meanings()) != player.action_names:
+        sys.exit(f"{run_folder} plays a game with other actions than {game}")
     while not over and step < int(max_steps):
         action = player.act(frame)
         if step % 100 == 0:

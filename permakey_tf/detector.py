@@ -99,7 +99,7 @@ class KeypointDetector:
         reconstructions of its model are meaningless, and no state of training.
 
         Args:
-          path: of the file, such as "mspacman.npz"; replaced where it exists.
+          path: of the file, such as "mspacman.npz"; another detector's is replaced.
           half: weights in half precision, half as large; docs/export.md says how far keypoints
             move.
 
@@ -107,7 +107,7 @@ class KeypointDetector:
           SHA-256 (hex) of the file, to be published beside it.
 
         Raises:
-          UserError: the file cannot be written.
+          UserError: the file cannot be written, or another kind of file is there.
         """
         weights = checkpoint.to_arrays(self._variables_read())
         size, channels = self.image_size, self.channels

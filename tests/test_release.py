@@ -74,6 +74,13 @@ def test_refusals(tmp_path):
     (tmp_path / "cut.npz").write_bytes(path.read_bytes()[:-100])
     with refuses("cut.npz", "damaged"):
         KeypointDetector.load(tmp_path / "cut.npz")
+    for name in ("other.npz", "lost.txt"):
+        (tmp_path / "lost.txt").write_text("notes")
+        before = (tmp_path / name).read_bytes()
+        with refuses(name, "is no detector's file", "another name"):
+            detector.save(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+    assert detector.save(path) == detector.save(path)  # its own kind is replaced
     huge = tiny_detector()
     huge.model.variables[0].assign(np.full(huge.model.variables[0].shape, 1e6))
     with refuses("half=False"):

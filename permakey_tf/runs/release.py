@@ -50,8 +50,10 @@ def write(path: Path, release: Release, half: bool) -> str:
       SHA-256 (hex) of the file.
 
     Raises:
-      UserError: it cannot be written, or a weight is not finite in half precision.
+      UserError: it cannot be written, another kind of file is there, or a weight is not finite in
+        half precision.
     """
+    _refuse_others(path)
     about = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -68,6 +70,19 @@ def write(path: Path, release: Release, half: bool) -> str:
     with files.replaced(path) as file:
         np.savez_compressed(file, **arrays)
     return files.sha256(path)
+
+
+def _refuse_others(path: Path) -> None:
+    """Raises UserError where a file is no detector's, such as a run's checkpoint."""
+    if not path.exists():
+        return
+    try:
+        with NpzFile(path) as file:
+            is_detector = _ABOUT in file.arrays
+    except UserError:
+        is_detector = False
+    if not is_detector:
+        raise UserError(f"{path} exists and is no detector's file: choose another name")
 
 
 def read(path: Path) -> Release:
