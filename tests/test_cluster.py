@@ -1,5 +1,6 @@
 """Who the workers of a training are, and the line between them; all without TensorFlow."""
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -88,9 +89,9 @@ def connected(port):
             time.sleep(0.05)
 
 
-def greeting(port):
-    """What worker 1 of 3 says to the chief."""
-    addresses = [f"localhost:{port + i}" for i in range(3)]
+def greeting(port, number=3):
+    """What worker 1 says to the chief."""
+    addresses = [f"localhost:{port + i}" for i in range(number)]
     about = {"addresses": addresses, "learning_rate": 1}
     hello = {"protocol": cluster._PROTOCOL, "index": 1, "about": about}
     return json.dumps(hello).encode() + b"\n"
@@ -312,6 +313,26 @@ def test_one_that_is_started_again_takes_no_time_from_the_others():
             (*process.communicate(timeout=50), process.returncode) for process in (chief, other)
         ]
     assert [code for *_, code in ends] == [0, 0], ends
+
+
+def test_who_connects_and_says_nothing_keeps_no_worker_waiting():
+    """As a port scan does. The chief's own times are at work here."""
+    [port] = free_ports(1)
+    member = Member((f"localhost:{port}", f"localhost:{port + 1}"), 0)
+    deadline = time.monotonic() + 30
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        chief = pool.submit(cluster._meet_workers, member, {"learning_rate": 1}, deadline)
+        with connected(port), connected(port) as worker:
+            worker.settimeout(10)
+            worker.sendall(greeting(port, 2))
+            with worker.makefile() as answers:
+                assert [answers.readline(), answers.readline()] == [
+                    '{"met": true}\n',
+                    '{"go": true}\n',
+                ]
+            (connection,) = chief.result(timeout=10)
+            assert connection._socket.gettimeout() == cluster._SILENCE
+            connection.close()
 
 
 def test_a_program_that_answers_at_the_chiefs_port_is_no_chief_that_has_died():

@@ -28,6 +28,7 @@ _EXAMPLE = (
 _PATIENCE = 180.0  # seconds until all workers have to be there
 _NOTE_AFTER = 10.0  # seconds of waiting, until the user is told for whom
 _ALIVE_EVERY = 5.0  # seconds
+_HELLO = 2.0  # seconds for who connects to say who it is: anybody may, and the others wait
 _AT_ONCE = 45.0  # seconds for what takes a moment: meeting again, TensorFlow's own meeting
 # Seconds without a word, after which a machine is lost. TensorFlow's own meeting lets no worker say
 # one, since the last of every _ALIVE_EVERY: who is only slow there must not be taken for lost.
@@ -290,9 +291,12 @@ def _greet(listener, member, about, found) -> None:
     """Takes in one worker that knocks, if there is one."""
     if not select.select([listener], [], [], 0.2)[0]:
         return
-    connection = _Connection(listener.accept()[0])
+    sock = listener.accept()[0]
+    connection = _Connection(sock)
     try:
+        sock.settimeout(_HELLO)
         hello = connection.receive()
+        sock.settimeout(_SILENCE)
     except (OSError, ValueError):
         connection.close()
         return
