@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import os
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from permakey_tf.data.sources import build_store
 from permakey_tf.data.store import FrameStore
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.policies import collect_episodes, game_settings
+from permakey_tf.objects import visibility
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.objects.categories import GAMES, reliability_warning
 from permakey_tf.objects.reader import INSTALL_COMMAND
@@ -78,6 +80,13 @@ def test_a_sprite_may_reach_over_its_box_by_two_pixels():
     # Where the same colour goes on farther, it is the background.
     paint(frames[0], 30, 50, 50, 30, (200, 10, 10))
     assert drawn("other", frames, (0, "A", 50, 60, 8, 10)) == [False]
+
+
+@pytest.mark.parametrize("size", [(2, 30), (30, 2)])
+def test_what_reaches_over_a_narrow_box_is_no_surrounding_of_any_side(size):
+    frames, (w, h) = striped(), size
+    paint(frames[0], 48, 58, w + 4, h + 4, (200, 10, 10))
+    assert drawn("other", frames, (0, "A", 50, 60, w, h)) == [True]
 
 
 @pytest.mark.parametrize(
@@ -197,6 +206,27 @@ def test_frames_of_a_film_with_more_colours_than_the_console_are_refused():
     boxes = [(n, "A", 10, 10, 140, 190) for n in range(4)]
     with refuses("65,536 colours", settings=["visible_only"]):
         drawn("other", frames, *boxes)
+
+
+def test_many_colours_are_counted_in_parts_of_the_boxes(monkeypatch):
+    frames = np.random.default_rng(0).integers(0, 256, (1, 210, 160, 3)).astype(np.uint8)
+    frames[:, :, 80:] = 0
+    boxes = [(0, "A", x, y, 4, 4) for y in range(0, 210, 9) for x in range(0, 160, 9)]
+    test, objects = VisibilityTest("other"), objects_of(*boxes)
+
+    def drawn_and_bytes():
+        tracemalloc.start()
+        drawn = test(frames, objects)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return drawn, peak
+
+    test(frames, objects)  # numbers the colours
+    whole, most = drawn_and_bytes()
+    monkeypatch.setattr(visibility, "_MAX_COUNTS", 1 << 18)
+    parts, fewer = drawn_and_bytes()
+    assert (parts == whole).all() and whole.any() and not whole.all()
+    assert fewer < most / 3, (fewer, most)
 
 
 def test_resized_frames_are_refused():

@@ -34,6 +34,7 @@ _CHUNK = 256  # frames looked at together: bounds memory
 _OUTSIDE = 1 << 24  # the "colour" of all that lies outside the frame
 _MAX_COLORS = 1 << 16  # that are told apart; the console has 128, and maxima of two of them
 _OUTSIDE_NUMBER = 1  # 0 is for colours that were not seen yet
+_MAX_COUNTS = 1 << 24  # of boxes times colours, counted at once: bounds memory
 
 
 class StandOut(NamedTuple):
@@ -168,7 +169,11 @@ class VisibilityTest:
         area = xywh[0, 2] * xywh[0, 3]
         if isinstance(rule, StandOut):
             windows = self._numbered(_windows(frames, frame, xywh, rule.far))
-            return _standing_out(windows, rule, len(self._colors)) >= MIN_SHARE * area
+            colors = len(self._colors)
+            size = max(_MAX_COUNTS // colors, 1)
+            parts = (windows[first : first + size] for first in range(0, len(windows), size))
+            shown = np.concatenate([_standing_out(part, rule, colors) for part in parts])
+            return shown >= MIN_SHARE * area
         boxes = self._numbered(_windows(frames, frame, xywh, 0))
         own = np.stack([self._shows([color])[boxes].sum((1, 2)) for color in rule.colors])
         own = own[rank % len(rule.colors), np.arange(len(rank))]
