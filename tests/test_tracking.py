@@ -1,6 +1,7 @@
 """The tracker on frames made by hand, against brute force, and what must hold for any frames."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -117,6 +118,14 @@ def test_keypoints_in_one_place_keep_their_numbers():
     assert (tracked[1][1] == tracked[1][2]).all()
 
 
+def test_of_equal_orders_the_one_that_keeps_most_numbers_is_taken():
+    """Three in one place, alike: only what is elsewhere must change its number, and one with it."""
+    tracker = Tracker()
+    for places, order in (((A, B, B, B), [0, 1, 2, 3]), *[((B, B, B, A), [3, 1, 2, 0])] * 3):
+        found = keypoints_of(places, [0.9 if place == A else 0 for place in places])
+        assert tracker.order(found).tolist() == order
+
+
 def test_an_episode_starts_with_the_detectors_order():
     frames = [[A, B], [B, A], [B, A], [A, B]]
     assert orders(frames, episodes=[0, 0, 1, 1]) == [[0, 1], [1, 0], [0, 1], [1, 0]]
@@ -196,6 +205,75 @@ def test_no_other_order_costs_less(seed, number):
         return round(float(np.minimum(every, CAP).sum()), 9), float(every[every >= CAP].sum())
 
     assert costs(tracked) == min(map(costs, itertools.permutations(range(number))))
+
+
+class PlainTracker:
+    """The rules as `Tracker` tells them, by all orders; of an index: (place, confidence)."""
+
+    def __init__(self, places, confidence):
+        self.now = list(zip(places, confidence, strict=True))
+        self.left = [None] * len(places)  # where it may come back to
+        self.age = [0] * len(places)  # frames since it left
+
+    def order(self, places, confidence):
+        """The keypoint that each index takes; places: [K][2]; confidence: [K]."""
+        found = list(zip(places, confidence, strict=True))
+        numbers = range(len(found))
+        away = [0.01 * (left is not None) for left in self.left]
+        staying = [[away[i] + self._cost(self.now[i], one) for one in found] for i in numbers]
+        returning = [[self._cost(left, one) for one in found] for left in self.left]
+        cost = np.minimum(staying, returning)
+
+        def total(order):
+            every = cost[numbers, list(order)]
+            return round(np.minimum(every, CAP).sum(), 9), every[every >= CAP].sum()
+
+        best = min(itertools.permutations(numbers), key=total)
+        for i, k in enumerate(best):
+            self.age[i] += 1
+            if cost[i, k] >= CAP:
+                if self.left[i] is None:
+                    self.left[i], self.age[i] = self.now[i], 0
+                self.now[i] = found[k]
+            else:
+                _, known = self.now[i]
+                if returning[i][k] < staying[i][k]:
+                    (_, known), self.left[i] = self.left[i], None
+                place, seen = found[k]
+                self.now[i] = place, known + 0.2 * (seen - known)
+            if self.age[i] == 3:
+                self.left[i] = None
+        return list(best)
+
+    @staticmethod
+    def _cost(index, found):
+        if index is None:
+            return math.inf
+        (one, known), (other, seen) = index, found
+        return math.dist(one, other) ** 2 + 0.1 * (known - seen) ** 2
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4))
+def test_any_film_is_tracked_as_the_rules_say(seed, number):
+    """Places tremble and differ in brightness; there are twice as many as a frame shows."""
+    rng = np.random.default_rng(seed)
+    homes, bright = rng.uniform(-0.8, 0.8, (2 * number, 2)), rng.random(2 * number)
+    tracker, plain, shown = Tracker(), None, np.arange(2 * number)
+    for _ in range(25):
+        if rng.random() < 0.6:  # one hides, and another is found
+            one, other = rng.integers(number), rng.integers(number, 2 * number)
+            shown[[one, other]] = shown[[other, one]]
+        seen = rng.permutation(shown[:number])
+        found = keypoints_of(
+            homes[seen] + rng.normal(0, 0.05, (number, 2)),
+            bright[seen] + rng.normal(0, 0.05, number),
+        )
+        order, lists = tracker.order(found).tolist(), [part.tolist() for part in found]
+        if plain is None:
+            plain = PlainTracker(*lists)
+        else:
+            assert order == plain.order(*lists)
 
 
 def test_wrong_arrays_are_refused():
