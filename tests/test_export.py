@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import cv2
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -163,5 +162,15 @@ def test_a_place_that_cannot_be_written_is_named(exported, tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "model"]
 
 
-def test_the_model_is_a_keras_model(exported):
-    assert isinstance(exported[1]["permakey"][0].model, keras.Model)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_model_itself_is_for_frames_that_are_prepared_already(exported, name):
+    frames, outcomes = exported
+    detector, _ = outcomes[name]
+    images = [
+        prepare_frame(frame, 20, detector.channels, SETTINGS[name].get("keep_aspect", False))
+        for frame in frames["210x160"]
+    ]
+    found = detector.model(np.stack(images).astype(np.float32) / 255)
+    expected = detector.keypoints(np.stack(images))
+    for part, value in zip(found, expected, strict=True):
+        np.testing.assert_allclose(part, value, atol=1e-5)

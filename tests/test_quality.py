@@ -160,6 +160,12 @@ def test_without_any_object_shares_are_undefined_but_precision_is_zero():
     assert np.isnan(scores["consistency"]) and np.isnan(scores["redundancy"])
 
 
+def test_a_track_takes_part_where_it_is_drawn_in_half_of_a_window():
+    track, episodes = np.zeros(2, int), np.zeros(4, int)
+    assert measures.WindowedTracks(np.array([0, 2]), track, episodes, 4).window.tolist() == [0]
+    assert measures.WindowedTracks(np.array([0]), track[:1], episodes, 4).window.size == 0
+
+
 # ---------------------------------------------------------------------------------------- distance
 
 
@@ -220,6 +226,12 @@ def test_recall_precision_and_f1_by_hand():
     assert (scores["A"]["precision"][4], scores["B"]["precision"][4]) == (3 / 6, 0)
     assert scores["all"]["unassigned"] == 1  # 1, 2 and 0
     assert scores["all"]["redundancy"] == (0 + 1 / 2) / 2
+
+
+def test_keypoints_that_are_just_near_enough_are_on_their_object():
+    nearest = np.array([[4.0], [4.0]])
+    assert measures.unassigned(nearest, 4) == 0
+    assert measures.redundancy(np.array([4.0]), nearest, np.array([0]), 4) == 1 / 2
 
 
 def test_a_keypoint_on_two_objects_is_not_less_than_redundant():

@@ -98,6 +98,10 @@ def counted(**splits: str):
 
 def test_one_line_warns_of_what_is_above_a_threshold():
     assert repeat_notes(counted(train="abcdefghij", validation="ak", test="al")) == ()
+    # A twentieth may be blank, and no more.
+    assert repeat_notes(counted(train="abcdefghijklmno_", validation="pq", test="rs")) == ()
+    (line,) = repeat_notes(counted(train="abcdefghijklmn_", validation="pq", test="rs"))
+    assert line == "repeats: 1 of 19 frames are blank (one colour)"
     (line,) = repeat_notes(counted(train="abababababab__", validation="ab", test="ac"))
     assert line == (
         "repeats: only 4 of 18 frames are different; 2 of 18 frames are blank (one colour); "

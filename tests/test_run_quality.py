@@ -410,7 +410,10 @@ class TestCommand:
             assert f"## {title}" in text
 
     def test_plots_are_pictures_with_something_on_them(self, written):
-        for path in written[0].glob("*.png"):
+        plots = sorted(written[0].glob("*.png"))
+        expected = sorted(name for name in report.FILES if name.endswith(".png"))
+        assert [path.name for path in plots] == expected
+        for path in plots:
             image = cv2.imread(str(path))
             assert image.shape[0] > 300 and image.shape[1] > 600
             assert 100 < image.mean() < 254.5 and image.std() > 5

@@ -131,12 +131,6 @@ def test_no_text_of_the_library_says_flag():
     assert found == []
 
 
-def test_ops_are_free_of_models_and_files():
-    for path in FILES:
-        if path.parts[:2] == ("permakey_tf", "ops"):
-            assert not any(name.startswith("permakey_tf.data") for name in imports(path))
-
-
 @pytest.mark.parametrize(
     "path",
     [
