@@ -81,8 +81,8 @@ def make_trainer(encoder: str, folder: Path):
         encoder=EncoderConfig(encoder=encoder, cnn_filters=tuple(map(int, _FILTERS.value))),
         learning=LearningConfig(precision=_PRECISION.value),
     )
-    run = AgentFolder.create_or_resume(folder / encoder, config, keypoints)
-    trainer = AgentTrainer.open(run, AgentLoggingConfig())
+    with AgentFolder.held(folder / encoder, config, keypoints) as run:
+        trainer = AgentTrainer.open(run, AgentLoggingConfig())
     for _ in range(_STEPS.value):
         trainer.play_step()
     return trainer

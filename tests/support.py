@@ -102,6 +102,12 @@ def tiny_config(**changes) -> KeypointConfig:
     return resolve(KeypointConfig.from_dict(plain), "toy")
 
 
+def run_folder(kind, path, *settings):
+    """A KeypointFolder or AgentFolder, as of its `held`; not locked any more."""
+    with kind.held(path, *settings) as folder:
+        return folder
+
+
 def write_keypoints(path, game="mspacman", **changes):
     """The folder of a keypoint run that is trained to its end, as far as others can tell.
 
@@ -115,7 +121,7 @@ def write_keypoints(path, game="mspacman", **changes):
 
     store = write_store(path / "store", game=game)
     config = tiny_config(max_steps=2, soft_argmax="joint", logit_scale=100, **changes)
-    folder = KeypointFolder.create_or_resume(path / "keypoints", config, FrameSpec.of(store))
+    folder = run_folder(KeypointFolder, path / "keypoints", config, FrameSpec.of(store))
     trainer = KeypointTrainer(folder, store, LoggingConfig())
     rng = np.random.default_rng(config.training.seed)
     for variable in trainer.model.trainable_variables:
@@ -136,7 +142,7 @@ def retold(run, path, *, frames=None, **changes):
 
     told = KeypointFolder.open(run)
     config = KeypointConfig.make(None, **flatten(told.config) | changes)
-    KeypointFolder.create_or_resume(path, config, dataclasses.replace(told.frames, **frames or {}))
+    run_folder(KeypointFolder, path, config, dataclasses.replace(told.frames, **frames or {}))
     others = shutil.ignore_patterns("config.json")
     shutil.copytree(run, path, ignore=others, dirs_exist_ok=True)
     return path
@@ -242,7 +248,7 @@ def write_agent(path, keypoints, **changes):
         "noise": "as-trained",
     } | changes  # fmt: skip
     config = AgentConfig.make(**values)
-    folder = AgentFolder.create_or_resume(path, config, KeypointFolder.open(keypoints))
+    folder = run_folder(AgentFolder, path, config, KeypointFolder.open(keypoints))
     weights = build_player(folder, 9).weights
     rng = np.random.default_rng(config.learning.seed + 1)
     best = {}

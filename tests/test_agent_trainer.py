@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ale_py import Action
-from support import closes_its_metrics, refuses, write_keypoints
+from support import closes_its_metrics, refuses, run_folder, write_keypoints
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from permakey_tf.configs.agent import (
@@ -145,7 +145,7 @@ def make_trainer(tmp_path, keypoints, game, validation_game=Black, logging=None,
     for part in plain.values():
         part.update({name: values.pop(name) for name in list(values) if name in part})
     assert not values
-    folder = AgentFolder.create_or_resume(tmp_path / "run", AgentConfig.from_dict(plain), keypoints)
+    folder = run_folder(AgentFolder, tmp_path / "run", AgentConfig.from_dict(plain), keypoints)
     seed, number = folder.config.learning.seed, folder.config.validation.validation_episodes
     task = Task(validation_game, folder.config.environment.max_episode_steps)
     agent = build_agent(folder, game.num_actions)
@@ -708,7 +708,7 @@ def test_the_trainer_plays_learns_validates_and_saves_in_turn(tmp_path, clean, c
 
     learning = LearningConfig(num_steps=7, learn_start=4, update_every=2)
     config = AgentConfig(learning=learning, validation=ValidationConfig(validate_every=4))
-    folder = AgentFolder.create_or_resume(tmp_path / "run", config, clean)
+    folder = run_folder(AgentFolder, tmp_path / "run", config, clean)
     logging = AgentLoggingConfig(summary_every=5, checkpoint_every=3)
     parts = Recorder(words)
     trainer = AgentTrainer(folder, logging, parts, parts, play_validation, progress=False)
@@ -735,7 +735,7 @@ def test_noise_is_named_once_the_keypoints_are_known(tmp_path, noisy, written):
         AgentConfig(environment=EnvironmentConfig(noise=noise))
         for noise in ("as-trained", "vertical")
     )
-    folder = AgentFolder.create_or_resume(tmp_path, left, noisy)
+    folder = run_folder(AgentFolder, tmp_path, left, noisy)
     assert folder.config == named
     text = (tmp_path / "config.json").read_text()
     assert "as-trained" not in text
@@ -745,15 +745,15 @@ def test_noise_is_named_once_the_keypoints_are_known(tmp_path, noisy, written):
     checkpoint.save(folder.latest_checkpoint, {})  # from now on, other settings are refused
     assert AgentFolder.open(tmp_path).config == named
     for config in (left, named):
-        AgentFolder.create_or_resume(tmp_path, config, noisy)
+        run_folder(AgentFolder, tmp_path, config, noisy)
     other = AgentConfig(environment=EnvironmentConfig(noise="both"))
     with refuses("noise was vertical, now both", settings=["keypoints", "logdir"]):
-        AgentFolder.create_or_resume(tmp_path, other, noisy)
+        run_folder(AgentFolder, tmp_path, other, noisy)
 
 
 def test_a_run_of_an_earlier_version_keeps_its_ways_where_the_command_names_none(tmp_path, clean):
     old = LearningConfig(overlap=False, jit_compile=False)
-    folder = AgentFolder.create_or_resume(tmp_path, AgentConfig(learning=old), clean)
+    folder = run_folder(AgentFolder, tmp_path, AgentConfig(learning=old), clean)
     now = AgentConfig()
     assert follow_folder(now, tmp_path, ()) == now  # nothing is trained yet
     checkpoint.save(folder.latest_checkpoint, {})
@@ -762,7 +762,7 @@ def test_a_run_of_an_earlier_version_keeps_its_ways_where_the_command_names_none
         old, overlap=True
     )
     with refuses("overlap was False, now True", settings=["keypoints", "logdir"]):
-        AgentFolder.create_or_resume(tmp_path, follow_folder(now, tmp_path, ("overlap",)), clean)
+        run_folder(AgentFolder, tmp_path, follow_folder(now, tmp_path, ("overlap",)), clean)
 
 
 class TestNoise:

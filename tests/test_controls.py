@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import tensorflow as tf
-from support import call, refused, refuses, see, tiny_config, write_keypoints
+from support import call, refused, refuses, run_folder, see, tiny_config, write_keypoints
 
 from permakey_tf.configs.agent import (
     CONTROLS,
@@ -313,7 +313,7 @@ def keypoints(tmp_path_factory):
 
 def trainer_of(path, keypoints, nodes) -> AgentTrainer:
     config = AgentConfig.make(game="montezumarevenge", nodes=nodes, **TINY)
-    folder = AgentFolder.create_or_resume(path, config, KeypointFolder.open(keypoints))
+    folder = run_folder(AgentFolder, path, config, KeypointFolder.open(keypoints))
     return AgentTrainer.open(folder, AgentLoggingConfig(), progress=False)
 
 

@@ -222,7 +222,8 @@ Only.forbidden = {"ale_py", "gymnasium"}
 from permakey_tf.runs import checkpoint
 from permakey_tf.models.build import build_model
 from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
-folder = KeypointFolder.create_or_resume(sys.argv[1], config, FrameSpec.of(store))
+with KeypointFolder.held(sys.argv[1], config, FrameSpec.of(store)) as folder:
+    pass
 variables = checkpoint.named_variables({"model": build_model(config, 20, 3).variables})
 checkpoint.save(folder.best_checkpoint, checkpoint.finite_arrays(variables, 0))
 assert pk.KeypointDetector.load(sys.argv[1]).detect(frames).shape == (6, 5, 2)

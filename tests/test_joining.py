@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support import parsed, refuses, tiny_config, write_store
+from support import parsed, refuses, run_folder, tiny_config, write_store
 
 from flags import keypoints as keypoint_flags
 from permakey_tf.data.format import SPLITS
@@ -156,7 +156,7 @@ class TestIdentity:
             spec = FrameSpec.of(join_stores(stores, weights))
             return KeypointFolder(tmp_path / "run", tiny_config(), spec)
 
-        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), folder((2, 1, 1)).frames)
+        run_folder(KeypointFolder, tmp_path / "run", tiny_config(), folder((2, 1, 1)).frames)
         assert not folder((2, 1, 1)).compare()
         with refuses("weights was (2, 1, 1), now (1, 1, 2)", settings=["logdir"]):
             folder((1, 1, 2)).compare()

@@ -8,7 +8,7 @@ import tempfile
 import numpy as np
 import pytest
 from absl import flags as absl_flags
-from support import TINY_FLAGS, call, parsed, refused, refuses, tiny_config, write_store
+from support import TINY_FLAGS, call, parsed, refused, refuses, run_folder, tiny_config, write_store
 from test_report import write as write_evaluation
 
 from flags import common, figures, keypoints, sweep
@@ -83,8 +83,11 @@ def test_a_bad_run_folder_is_refused_before_frames_are_collected(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    begun = KeypointFolder.create_or_resume(
-        tmp_path / "begun", tiny_config(noise="both"), FrameSpec("breakout", 20, 3, "ab")
+    begun = run_folder(
+        KeypointFolder,
+        tmp_path / "begun",
+        tiny_config(noise="both"),
+        FrameSpec("breakout", 20, 3, "ab"),
     )
     begun.latest_checkpoint.parent.mkdir()
     begun.latest_checkpoint.touch()
@@ -151,7 +154,7 @@ def test_games_are_not_played_where_their_scores_cannot_be_written(tmp_path, mon
 
 
 def test_an_agents_run_goes_into_no_other_runs_folder(tmp_path):
-    KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), FrameSpec("toy", 20, 3, ""))
+    run_folder(KeypointFolder, tmp_path / "run", tiny_config(), FrameSpec("toy", 20, 3, ""))
     with refuses("'keypoints'", "'agent'"):
         AgentFolder.check_place(tmp_path / "run")
     (tmp_path / "file").touch()

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support import call, moving_square, refused, refuses, tiny_config, write_store
+from support import call, moving_square, refused, refuses, run_folder, tiny_config, write_store
 
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.data.noise import draw_bars_at
@@ -65,7 +65,7 @@ def make_store(path, boxes=True, visible=True, game="mspacman", channels=3, seed
 def make_run(path, store, seed, **changes):
     """A run folder whose model is as it was drawn from the seed: training would take time."""
     config, frames = tiny_config(seed=seed, **changes), FrameSpec.of(store)
-    folder = KeypointFolder.create_or_resume(path, config, frames)
+    folder = run_folder(KeypointFolder, path, config, frames)
     model = build_model(config, frames.image_size, frames.channels, seed)
     variables = checkpoint.named_variables({"model": model.variables})
     checkpoint.save(folder.best_checkpoint, {name: v.numpy() for name, v in variables.items()})

@@ -14,7 +14,7 @@ import numpy as np
 import processes
 import pytest
 from support import TINY_AGENT as TINY
-from support import TINY_FLAGS, call, refused, refuses, tiny_config, write_keypoints
+from support import TINY_FLAGS, call, refused, refuses, run_folder, tiny_config, write_keypoints
 
 from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
 from permakey_tf.envs.atari import AtariGame
@@ -418,17 +418,17 @@ class TestRefusals:
                 AgentFolder.open(folder)
             keypoints = KeypointFolder.open(finished[0] / "keypoints")
             with refuses(f"keypoints/{name}", "trained on"):
-                AgentFolder.create_or_resume(folder, config, keypoints)
+                run_folder(AgentFolder, folder, config, keypoints)
             file.write_bytes(right)
-            AgentFolder.create_or_resume(folder, config, keypoints)
+            run_folder(AgentFolder, folder, config, keypoints)
 
     def test_other_settings_and_other_keypoints_in_the_same_folder(self, finished, tmp_path):
         folder, config = AgentFolder.open(finished[0]), AgentConfig()
         with refuses("num_steps was 60, now 100000", settings=["keypoints", "logdir"]):
-            AgentFolder.create_or_resume(folder.path, config, folder.keypoints)
+            run_folder(AgentFolder, folder.path, config, folder.keypoints)
         other = KeypointFolder.open(write_keypoints(tmp_path, noise="vertical", seed=1))
         with refuses("keypoint run was", settings=["keypoints", "logdir"]):
-            AgentFolder.create_or_resume(folder.path, folder.config, other)
+            run_folder(AgentFolder, folder.path, folder.config, other)
 
 
 def record(env_id, kwargs=None, package=None, version=None):
@@ -474,11 +474,11 @@ def test_a_run_without_or_with_a_wrong_record(tmp_path):
     assert FrameSpec(**old).environment is None
     with refuses("environment.id", "text"):
         FrameSpec(**old, environment=record(None))
-    folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), FrameSpec(**old))
+    folder = run_folder(KeypointFolder, tmp_path / "run", tiny_config(), FrameSpec(**old))
     save(folder.latest_checkpoint, {})
     # The store was made anew, by a version that records: the frames are the same.
     frames = FrameSpec(**old, environment=record("sprites:Catch-v0"))
-    KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+    run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
 
 
 def test_training_validation_and_test_never_share_a_game():

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import refuses, tiny_config
+from support import refuses, run_folder, tiny_config
 
 import permakey_tf
 from permakey_tf.configs.frames import CollectionConfig
@@ -70,7 +70,7 @@ def test_nothing_is_written_where_another_process_works(path):
 
 def test_a_run_keeps_the_version_that_made_it_and_another_resumes_it(path):
     """Runs of 0.1.0 name no version."""
-    folder = KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
+    folder = run_folder(KeypointFolder, path, tiny_config(), FRAMES)
     file = path / "config.json"
     content = json.loads(file.read_text())
     assert content["version"] == permakey_tf.__version__
@@ -80,7 +80,7 @@ def test_a_run_keeps_the_version_that_made_it_and_another_resumes_it(path):
         if version is None:
             del content["version"]
         file.write_text(json.dumps(content))
-        KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
+        run_folder(KeypointFolder, path, tiny_config(), FRAMES)
         assert json.loads(file.read_text()) == content
         assert KeypointFolder.open(path).config == tiny_config()
 
@@ -96,7 +96,7 @@ ONCE = {
 
 def made_by_an_earlier_version(path, config) -> None:
     """A trained run of pursuit that knows nothing of these settings."""
-    folder = KeypointFolder.create_or_resume(path, config, FRAMES)
+    folder = run_folder(KeypointFolder, path, config, FRAMES)
     content = json.loads((path / "config.json").read_text())
     for name in ONCE:
         del content["settings"]["pursuit"][name]
@@ -133,11 +133,11 @@ def test_a_setting_that_does_nothing_may_differ(path):
 
 def test_what_killed_processes_left_is_removed_by_the_next(path):
     config = tiny_config()
-    KeypointFolder.create_or_resume(path, config, FRAMES)
+    run_folder(KeypointFolder, path, config, FRAMES)
     (path / "checkpoints").mkdir()
     for name in ("config.json.partial", "checkpoints/latest.npz.partial-1234"):
         (path / name).touch()
-    KeypointFolder.create_or_resume(path, config, FRAMES)
+    run_folder(KeypointFolder, path, config, FRAMES)
     assert names(path) == [".lock", "checkpoints", "config.json"]
 
 
@@ -165,14 +165,14 @@ class TestLooking:
     """What a sweep does in a folder that a run may be about to start in."""
 
     def test_makes_nothing(self, path):
-        KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
+        run_folder(KeypointFolder, path, tiny_config(), FRAMES)
         (path / ".lock").unlink()
         assert read_status(path, tiny_config(), FRAMES) == (0, False, False)
         assert names(path) == ["config.json"]
 
     def test_refuses_no_one(self, path, monkeypatch):
         """A start that meets a look tries again: the look is over at once."""
-        folder = KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
+        folder = run_folder(KeypointFolder, path, tiny_config(), FRAMES)
         look = (path / ".lock").open("rb")
         fcntl.flock(look, fcntl.LOCK_SH)
         monkeypatch.setattr("time.sleep", lambda _: look.close())
@@ -195,7 +195,7 @@ class TestLooking:
         assert read_status(path, tiny_config(), FRAMES) == (0, False, False)
 
     def test_changes_no_settings(self, path):
-        folder = KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
+        folder = run_folder(KeypointFolder, path, tiny_config(), FRAMES)
         checkpoint.save(folder.best_checkpoint, {})
         before = (path / "config.json").read_bytes()
         with refuses("seed was 0, now 1", settings=["logdir"]):
@@ -228,12 +228,12 @@ class TestFileSystems:
     def test_a_fault_is_one_line(self, path, flock, number):
         flock(number)
         with refuses(path, os.strerror(number), settings=["logdir"]):
-            KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
+            run_folder(KeypointFolder, path, tiny_config(), FRAMES)
 
     def test_a_held_lock_is_told_in_two_ways(self, path, flock):
         flock(errno.EACCES)
         with refuses(path, "in use"):
-            KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
+            run_folder(KeypointFolder, path, tiny_config(), FRAMES)
 
     @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, 524])
     def test_files_are_kept_where_they_cannot_be_synced(self, path, monkeypatch, number):
@@ -241,6 +241,6 @@ class TestFileSystems:
             raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr(os, "fsync", refuse)
-        folder = KeypointFolder.create_or_resume(path, tiny_config(), FRAMES)
+        folder = run_folder(KeypointFolder, path, tiny_config(), FRAMES)
         checkpoint.save(folder.latest_checkpoint, {})
         assert checkpoint.load(folder.latest_checkpoint) == {}

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from support import refuses, tiny_config, write_store
+from support import refuses, run_folder, tiny_config, write_store
 
 from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.data.store import FrameStore
@@ -76,14 +76,14 @@ def fuzz(file, read, free=()):
 
 
 def make_keypoint_run(path):
-    return KeypointFolder.create_or_resume(path, tiny_config(), FrameSpec("toy", 20, 3, "ab12"))
+    return run_folder(KeypointFolder, path, tiny_config(), FrameSpec("toy", 20, 3, "ab12"))
 
 
 def make_agent_run(path):
     folder = make_keypoint_run(path / "of_keypoints")
     folder.best_checkpoint.parent.mkdir()
     np.savez(folder.best_checkpoint, x=np.zeros(3))
-    return AgentFolder.create_or_resume(path / "agent", AgentConfig(), folder)
+    return run_folder(AgentFolder, path / "agent", AgentConfig(), folder)
 
 
 def test_config_of_a_keypoint_run(tmp_path):

@@ -18,7 +18,7 @@ import fake_slurm
 import numpy as np
 import pytest
 from absl import flags as absl_flags
-from support import TINY_FLAGS, call, moving_square, refused, refuses, write_store
+from support import TINY_FLAGS, call, moving_square, refused, refuses, run_folder, write_store
 
 from flags import sweep
 from permakey_tf.launch import plan
@@ -262,8 +262,8 @@ class TestStatus:
     @pytest.fixture
     def folder(self, run):
         store = open_store(run.wanted)
-        return KeypointFolder.create_or_resume(
-            run.wanted.logdir, run.wanted.keypoints, FrameSpec.of(store)
+        return run_folder(
+            KeypointFolder, run.wanted.logdir, run.wanted.keypoints, FrameSpec.of(store)
         )
 
     def save(self, folder, **progress):

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from support import closes_its_metrics, refuses, tiny_config
+from support import closes_its_metrics, refuses, run_folder, tiny_config
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins.hparams.metadata import (
@@ -34,7 +34,7 @@ from permakey_tf.training.results import evaluate_run
 
 
 def make_trainer(store, path, **changes):
-    folder = KeypointFolder.create_or_resume(path, tiny_config(**changes), FrameSpec.of(store))
+    folder = run_folder(KeypointFolder, path, tiny_config(**changes), FrameSpec.of(store))
     return KeypointTrainer(folder, store, LoggingConfig(summary_every=1))
 
 
@@ -262,7 +262,7 @@ class TestALongerRun:
 
     @staticmethod
     def folder(path, store, **changes):
-        folder = KeypointFolder.create_or_resume(path, tiny_config(**changes), FrameSpec.of(store))
+        folder = run_folder(KeypointFolder, path, tiny_config(**changes), FrameSpec.of(store))
         checkpoint.save(
             folder.latest_checkpoint, KeypointProgress(step=4, finished=True).to_arrays()
         )
@@ -276,7 +276,7 @@ class TestALongerRun:
         for length in ({"max_steps": 8, "epochs": 1}, {"max_steps": None, "epochs": 2}):
             config = tiny_config(**length)
             assert read_status(folder.path, config, frames) == (4, False, False)
-            KeypointFolder.create_or_resume(folder.path, config, frames)
+            run_folder(KeypointFolder, folder.path, config, frames)
             assert KeypointFolder.open(folder.path).config == config
             assert not folder.is_evaluated
 
@@ -319,15 +319,15 @@ class TestALongerRun:
         assert (progress.finished, progress.validations_since_best) == then
 
     def test_of_an_agent(self, toy_store, tmp_path):
-        keypoints = KeypointFolder.create_or_resume(
-            tmp_path / "keypoints", tiny_config(), FrameSpec.of(toy_store)
+        keypoints = run_folder(
+            KeypointFolder, tmp_path / "keypoints", tiny_config(), FrameSpec.of(toy_store)
         )
         checkpoint.save(keypoints.best_checkpoint, {})
 
         def open_folder(name, **changes):
             learning = dataclasses.replace(LearningConfig(), **changes)
             config = dataclasses.replace(AgentConfig(), learning=learning)
-            folder = AgentFolder.create_or_resume(tmp_path / name, config, keypoints)
+            folder = run_folder(AgentFolder, tmp_path / name, config, keypoints)
             checkpoint.save(folder.latest_checkpoint, {})
 
         for name, share in (
@@ -368,13 +368,13 @@ class TestABestThatIsMissing:
 
     def test_one_that_was_there_is_gone(self, toy_store, tmp_path):
         frames = FrameSpec.of(toy_store)
-        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
         ended = KeypointProgress(step=20, best_step=10, finished=True)
         checkpoint.save(folder.latest_checkpoint, ended.to_arrays())
         for use in (
             folder.load_model,
             lambda: read_status(folder.path, tiny_config(), frames),
-            lambda: KeypointFolder.create_or_resume(folder.path, tiny_config(), frames),
+            lambda: run_folder(KeypointFolder, folder.path, tiny_config(), frames),
         ):
             with refuses(
                 "best.npz",
@@ -388,7 +388,7 @@ class TestABestThatIsMissing:
 
     def test_runs_of_earlier_versions_do_not_know_their_command(self, toy_store, tmp_path):
         frames = FrameSpec.of(toy_store)
-        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
         checkpoint.save(folder.latest_checkpoint, {})
         with refuses("best.npz", "resume", "command"):
             folder.load_model()
@@ -400,14 +400,14 @@ class TestALatestThatIsGone:
     @pytest.fixture
     def folder(self, toy_store, tmp_path):
         frames = FrameSpec.of(toy_store)
-        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
         checkpoint.save(folder.best_checkpoint, {})
         return folder
 
     def test_a_run_that_is_not_finished_does_not_begin_anew(self, folder):
         for use in (
             lambda: read_status(folder.path, folder.config, folder.frames),
-            lambda: KeypointFolder.create_or_resume(folder.path, folder.config, folder.frames),
+            lambda: run_folder(KeypointFolder, folder.path, folder.config, folder.frames),
         ):
             with refuses("latest.npz is gone", "best.npz", "another logdir", settings=["logdir"]):
                 use()
@@ -474,27 +474,25 @@ class TestKeypointFolder:
         return FrameSpec.of(toy_store)
 
     def test_comes_back_from_disk(self, tmp_path, frames):
-        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(noise="both"), frames)
+        run_folder(KeypointFolder, tmp_path / "run", tiny_config(noise="both"), frames)
         folder = KeypointFolder.open(tmp_path / "run")
         assert folder.config == tiny_config(noise="both")
         assert folder.frames == frames
 
     def test_other_frames_are_refused(self, tmp_path, frames):
-        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
         checkpoint.save(folder.latest_checkpoint, {})
         other = FrameSpec("toy", 20, 3, "another hash")
         with refuses("frames were others", "store ", settings=["logdir"]):
-            KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), other)
+            run_folder(KeypointFolder, tmp_path / "run", tiny_config(), other)
 
     def test_before_the_first_checkpoint_it_takes_other_settings(self, tmp_path, frames):
-        first = KeypointFolder.create_or_resume(
-            tmp_path / "run", tiny_config(batch_size=64), frames
-        )
+        first = run_folder(KeypointFolder, tmp_path / "run", tiny_config(batch_size=64), frames)
         with first.locked(), refuses(tmp_path / "run", "in use"):
-            KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
+            run_folder(KeypointFolder, tmp_path / "run", tiny_config(batch_size=4), frames)
         assert KeypointFolder.open(tmp_path / "run").config.training.batch_size == 64
         (tmp_path / "run" / "metrics.csv").write_text("step,other\n")
-        again = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(batch_size=4), frames)
+        again = run_folder(KeypointFolder, tmp_path / "run", tiny_config(batch_size=4), frames)
         assert KeypointFolder.open(tmp_path / "run").config.training.batch_size == 4
         MetricsLog(again.path, ["loss"], 0).close()  # its table has other columns
 
@@ -502,13 +500,13 @@ class TestKeypointFolder:
         def refuse(*_):
             raise OSError(errno.ENOSYS, "Function not implemented")
 
-        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
         monkeypatch.setattr(fcntl, "flock", refuse)
         with folder.locked():
             assert "has no locks" in capsys.readouterr().out
 
     def test_opening_a_model_seeds_nobody_elses_random_numbers(self, tmp_path, frames):
-        folder = KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        folder = run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
         model = build_model(folder.config, frames.image_size, frames.channels)
         named = checkpoint.named_variables({"model": model.variables})
         checkpoint.save(folder.best_checkpoint, checkpoint.to_arrays(named))
@@ -525,21 +523,21 @@ class TestKeypointFolder:
             KeypointFolder.open(tmp_path)
 
     def test_settings_of_another_version_are_named_with_the_file(self, tmp_path, frames):
-        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
         file = tmp_path / "run" / "config.json"
         file.write_text(file.read_text().replace('"soft_argmax"', '"argmax"'))
         with refuses("run/config.json", "argmax, soft_argmax"):
             KeypointFolder.open(tmp_path / "run")
 
     def test_newer_formats_are_refused(self, tmp_path, frames):
-        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
         file = tmp_path / "run" / "config.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 2}))
         with refuses("format version 2"):
             KeypointFolder.open(tmp_path / "run")
 
     def test_runs_of_another_kind_are_refused(self, tmp_path, frames):
-        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
         with refuses("'keypoints'", "'agent'"):
             AgentFolder.open(tmp_path / "run")
 
@@ -547,7 +545,7 @@ class TestKeypointFolder:
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "config.json.partial").write_text("{")
         (tmp_path / "run" / ".lock").touch()
-        KeypointFolder.create_or_resume(tmp_path / "run", tiny_config(), frames)
+        run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
 
 
 def tags_of(path):

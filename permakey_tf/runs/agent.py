@@ -121,14 +121,6 @@ class AgentFolder(Folder):
                 )
             yield resumed
 
-    @classmethod
-    def create_or_resume(
-        cls, path, config: AgentConfig, keypoints: KeypointFolder
-    ) -> "AgentFolder":
-        """As `held`, but for a folder that no other process can be using: not locked any more."""
-        with cls.held(path, config, keypoints) as folder:
-            return folder
-
     def _flat(self, content):
         config, weights = self._parse(content, self.path)
         environment = config.environment.resolved(self.keypoints.config.training.noise)

@@ -175,12 +175,6 @@ class KeypointFolder(Folder):
         with folder._held(command):
             yield folder
 
-    @classmethod
-    def create_or_resume(cls, path, config: KeypointConfig, frames: FrameSpec) -> "KeypointFolder":
-        """As `held`, but for a folder that no other process can be using: not locked any more."""
-        with cls.held(path, config, frames) as folder:
-            return folder
-
     def _flat(self, content):
         config, frames = self._parse(content, self.path)
         spec = dataclasses.asdict(frames)
