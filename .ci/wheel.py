@@ -18,7 +18,7 @@ for name in preset_files.names():
     pk.KeypointConfig.make(name, "seaquest")
 for name in preset_files.names("rl_"):
     AgentConfig.make(name)
-assert published.human_normalised("mspacman", published.find(None, "mspacman", "human").value) == 1
+assert published.human_normalised("mspacman", published.find("mspacman", "human").value) == 1
 
 objects = pk.Objects(np.zeros(1, np.int32), np.zeros(1, np.uint8), np.array([[0, 0, 9, 9]]), ("A",))
 scores = pk.evaluate_keypoints(np.full([1, 1, 2], -1.0), objects, np.zeros(1, int))

@@ -30,10 +30,11 @@ from permakey_tf.system import cluster
 from permakey_tf.system.interruption import Interrupted
 index, number, port, action, patience = *map(int, sys.argv[1:4]), sys.argv[4], float(sys.argv[5])
 cluster._SILENCE, cluster._ALIVE_EVERY, cluster._AT_ONCE = 2.0, 0.5, 1.0
+cluster._PATIENCE = patience
 member = cluster.Member(tuple(f"localhost:{port + i}" for i in range(number)), index)
 about = {"learning_rate": 1 + index * (action == "other")}
 try:
-    with cluster.joined(member, about, patience) as line:
+    with cluster.joined(member, about) as line:
         print(line.from_chief(lambda: [os.getpid()])[0] == os.getpid(), flush=True)
         if action == f"die{index}":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -158,8 +159,8 @@ def test_a_death_ends_those_who_gather(dead):
 def test_a_wait_that_gives_no_thread_a_turn_is_ended_by_force(seconds):
     """`PyDLL` calls C without giving Python's lock away."""
     wait = (
-        "import ctypes; from permakey_tf.system import cluster\n"
-        f"with cluster.ended_by_force({seconds}): ctypes.PyDLL(None).sleep(4)\n"
+        f"import ctypes; from permakey_tf.system import cluster; cluster._AT_ONCE = {seconds}\n"
+        "with cluster.ended_by_force(): ctypes.PyDLL(None).sleep(4)\n"
         "print('met')"
     )
     done = subprocess.run([sys.executable, "-c", wait], capture_output=True, text=True)
@@ -179,9 +180,9 @@ def test_who_is_still_meeting_is_not_lost():
 def test_ctrl_c_does_not_end_the_watch():
     """A terminal sends it to the whole process group; the process itself hears it later."""
     wait = (
-        "import signal, time; from permakey_tf.system import cluster\n"
+        "import signal, time; from permakey_tf.system import cluster; cluster._AT_ONCE = 2\n"
         "signal.signal(signal.SIGINT, lambda *_: print('heard', flush=True))\n"
-        "with cluster.ended_by_force(2):\n"
+        "with cluster.ended_by_force():\n"
         "    print('waiting', flush=True)\n"
         "    time.sleep(20)"
     )

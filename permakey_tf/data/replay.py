@@ -77,11 +77,6 @@ class SequenceReplay:
         self._grow(max(needed, 1))
         self._sums = self._verified(checksums) if checksums else self._summed()
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes on disk, and in memory once all rows were touched."""
-        return self._allocated * sum(map(_row_bytes, self._columns.values()))
-
     def _path(self, name):
         return self._folder / f"{name}.dat"
 

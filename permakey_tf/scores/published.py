@@ -64,18 +64,17 @@ def sources() -> dict[str, str]:
     return _content()["sources"]
 
 
-def find(table: int | None, game: str, method: str, num_keypoints: int | None = None):
-    """The one score with this place; None where there is none. `game` in any spelling."""
-    place = (canonical_game(game), method, num_keypoints)
-    for score in scores(table):
-        if (canonical_game(score.game), score.method, score.num_keypoints) == place:
+def find(game: str, method: str) -> Score | None:
+    """A score of other papers; None where there is none. `game` in any spelling."""
+    for score in scores():
+        if (canonical_game(score.game), score.method) == (canonical_game(game), method):
             return score
     return None
 
 
 def human_normalised(game: str, value: float | None) -> float | None:
     """0 is a random policy, 1 a human; None where `value` or either of the two is not known."""
-    low, high = (find(None, game, method) for method in ("random", "human"))
+    low, high = (find(game, method) for method in ("random", "human"))
     if value is None or low is None or high is None:
         return None
     return (value - low.value) / (high.value - low.value)

@@ -203,7 +203,7 @@ def _levels(game: str, beside_noise: bool) -> list[charts.Level]:
     """The published scores of a random policy and of a human, where known; of clean games, which is
     said beside others."""
     games = "of clean games" if beside_noise else ""
-    known = (published.find(None, game, method) for method in ("random", "human"))
+    known = (published.find(game, method) for method in ("random", "human"))
     return [charts.Level(score.method, score.value, games) for score in known if score]
 
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from permakey_tf.system.seeds import Stream, stream
 
-_BLOCK = 500  # resamples in memory at a time
+_CONFIDENCE = 0.95  # share of the resampled statistics inside an interval
+_NUM_RESAMPLES = 10_000
+_BLOCK = 500  # of them in memory at a time
 
 
 def interquartile_mean(scores: np.ndarray, axis: int | None = None) -> np.ndarray:
@@ -32,25 +34,18 @@ def interquartile_mean(scores: np.ndarray, axis: int | None = None) -> np.ndarra
 
 
 def bootstrap_interval(
-    scores: np.ndarray,
-    statistic: Callable = interquartile_mean,
-    *,
-    confidence: float = 0.95,
-    num_resamples: int = 10_000,
-    seed: int = 0,
+    scores: np.ndarray, statistic: Callable = interquartile_mean
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Stratified percentile-bootstrap interval of a statistic over runs and tasks.
+    """Stratified percentile-bootstrap interval, of 95%, of a statistic over runs and tasks.
 
     A resample draws R runs with replacement, anew for every task (a task is a stratum), and the
     statistic is taken over all R * T scores drawn. Axes after the second, such as the steps of a
     learning curve, keep a run together: the interval holds at each step, not for the whole curve.
+    The same arguments give the same interval.
 
     Args:
       scores: float [R, T, ...], a score per training run and task (game).
       statistic: function of (scores, axis), such as `interquartile_mean` or `np.mean`.
-      confidence: share of the resampled statistics inside the interval, in (0, 1).
-      num_resamples: how often to draw.
-      seed: of the draws; the same arguments give the same interval.
 
     Returns:
       (low, high), float [...]. NaN where R is 1: one run tells nothing of the spread between runs.
@@ -61,13 +56,13 @@ def bootstrap_interval(
     num_runs, num_tasks, *rest = scores.shape
     if num_runs == 1:
         return np.full(rest, np.nan), np.full(rest, np.nan)
-    rng = stream(seed, Stream.RESAMPLED_RUNS)
+    rng = stream(0, Stream.RESAMPLED_RUNS)
     values = []
-    for start in range(0, num_resamples, _BLOCK):
-        size = min(_BLOCK, num_resamples - start)
+    for start in range(0, _NUM_RESAMPLES, _BLOCK):
+        size = min(_BLOCK, _NUM_RESAMPLES - start)
         runs = rng.integers(num_runs, size=[size, num_runs, num_tasks])
         drawn = scores[runs, np.arange(num_tasks)]  # [size, R, T, ...]
         values.append(statistic(drawn.reshape(size, num_runs * num_tasks, *rest), axis=1))
-    tail = 100 * (1 - confidence) / 2
+    tail = 100 * (1 - _CONFIDENCE) / 2
     low, high = np.percentile(np.concatenate(values), [tail, 100 - tail], axis=0)
     return low, high

@@ -170,13 +170,12 @@ class Line:
 
 
 @contextlib.contextmanager
-def joined(member: Member, about: dict[str, Any], patience: float = _PATIENCE):
+def joined(member: Member, about: dict[str, Any]):
     """Meets the other workers; within the block, their deaths end this process with one line.
 
     Args:
       member: who this process is.
       about: what has to be equal on all workers; must be what JSON can hold.
-      patience: seconds within which all have to be there.
 
     Yields:
       The Line. An exception that leaves the block on one worker ends them all, with its message.
@@ -188,7 +187,7 @@ def joined(member: Member, about: dict[str, Any], patience: float = _PATIENCE):
         yield Line(member)
         return
     meet = _meet_workers if member.index == 0 else _meet_chief
-    line = _Connected(member, meet(member, about, time.monotonic() + patience))
+    line = _Connected(member, meet(member, about, time.monotonic() + _PATIENCE))
     try:
         yield line
     except Interrupted:  # all are, at the same step
@@ -203,16 +202,16 @@ def joined(member: Member, about: dict[str, Any], patience: float = _PATIENCE):
 
 
 @contextlib.contextmanager
-def ended_by_force(seconds: float = _AT_ONCE):
-    """Kills this process with one line where the block takes longer.
+def ended_by_force():
+    """Kills this process with one line where the block does not end at once.
 
     For calls that wait for other workers without giving Python's threads a turn, the line's among
     them: TensorFlow's own meeting is such a call. So it is another process that watches.
     """
-    line = f"TensorFlow's workers did not meet within {seconds:.0f} s; {_RESUME}"
+    line = f"TensorFlow's workers did not meet within {_AT_ONCE:.0f} s; {_RESUME}"
     # Its standard input ends with the block, and with this process. It is in a process group of its
     # own: a terminal's Ctrl-C, which this process may not hear for long, is not for the watch.
-    watch = [sys.executable, "-S", "-c", _WATCH, str(seconds), line]
+    watch = [sys.executable, "-S", "-c", _WATCH, str(_AT_ONCE), line]
     process = subprocess.Popen(watch, stdin=subprocess.PIPE, process_group=0)
     try:
         yield

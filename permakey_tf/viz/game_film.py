@@ -12,6 +12,7 @@ from permakey_tf.viz import video
 _CHART = 260  # width beside a frame; this and all lengths below: pixels
 _ROW = 18  # height of an action below a frame of a strip
 _MAX_ROW = 30  # and beside a frame
+_STRIP_COLUMNS, _STRIP_ROWS = 4, 2  # frames
 _STRIP_SIDE = 252  # of a frame in a strip, about
 _GROUND, _LIGHT = 24, (235, 235, 235)
 _CHOSEN, _OTHER = (230, 159, 0), (86, 180, 233)  # Okabe and Ito's
@@ -46,12 +47,12 @@ def render(film: GameFilm) -> Iterator[np.ndarray]:
         yield video.even(np.concatenate([line, picture]))
 
 
-def strip(film: GameFilm, columns: int = 4, rows: int = 2) -> np.ndarray:
+def strip(film: GameFilm) -> np.ndarray:
     """Frames spread over the game, the values below each; uint8 [H, W, 3].
 
     A game with fewer steps than places has fewer columns or rows.
     """
-    number = min(columns * rows, len(film.frames))
+    number = min(_STRIP_COLUMNS * _STRIP_ROWS, len(film.frames))
     chosen = np.linspace(0, len(film.frames) - 1, number).astype(int)
     tiles = []
     for t in chosen:
@@ -59,7 +60,7 @@ def strip(film: GameFilm, columns: int = 4, rows: int = 2) -> np.ndarray:
         chart = _chart(film, t, _ROW * len(film.action_names), frame.shape[1])
         line = video.header_line(f"step {t + 1}", f"score {film.scores[t]:g}", frame.shape[1])
         tiles.append(np.pad(np.concatenate([line, frame, chart]), ((0, 6), (0, 6), (0, 0))))
-    columns = min(columns, number)
+    columns = min(_STRIP_COLUMNS, number)
     tiles += [np.zeros_like(tiles[0])] * (-number % columns)
     lines = [np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)]
     return np.concatenate(lines)[:-6, :-6]
