@@ -178,8 +178,9 @@ def parse_tuple(name: str, words: list[str], element: type) -> tuple:
     try:
         return tuple(element(word) for word in words)
     except ValueError as error:
+        wanted = {int: "whole numbers", float: "numbers"}[element]
         raise UserError(
-            f"--{name}={','.join(words)}: expected {element.__name__} values separated by commas"
+            f"--{name}={','.join(words)}: expected {wanted}, separated by commas"
         ) from error
 
 

@@ -129,12 +129,6 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Drawing:
 
 
 def _parse_frames(words):
-    if words is None:
-        return None
-    try:
-        frames = tuple(int(word) for word in words)
-    except ValueError as error:
-        raise UserError(f"--frames={','.join(words)}: expected numbers, comma-separated") from error
-    if not frames:
+    if words == []:
         raise UserError("--frames: name at least one frame, or leave it out")
-    return frames
+    return None if words is None else common.parse_tuple("frames", words, int)

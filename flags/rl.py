@@ -9,7 +9,7 @@ from absl import flags as absl_flags
 from flags import common
 from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig
 from permakey_tf.configs.base import flatten
-from permakey_tf.errors import UserError
+from permakey_tf.errors import UserError, different_wholes
 
 _OF_TRAINING = ("keypoints", "logdir")
 _OF_TESTS = ("runs", "seeds", "test_episodes", "out")
@@ -192,11 +192,6 @@ def _asked(values: absl_flags.FlagValues) -> dict[str, Any]:
 
 def parse_seeds(values: absl_flags.FlagValues) -> list[int]:
     """Of --seeds. Raises UserError."""
-    words = values["seeds"].value
-    try:
-        seeds = [int(word) for word in words]
-    except ValueError as error:
-        raise UserError(f"--seeds={','.join(words)}: whole numbers are needed") from error
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise UserError("--seeds must be different numbers, none below 0")
-    return seeds
+    seeds = common.parse_tuple("seeds", values["seeds"].value, int)
+    with common.settings_as_flags():
+        return different_wholes(list(seeds), "seeds")

@@ -77,6 +77,24 @@ def whole(number: Any, low: int, name: str) -> int:
     return given
 
 
+def different_wholes(numbers: Any, name: str) -> list[int]:
+    """Different whole numbers, none below 0, as ints; NumPy's too.
+
+    Raises:
+      UserError: they are others, or there is none.
+    """
+    try:
+        given = [operator.index(number) for number in numbers]
+    except TypeError:
+        given = []
+    if not given or min(given) < 0 or len(set(given)) < len(given):
+        raise UserError(
+            f"{name}={numbers!r}: a list of different whole numbers, none below 0, is needed",
+            [name],
+        )
+    return given
+
+
 @contextlib.contextmanager
 def settings_spelled(spell: Callable[[str], str]) -> Iterator[None]:
     """Within the block, a UserError spells its settings so, for those who know them otherwise."""

@@ -11,6 +11,7 @@ from permakey_tf.envs.play import Playable
 from permakey_tf.errors import UserError, expect, whole
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.system.arrays import as_array
 from permakey_tf.system.files import user_path
 from permakey_tf.system.seeds import Stream, stream
 from permakey_tf.training.acting import GREEDY, Player
@@ -128,18 +129,13 @@ class AgentPlayer:
 
 
 def _as_array(frame: Any) -> np.ndarray:
-    """Raises UserError for what is no array: a tuple, as Gymnasium gives, or unequal parts."""
+    """As `as_array`. Raises UserError for a tuple, as Gymnasium gives, too."""
     if isinstance(frame, tuple):
         raise UserError(
             "a frame must be uint8 [H, W, 3], not a tuple: of what reset() or step() of an "
             "environment give, act(...) takes the first, the observation"
         )
-    try:
-        return np.asarray(frame)
-    except ValueError as error:
-        raise UserError(
-            f"a frame must be uint8 [H, W, 3], not a {type(frame).__name__} of unequal parts"
-        ) from error
+    return as_array(frame, "a frame")
 
 
 def load_player(folder: AgentFolder, num_actions: int) -> Player:

@@ -873,7 +873,8 @@ class TestCommandLine:
         [
             ([], [], ["--figure is needed"]),
             (["--figure=4"], [], ["--runs is needed"]),
-            (["--figure=4", "--runs=a", "--frames=1,x"], [], ["--frames=1,x"]),
+            (["--figure=4", "--runs=a", "--frames=1,x"], [], ["--frames=1,x", "whole numbers"]),
+            (["--figure=4", "--runs=a", "--frames="], [], ["--frames", "at least one"]),
             (
                 ["--figure=4", "--runs=a", "--frames=1", "--columns=2"],
                 [],

@@ -141,7 +141,7 @@ def test_what_is_no_agent_or_no_frame_is_refused(clean, tmp_path):
     for given in (env.reset(), env.step(env.action_space.sample()), (NOISE[0], {})):
         with refuses("a frame must", "tuple", "observation"):
             player.act(given)
-    with refuses("a frame must", "unequal"):
+    with refuses("a frame must", "differ in shape"):
         player.act([[1, 2], [3]])
     assert player.last is None
     for rng in (0, 3):  # a seed, as Gymnasium's environments take

@@ -86,7 +86,7 @@ class TestGrid:
         (["--grid=encodr=gnn", "--keypoints=k"], ["did you mean encoder"], []),
         (["--grid=seed=0", "--keypoints=k-{sed}"], ["axis sed", "has seed"], ["keypoints"]),
         (["--grid=seeds=0 1", "--keypoints=k"], ["--seeds is no axis"], []),
-        (["--grid=seed=0", "--keypoints=k", "--seeds=0,0"], ["--seeds", "different"], []),
+        (["--grid=seed=0", "--keypoints=k", "--seeds=0,0"], ["--seeds", "different"], ["seeds"]),
         (["--grid=encoder=gnn rnn", "--keypoints=k"], ["run encoder-rnn", "cnn, gnn"], []),
         (["--grid=seed=0 0", "--keypoints=k"], ["two runs", "seed-0"], ["grid"]),
         (["--grid=seed=0 00", "--keypoints=k"],

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from permakey_tf.configs.agent import AS_TRAINED, EnvironmentConfig
 from permakey_tf.envs.games import make_task
 from permakey_tf.envs.play import Game, Task, play
-from permakey_tf.errors import UserError, whole
+from permakey_tf.errors import UserError, different_wholes, whole
 from permakey_tf.scores.evaluation import Evaluation, OtherAgent, games_of
 from permakey_tf.scores.evaluation_file import Planned, check_place, write_evaluation
 from permakey_tf.scores.random_play import random_scores
@@ -84,7 +84,7 @@ def evaluate_agent(
     """
     policies: list[Any] = list(policy) if isinstance(policy, list | tuple) else [policy]
     config = EnvironmentConfig.make(game=game, **settings)
-    seeds = _numbers(seeds)
+    seeds = different_wholes(seeds, "seeds")
     episodes = whole(episodes, 1, "episodes")
     num_steps = None if num_steps is None else whole(num_steps, 0, "num_steps")
     _check(policies, config)
@@ -162,20 +162,6 @@ def _check(policies: list, config: EnvironmentConfig) -> None:
         raise UserError(
             f"noise={config.noise}: other agents see the game's own frames; leave it out", ["noise"]
         )
-
-
-def _numbers(seeds: Any) -> list[int]:
-    """Test seeds, NumPy's numbers too."""
-    try:
-        numbers = [operator.index(seed) for seed in seeds]
-    except TypeError:
-        numbers = []
-    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
-        raise UserError(
-            f"seeds={seeds!r}: a list of different whole numbers, none below 0, is needed",
-            ["seeds"],
-        )
-    return numbers
 
 
 def _play(policy: Any, task: Task, seed: int, episodes: int, bar: tqdm) -> Episodes:
