@@ -1,6 +1,5 @@
 """From dataclass fields to absl flags and back, and how an entry point starts and fails."""
 
-import dataclasses
 import errno
 import functools
 import math
@@ -17,7 +16,7 @@ from absl import app
 from absl import flags as absl_flags
 
 from flags import words
-from permakey_tf.configs.base import Config, flatten, plain_type, value_range
+from permakey_tf.configs.base import Config, flatten, from_flat, leaves, plain_type, value_range
 from permakey_tf.configs.frames import canonical_game, plain_name
 from permakey_tf.errors import UserError, settings_spelled
 from permakey_tf.runs.families import lacks
@@ -132,18 +131,13 @@ def define(
     and the command line refuse the same values with the same words.
     """
     rename = rename or {}
-    hints = typing.get_type_hints(config_class)
-    for field in dataclasses.fields(config_class):
-        kind = plain_type(hints[field.name])
-        if isinstance(kind, type) and issubclass(kind, Config):
-            define(kind, rename, flag_values)
-            continue
-        default, text = field.default, _help_text(field)
+    for leaf in leaves(config_class):
+        kind, default, text = plain_type(leaf.hint), leaf.field.default, _help_text(leaf.field)
         if kind is tuple:
             default, text = [str(value) for value in default], f"{text} Comma-separated."
-        plain = define_path if field.metadata["is_path"] else absl_flags.DEFINE_string
+        plain = define_path if leaf.field.metadata["is_path"] else absl_flags.DEFINE_string
         definer = _DEFINERS.get(kind, plain)
-        definer(rename.get(field.name, field.name), default, text, flag_values=flag_values)
+        definer(rename.get(leaf.name, leaf.name), default, text, flag_values=flag_values)
 
 
 def build(
@@ -151,21 +145,15 @@ def build(
 ):
     """The config object that the parsed flags describe. Raises UserError that names the flag."""
     rename = rename or {}
-    hints = typing.get_type_hints(config_class)
-    arguments = {}
-    for field in dataclasses.fields(config_class):
-        kind = plain_type(hints[field.name])
-        if isinstance(kind, type) and issubclass(kind, Config):
-            arguments[field.name] = build(kind, values, rename)
-            continue
-        name = rename.get(field.name, field.name)
+    settings = {}
+    for leaf in leaves(config_class):
+        name = rename.get(leaf.name, leaf.name)
         value = values[name].value
-        if kind is tuple:
-            element = typing.get_args(hints[field.name])[0]
-            value = parse_tuple(name, value, element)
-        arguments[field.name] = value
+        if plain_type(leaf.hint) is tuple:
+            value = parse_tuple(name, value, typing.get_args(leaf.hint)[0])
+        settings[leaf.name] = value
     with settings_as_flags(rename):
-        return config_class(**arguments)
+        return from_flat(config_class, settings)
 
 
 def settings_as_flags(rename: dict[str, str] | None = None):

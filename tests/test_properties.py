@@ -1,7 +1,6 @@
 """What holds for any input, on inputs that hypothesis draws; the same ones at every call."""
 
 import collections
-import dataclasses
 import itertools
 import json
 import tempfile
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from test_replay import assert_windows_equal_the_oracle, filled, play, sampled
 
 from permakey_tf.configs.agent import AgentConfig
-from permakey_tf.configs.base import Config, flatten, plain_type
+from permakey_tf.configs.base import Config, flatten, leaves, plain_type
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.configs.quality import QualityConfig
@@ -25,7 +24,6 @@ from permakey_tf.errors import UserError
 from permakey_tf.launch.plan import run_name
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.objects.tracks import link_boxes
-from permakey_tf.system import schema
 from permakey_tf.system.npz import NpzFile
 
 MAX_DISTANCE = 16
@@ -217,14 +215,7 @@ def setting_values(field, hint):
 
 def all_settings(config_class) -> dict:
     """{name: strategy} of the settings of all parts."""
-    found = {}
-    for field in dataclasses.fields(config_class):
-        hint = schema.type_hints(config_class)[field.name]
-        if isinstance(hint, type) and issubclass(hint, Config):
-            found |= all_settings(hint)
-        else:
-            found[field.name] = setting_values(field, hint)
-    return found
+    return {leaf.name: setting_values(leaf.field, leaf.hint) for leaf in leaves(config_class)}
 
 
 @pytest.mark.parametrize(

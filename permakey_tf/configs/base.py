@@ -10,10 +10,11 @@ import dataclasses
 import difflib
 import inspect
 import json
+import operator
 import types
 import typing
-from collections.abc import Collection, Container, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from permakey_tf.configs import preset_files
 from permakey_tf.errors import UserError
@@ -187,16 +188,40 @@ class Config:
                 values[name] = from_text(kinds[name], "true" if text is None else text)
         # Numbers and arrays of NumPy have `tolist`; settings do without NumPy.
         plain = {n: v.tolist() if hasattr(v, "tolist") else v for n, v in settings.items()}
-        return _nested(cls, values | plain)
+        return from_flat(cls, values | plain)
+
+
+class Leaf(NamedTuple):
+    """A setting of a config class or of one of its parts.
+
+    path: dotted, from the class down; field: of the dataclass `owner`; hint: its type.
+    """
+
+    path: str
+    field: dataclasses.Field
+    hint: Any
+    owner: type[Config]
+
+    @property
+    def name(self) -> str:
+        """Unique across parts."""
+        return self.field.name
+
+
+def leaves(config_class: type[Config], prefix: str = "") -> Iterator[Leaf]:
+    """All settings of a class and its nested parts, in their order; `prefix`: of the paths."""
+    hints = schema.type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        path, hint = prefix + field.name, hints[field.name]
+        if _is_part(hint):
+            yield from leaves(hint, f"{path}.")
+        else:
+            yield Leaf(path, field, hint, config_class)
 
 
 def flatten(config: Config) -> dict[str, Any]:
     """{setting name: value} over all nested parts; names are unique across parts."""
-    flat = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        flat.update(flatten(value) if isinstance(value, Config) else {field.name: value})
-    return flat
+    return {leaf.name: operator.attrgetter(leaf.path)(config) for leaf in leaves(type(config))}
 
 
 def plain_type(hint: Any) -> Any:
@@ -230,23 +255,17 @@ def _is_part(hint: Any) -> bool:
 
 def _kinds(config_class: type[Config]) -> dict[str, Any]:
     """{setting name: type hint} over all nested parts."""
-    found: dict[str, Any] = {}
-    for name, hint in schema.type_hints(config_class).items():
-        if _is_part(hint):
-            found |= _kinds(hint)
-        elif typing.get_origin(hint) is not typing.ClassVar:
-            found[name] = hint
-    return found
+    return {leaf.name: leaf.hint for leaf in leaves(config_class)}
 
 
-def _nested(config_class: type[_Config], values: dict[str, Any]) -> _Config:
-    """The config whose settings are `values`, flat; defaults for the others."""
+def from_flat(config_class: type[_Config], values: dict[str, Any]) -> _Config:
+    """The config whose settings are `values`, by name; defaults for the others."""
     hints = schema.type_hints(config_class)
     arguments = {}
     for field in dataclasses.fields(config_class):
         kind = hints[field.name]
         if _is_part(kind):
-            arguments[field.name] = _nested(kind, values)
+            arguments[field.name] = from_flat(kind, values)
         elif field.name in values:
             arguments[field.name] = values[field.name]
     return config_class(**arguments)
@@ -255,15 +274,11 @@ def _nested(config_class: type[_Config], values: dict[str, Any]) -> _Config:
 def conditions(config_class: type[Config]) -> dict[str, list[tuple[str, Any]]]:
     """{setting: [(other setting, value)]} of all settings that do something only with one of those
     values."""
-    found: dict[str, list[tuple[str, Any]]] = {}
-    for field in dataclasses.fields(config_class):
-        kind = typing.get_type_hints(config_class)[field.name]
-        if isinstance(kind, type) and issubclass(kind, Config):
-            found |= conditions(kind)
-        elif field.metadata["only"]:
-            found[field.name] = field.metadata["only"]
-        elif config_class.only:
-            found[field.name] = [config_class.only]
+    found = {}
+    for leaf in leaves(config_class):
+        of_class = [leaf.owner.only] if leaf.owner.only else []
+        if only := leaf.field.metadata["only"] or of_class:
+            found[leaf.name] = only
     return found
 
 
@@ -273,15 +288,11 @@ def added(config_class: type[Config], prefix: str = "") -> dict[str, Any]:
     Args:
       prefix: in front of all names.
     """
-    found: dict[str, Any] = {}
-    hints = typing.get_type_hints(config_class)
-    for field in dataclasses.fields(config_class):
-        kind, name = hints[field.name], prefix + field.name
-        if isinstance(kind, type) and issubclass(kind, Config):
-            found |= added(kind, f"{name}.")
-        elif field.metadata["added"]:
-            before = field.metadata["before"]
-            found[name] = field.default if before is None else before
+    found = {}
+    for leaf in leaves(config_class, prefix):
+        if leaf.field.metadata["added"]:
+            before = leaf.field.metadata["before"]
+            found[leaf.path] = leaf.field.default if before is None else before
     return found
 
 
@@ -294,11 +305,10 @@ def as_begun(config: _Config, begun: _Config, given: Container[str]) -> _Config:
       begun: the run's own.
       given: names of the settings that the user gave.
     """
-    kept = {}
-    for field in dataclasses.fields(config):
-        now, then = getattr(config, field.name), getattr(begun, field.name)
-        if isinstance(now, Config):
-            kept[field.name] = as_begun(now, then, given)
-        elif field.metadata["before"] is not None and field.name not in given:
-            kept[field.name] = then
-    return dataclasses.replace(config, **kept)
+    then = flatten(begun)
+    kept = {
+        leaf.name: then[leaf.name]
+        for leaf in leaves(type(config))
+        if leaf.field.metadata["before"] is not None and leaf.name not in given
+    }
+    return from_flat(type(config), flatten(config) | kept)
