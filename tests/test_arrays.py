@@ -10,8 +10,18 @@ from support import moving_square, refuses
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data.sources import build_store
 from permakey_tf.data.store import FrameStore
+from permakey_tf.system.arrays import rank_among_equals, starts_of
 
 EPISODES = np.repeat([3, 7, 2, 9], [40, 5, 10, 5])  # any numbers, whose frames are together
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8, np.uint64])
+@pytest.mark.parametrize("values", [[], [0], [0, 0, 1, 1, 0], [127, 127], [5, 0, 5, 5, 0, 0]])
+def test_runs_of_equal_values_and_ranks_among_equals(values, dtype):
+    array = np.array(values, dtype)
+    starts = [i for i, value in enumerate(values) if i == 0 or values[i - 1] != value]
+    assert starts_of(array).tolist() == starts
+    assert rank_among_equals(array).tolist() == [values[:i].count(v) for i, v in enumerate(values)]
 
 
 @pytest.fixture(scope="module")

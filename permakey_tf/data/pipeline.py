@@ -17,6 +17,7 @@ from permakey_tf.data.noise import Bars, bar_positions, draw_bars_at
 from permakey_tf.data.reading import BlockReader
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
+from permakey_tf.system.arrays import starts_of
 from permakey_tf.system.seeds import Stream, stream
 
 _PREFETCH = 16  # batches
@@ -142,8 +143,8 @@ class FramePairs:
     def _windows(self, split) -> "_Windows":
         rows = self._store.split_range(split)
         episodes = self._store.episodes[rows.start : rows.stop]
-        starts = np.flatnonzero(np.r_[True, np.diff(episodes) != 0])
-        lengths = np.diff(np.r_[starts, len(episodes)])
+        starts = starts_of(episodes)
+        lengths = np.diff(starts, append=len(episodes))
         starts, lengths = rows.start + starts[lengths > 1], lengths[lengths > 1]
         if not len(starts):
             raise UserError(f"{self._store.path}: no episode of the {split} split has two frames")

@@ -19,7 +19,7 @@ from permakey_tf.data.folders import Part, find_files, named, sort_into_splits
 from permakey_tf.data.format import SPLITS
 from permakey_tf.data.preparation import remedy
 from permakey_tf.errors import UserError
-from permakey_tf.system.arrays import as_array, as_episodes
+from permakey_tf.system.arrays import as_array, as_episodes, starts_of
 from permakey_tf.system.npz import ArrayInfo, DamagedError, NpzFile
 from permakey_tf.types import Step
 
@@ -258,7 +258,7 @@ def read_arrays(frames: ArrayLike, episodes: ArrayLike | None) -> Recording:
             f"{list(frames.shape)}{remedy(frames)}"
         )
     numbers = as_episodes(episodes, len(frames))
-    starts = np.flatnonzero(np.append(True, np.diff(numbers) != 0))
+    starts = starts_of(numbers)
     lengths = tuple(np.diff(starts, append=len(frames)).tolist())
     firsts = set(starts.tolist())
     steps = (Step(frame, row in firsts) for row, frame in enumerate(frames))

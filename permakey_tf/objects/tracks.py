@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from permakey_tf.objects.boxes import Objects
+from permakey_tf.system.arrays import rank_among_equals, starts_of
 
 _TIE = 1e-7  # weight of squares, in pixels: decides between equal sums only
 
@@ -40,7 +41,7 @@ def link_boxes(objects: Objects, episodes: np.ndarray, max_distance: float) -> T
     # Twice the middles, so that they are whole numbers.
     middles = 2 * objects.xywh[:, :2].astype(np.int64) + objects.xywh[:, 2:]
     previous = _link_still(objects, middles)
-    starts = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
+    starts = starts_of(episodes)
     previous[np.isin(objects.frame, starts)] = -1
     _link_moving(objects, middles / 2, previous, set(starts.tolist()), max_distance)
     return Tracks(_numbers(previous), previous)
@@ -57,13 +58,10 @@ def _link_still(objects: Objects, middles: np.ndarray) -> np.ndarray:
     places = (objects.category * width + middles[:, 0] - low[0]) * height + middles[:, 1] - low[1]
     places, place = np.unique(places, return_inverse=True)
     keys = objects.frame.astype(np.int64) * len(places) + place
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
-    lengths = np.diff(starts, append=len(order))
-    rank = np.empty(len(keys), np.int64)
-    rank[order] = np.arange(len(order)) - np.repeat(starts, lengths)
-    depth = lengths.max(initial=1)
+    rank = rank_among_equals(keys)
+    depth = rank.max(initial=0) + 1
     keys, before = keys * depth + rank, (keys - len(places)) * depth + rank
+    order = np.argsort(keys)
     found = np.minimum(np.searchsorted(keys[order], before), len(order) - 1)
     return np.where(keys[order][found] == before, order[found], -1) if len(order) else found
 

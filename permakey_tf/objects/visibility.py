@@ -24,6 +24,7 @@ import numpy as np
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
 from permakey_tf.objects.boxes import Objects
+from permakey_tf.system.arrays import rank_among_equals
 
 FRAME_SHAPE = (210, 160)  # pixels, the emulator's frame
 
@@ -129,7 +130,8 @@ class VisibilityTest:
                 f"frames must be uint8 [N, 210, 160, 3], not {frames.dtype} {list(frames.shape)}"
             )
         visible = np.zeros(len(objects.frame), bool)
-        rank = _rank_in_frame(objects)
+        # Among the boxes of one frame and category.
+        rank = rank_among_equals(objects.frame.astype(np.int64) * 256 + objects.category)
         for start in range(0, len(frames), _CHUNK):
             first, last = np.searchsorted(objects.frame, (start, start + _CHUNK))
             if first == last:
@@ -244,14 +246,3 @@ def _standing_out(windows: np.ndarray, rule: StandOut, num_colors: int) -> np.nd
     for column in (*range(far - near), *range(width - far + near, width)):
         explained |= box == rows[:, :, column, None]
     return (~explained).sum((1, 2))
-
-
-def _rank_in_frame(objects: Objects) -> np.ndarray:
-    """int [M]: number of earlier boxes of the same frame and category."""
-    keys = objects.frame.astype(np.int64) * 256 + objects.category
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
-    lengths = np.diff(starts, append=len(order))
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order)) - np.repeat(starts, lengths)
-    return rank

@@ -7,6 +7,7 @@ import numpy as np
 
 from permakey_tf.objects.boxes import Objects
 from permakey_tf.quality.measures import HEIGHT, WIDTH, box_distances
+from permakey_tf.system.arrays import starts_of
 from permakey_tf.types import Keypoints
 
 _CELL = 4  # pixels between the points that constants are chosen from
@@ -75,7 +76,7 @@ def frame_differences(frames: np.ndarray, episodes: np.ndarray) -> np.ndarray:
       frames: uint8 [N, S, S, C]; episodes: int [N].
     """
     other = np.arange(len(frames)) - 1
-    starts = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
+    starts = starts_of(episodes)
     after = np.minimum(starts + 1, len(frames) - 1)
     other[starts] = np.where(episodes[after] == episodes[starts], after, starts)
     return differences(frames, (frames[row] for row in other))

@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from permakey_tf.data.noise import BAR_WIDTH, Bars
 from permakey_tf.objects.visibility import FRAME_SHAPE
+from permakey_tf.system.arrays import starts_of
 
 HEIGHT, WIDTH = FRAME_SHAPE  # pixels of the frame that boxes are given in
 
@@ -47,7 +48,7 @@ def nearest_box(distances: np.ndarray, frame: np.ndarray, num_frames: int) -> np
       distances: float [K, M]; frame: int [M].
     """
     nearest = np.full((len(distances), num_frames), np.inf)
-    starts = np.flatnonzero(np.diff(frame, prepend=-1))
+    starts = starts_of(frame)
     if len(starts):
         nearest[:, frame[starts]] = np.minimum.reduceat(distances, starts, axis=1)
     return nearest
@@ -122,7 +123,7 @@ def window_of_frames(episodes: np.ndarray, length: int) -> np.ndarray:
 
     Windows follow one another from an episode's first frame; an incomplete last one is left out.
     """
-    starts = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
+    starts = starts_of(episodes)
     lengths = np.diff(starts, append=len(episodes))
     complete = lengths // length
     position = np.arange(len(episodes)) - np.repeat(starts, lengths)
@@ -148,7 +149,7 @@ class WindowedTracks:
         keys = of_frame[frame[inside]] * (track.max(initial=0) + 1) + track[inside]
         order = np.argsort(keys, kind="stable")
         self._boxes = inside[order]
-        self._starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+        self._starts = starts_of(keys[order])
         self._lengths = np.diff(self._starts, append=len(order))
         self._enough = 2 * self._lengths >= length
         self.window = of_frame[frame[self._boxes[self._starts[self._enough]]]]

@@ -1,4 +1,4 @@
-"""Arrays that users give."""
+"""Arrays that users give, and runs of equal values in arrays."""
 
 from typing import Any
 
@@ -16,6 +16,25 @@ def as_array(values: Any, name: str) -> np.ndarray:
             f"{name} must be one array, and the parts of this list differ in shape: bring them to "
             "one size first"
         ) from None
+
+
+def starts_of(values: np.ndarray) -> np.ndarray:
+    """int64 [E]: where each run of equal values begins, such as an episode of frames.
+
+    Args:
+      values: whole numbers [N].
+    """
+    return np.flatnonzero(np.diff(values, prepend=values[:1] - 1))
+
+
+def rank_among_equals(values: np.ndarray) -> np.ndarray:
+    """int64 [N]: how many earlier values are equal to each; values: whole numbers [N]."""
+    order = np.argsort(values, kind="stable")
+    starts = starts_of(values[order])
+    lengths = np.diff(starts, append=len(order))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.repeat(starts, lengths)
+    return rank
 
 
 def as_episodes(episodes: Any, number: int | None = None) -> np.ndarray:
@@ -40,8 +59,7 @@ def as_episodes(episodes: Any, number: int | None = None) -> np.ndarray:
             f"episodes must be whole numbers [{'N' if number is None else number}], one for each "
             f"frame, not {numbers.dtype} {list(numbers.shape)}{hint}"
         )
-    starts = numbers[np.append(True, np.diff(numbers) != 0)[: len(numbers)]]
-    known, counts = np.unique(starts, return_counts=True)
+    known, counts = np.unique(numbers[starts_of(numbers)], return_counts=True)
     if len(numbers) and counts.max() > 1:
         raise UserError(
             f"episodes: frames of episode {known[counts.argmax()]} do not follow one another; sort "
