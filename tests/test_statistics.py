@@ -93,8 +93,16 @@ def test_a_curve_has_the_interval_of_each_step():
     np.testing.assert_allclose([low[1], high[1]], 10 * np.array(alone) + 1, rtol=1e-12)
 
 
-def test_the_same_scores_have_the_same_interval():
-    assert bootstrap_interval(SCORES) == bootstrap_interval(SCORES)
+def test_a_seed_of_its_own_decides_the_draws_not_numpys_generator(monkeypatch):
+    state = np.random.get_state()
+    intervals = []
+    for seed in (0, 1):
+        np.random.seed(seed)
+        intervals.append(bootstrap_interval(SCORES))
+    np.random.set_state(state)
+    assert intervals[0] == intervals[1]
+    monkeypatch.setattr(statistics, "_SEED", 1)
+    assert bootstrap_interval(SCORES) != intervals[0]
 
 
 def test_one_run_has_no_interval():

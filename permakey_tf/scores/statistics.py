@@ -12,6 +12,7 @@ from permakey_tf.system.seeds import Stream, stream
 
 _CONFIDENCE = 0.95  # share of the resampled statistics inside an interval
 _NUM_RESAMPLES = 10_000
+_SEED = 0  # of the draws
 _BLOCK = 500  # of them in memory at a time
 
 
@@ -56,7 +57,7 @@ def bootstrap_interval(
     num_runs, num_tasks, *rest = scores.shape
     if num_runs == 1:
         return np.full(rest, np.nan), np.full(rest, np.nan)
-    rng = stream(0, Stream.RESAMPLED_RUNS)
+    rng = stream(_SEED, Stream.RESAMPLED_RUNS)
     values = []
     for start in range(0, _NUM_RESAMPLES, _BLOCK):
         size = min(_BLOCK, _NUM_RESAMPLES - start)
