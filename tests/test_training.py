@@ -442,9 +442,8 @@ class TestCheckpointsThatAreGone:
 
     @pytest.fixture
     def folder(self, toy_store, tmp_path):
-        return KeypointFolder.create_or_resume(
-            tmp_path / "run", tiny_config(), FrameSpec.of(toy_store)
-        )
+        frames = FrameSpec.of(toy_store)
+        return run_folder(KeypointFolder, tmp_path / "run", tiny_config(), frames)
 
     @pytest.mark.parametrize(
         ("file", "text"),
@@ -454,7 +453,7 @@ class TestCheckpointsThatAreGone:
         (folder.path / file).write_text(text)
         for use in (
             lambda: read_status(folder.path, folder.config, folder.frames),
-            lambda: KeypointFolder.create_or_resume(folder.path, folder.config, folder.frames),
+            lambda: run_folder(KeypointFolder, folder.path, folder.config, folder.frames),
         ):
             with refuses("checkpoints", "run are gone", "another logdir", settings=["logdir"]):
                 use()
@@ -465,7 +464,7 @@ class TestCheckpointsThatAreGone:
         """The row of a validation is written before its checkpoint."""
         (folder.path / "metrics.csv").write_text(rows)
         assert read_status(folder.path, folder.config, folder.frames) == Status(0, False, False)
-        KeypointFolder.create_or_resume(folder.path, folder.config, folder.frames)
+        run_folder(KeypointFolder, folder.path, folder.config, folder.frames)
 
 
 class TestKeypointFolder:
