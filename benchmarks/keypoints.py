@@ -43,19 +43,22 @@ _MODELS = {
     "pursuit": {"extractor": "pursuit"},
     "pursuit-fifth": {"extractor": "pursuit", "lsp_sample": 0.2},
     "transporter": {"method": "transporter"},
+    "quick": {"preset": "quick"},
 }
 _SHARES = (1.0, 0.2, 0.1)  # of the patches
-_ALL = [*_MODELS, "shares", "operations"]
+_KNOWN = [*_MODELS, "shares", "operations"]
+_ALL = [name for name in _KNOWN if name != "quick"]
 _CHOSEN = absl_flags.DEFINE_list(
     "models",
     _ALL,
-    "What to measure; shares: steps by the share of the patches; operations: Transporter's alone.",
+    f"What to measure, of {', '.join(_KNOWN)}; shares: steps by the share of the patches; "
+    "operations: Transporter's alone; quick has its preset's settings, the others the paper's.",
 )
 
 
-def paper_config(**settings) -> KeypointConfig:
-    """The paper's settings for MsPacman; `settings` differ."""
-    return KeypointConfig.make(None, "mspacman", **settings)
+def paper_config(preset=None, **settings) -> KeypointConfig:
+    """The paper's settings for MsPacman, or those of a preset; `settings` differ."""
+    return KeypointConfig.make(preset, "mspacman", **settings)
 
 
 def model_functions(config, folder, batch_size):
@@ -167,10 +170,11 @@ def print_flops():
     for model in _chosen():
         costs = flops.layer_costs(paper_config(**_MODELS[model]), _SIZE, _CHANNELS)
         print(f"\n{model}: MAC per frame; matrix products per training step")
+        width = max(len(cost.name) for cost in costs) + 2
         for cost in costs:
             used = "inference" if cost.inference else ""
             count = f"{cost.macs / 1e6:9.2f} M  x{cost.products:g}"
-            print(f"  {cost.name:<26}{cost.formula:<28}{count}  {used}".rstrip())
+            print(f"  {cost.name:<{width}}{cost.formula:<28}{count}  {used}".rstrip())
         print(f"  inference: {flops.inference_flops(costs) / 1e9:.3f} GFLOP a frame")
         print(f"  training:  {flops.training_flops(costs) / 1e9:.3f} GFLOP a frame or pair")
 
@@ -178,8 +182,8 @@ def print_flops():
 def _chosen():
     """The models among what is to be measured."""
     for name in _CHOSEN.value:
-        if name not in _ALL:
-            raise UserError(f"models={name}: must be of {', '.join(_ALL)}", ["models"])
+        if name not in _KNOWN:
+            raise UserError(f"models={name}: must be of {', '.join(_KNOWN)}", ["models"])
     return [name for name in _MODELS if name in _CHOSEN.value]
 
 

@@ -20,7 +20,7 @@ from permakey_tf.envs.policies import random_sequence
 _GAMES = absl_flags.DEFINE_list("games", list(PAPER_NUM_KEYPOINTS), "Atari games.")
 _STEPS = absl_flags.DEFINE_integer("num_steps", 400, "Agent steps after a start.", lower_bound=1)
 _SCRIPTS = absl_flags.DEFINE_integer("num_scripts", 3, "Random scripts.", lower_bound=0)
-_COLUMNS = (0, 1, 10, 25, 50, 100, 200, 400)  # steps after the start; those within --num_steps
+_COLUMNS = (0, 1, 10, 50, 100, 200, 400)  # steps after the start; those within --num_steps
 
 
 def scripts(num_actions: int, length: int, number: int) -> list[list[int]]:
@@ -56,7 +56,7 @@ def different_starts(game: AtariGame, script: list[int], noop_max: int) -> np.nd
 def main():
     steps, noop_max = _STEPS.value, GameConfig.noop_max
     columns = [step for step in _COLUMNS if step <= steps]
-    names = ["first screen", *(f"{step} steps" for step in columns[1:])]
+    names = ["first screen", *(f"{step} step{'s' * (step > 1)}" for step in columns[1:])]
     print(" | ".join(["| game", *names]) + " |\n" + "|---" * (len(names) + 1) + "|")
     for name in _GAMES.value:
         game = AtariGame(name)

@@ -200,6 +200,11 @@ def quoted(name: str, value: object) -> str:
     return f"--{name}={shlex.quote(str(value))}"
 
 
+def quoted_one(name: str, value: object) -> str:
+    """As `quoted`, for a flag that takes several values, separated by commas."""
+    return quoted(name, f'"{value}"' if "," in str(value) else value)
+
+
 def fail(message: str, code: int = 1) -> typing.NoReturn:
     """Prints one line to stderr and leaves."""
     print("error: " + " ".join(str(message).split()), file=sys.stderr)

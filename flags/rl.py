@@ -180,8 +180,10 @@ def _film(values: absl_flags.FlagValues) -> Filming:
         raise UserError(f"--{name}: --mode=film shows one game of one run; give one")
     if not out:
         raise UserError("--out is needed where --mode=film: a file, such as game.mp4 or game.png")
-    episode, fps = values["episode"].value, values["fps"].value
-    return Filming(runs[0], seeds[0], episode, Path(out), fps, _asked(values))
+    path, fps = Path(out), values["fps"].value
+    if path.suffix == ".png":
+        common.refuse_flags(values, ("fps",), "where --out is a strip of pictures")
+    return Filming(runs[0], seeds[0], values["episode"].value, path, fps, _asked(values))
 
 
 def _asked(values: absl_flags.FlagValues) -> dict[str, Any]:

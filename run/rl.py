@@ -77,7 +77,7 @@ def tell_results(folder: AgentFolder) -> None:
     evaluation = folder.path / "evaluation.json"
     if evaluation.exists():
         print(f"evaluation: {evaluation}{_of_fewer_steps(evaluation, folder, progress.step)}")
-    print(f"test it: python -m run.rl --mode=evaluate {common.quoted('runs', folder.path)}")
+    print(f"test it: python -m run.rl --mode=evaluate {common.quoted_one('runs', folder.path)}")
     print(f"TensorBoard: tensorboard {common.quoted('logdir', folder.path)}")
 
 

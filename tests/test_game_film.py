@@ -115,6 +115,7 @@ def test_the_command_writes_a_video_or_a_strip(run, tmp_path):
         ({"seeds": "1,2"}, ["--seeds", "one"]),
         ({"test_episodes": 2}, ["--test_episodes", "--mode=film"]),
         ({"keypoints": "x"}, ["--keypoints", "--mode=film"]),
+        ({"out": "game.png", "fps": 3}, ["--fps", "strip"]),
         ({"mode": "evaluate"}, ["--episode", "--mode=evaluate"]),
         ({"mode": "train", "runs": None, "out": None}, ["--episode", "--mode=train"]),
     ],

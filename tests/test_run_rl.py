@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,8 +15,18 @@ import numpy as np
 import processes
 import pytest
 from support import TINY_AGENT as TINY
-from support import TINY_FLAGS, call, refused, refuses, run_folder, tiny_config, write_keypoints
+from support import (
+    TINY_FLAGS,
+    call,
+    parsed,
+    refused,
+    refuses,
+    run_folder,
+    tiny_config,
+    write_keypoints,
+)
 
+from flags import rl as rl_flags
 from permakey_tf.configs.agent import AgentConfig, EnvironmentConfig
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.launch import quick
@@ -260,7 +271,7 @@ def test_without_keypoints_quick_ones_are_trained_once(tmp_path, monkeypatch, ca
         ({"noise": "both"}, ["noise was vertical, now both"]),
         ({}, ["noise was vertical, now none"]),
         # These could be the quick preset's, were they there.
-        ({"noise": "vertical"}, ["_quick_vertical_seed0", "not trained", "--keypoints=run/keypoi"]),
+        ({"noise": "vertical"}, ["_quick_vertical_seed0", "is missing", "--keypoints=run/keypoi"]),
         ({"noise": "vertical", "num_steps": 90},
          ["now 90", "--epsilon_steps=60", "stays at 0.1"]),
     ],
@@ -291,6 +302,14 @@ def test_a_finished_run_tells_whether_it_was_trained_on_since_its_test(
     write_evaluation(folder / "evaluation.json", evaluation)
     result = call_rl(keypoints=keypoints, logdir=folder, **TINY)
     assert f"evaluation: {folder / 'evaluation.json'}{words}\n" in result.stdout, result.stderr
+
+
+def test_the_command_that_is_told_tests_the_run_whatever_its_name(finished, keypoints, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "o'clock, twelve")
+    result = call_rl(keypoints=keypoints, logdir=folder, **TINY)
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("test it: "))
+    program, *words = shlex.split(line.removeprefix("test it: python -m "))
+    assert program == "run.rl" and parsed(rl_flags, *words).runs == [str(folder)]
 
 
 def test_a_run_of_other_keypoints_than_the_quick_ones_is_refused(

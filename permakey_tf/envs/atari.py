@@ -28,7 +28,8 @@ def find_rom(game: str) -> str:
     name = canonical_game(game)
     if name not in rom_ids():
         near = did_you_mean(game, rom_ids(), cutoff=0.5)
-        raise UserError(f"game {game!r} is unknown: {near or 'ale-py lists its games on its site'}")
+        hint = near or "ale-py lists its games on its site, and env_id plays others"
+        raise UserError(f"game {game!r} is unknown: {hint}")
     rom = rom_ids()[name]
     # Loading such a ROM would end the whole process.
     if ALEInterface.isSupportedROM(roms.get_rom_path(rom)) is None:

@@ -61,10 +61,12 @@ def _refuse_others(agent: AgentConfig, logdir: str | Path, folder: str) -> None:
     """Refuses a run that has begun, where it has other settings or the keypoints are not there."""
     own = AgentFolder.open(logdir).keypoints
     AgentFolder(logdir, agent, own).compare()
-    if not (Path(folder).exists() and is_trained(KeypointFolder.open(folder))):
+    missing = not Path(folder).exists()
+    if missing or not is_trained(KeypointFolder.open(folder)):
+        fault = "missing" if missing else "not trained to its end"
         raise UserError(
             f"{logdir} holds a run, and what it would see with, the quick preset's {folder}, is "
-            f"not trained to its end: resume with the run's own copy, "
+            f"{fault}: resume with the run's own copy, "
             f"keypoints={shlex.quote(str(own.path))}, or choose another logdir",
             ["keypoints", "logdir"],
         )
