@@ -8,6 +8,7 @@ Without --keypoints, quick ones are trained first. The same command resumes; of 
 tells where the results are.
 """
 
+import contextlib
 from pathlib import Path
 
 from flags import common
@@ -62,10 +63,10 @@ def train(command: rl_flags.Training):
     at_a_time = agent.graphs_at_a_time(keypoints.config)
     print(f"device: {prepare_device(at_a_time, agent.learning.precision)}")
     with AgentFolder.held(logdir, agent, keypoints, common.command_line("run.rl")) as folder:
-        trainer = AgentTrainer.open(folder, command.logging)
-        done = f"step {trainer.progress.step} of {agent.learning.num_steps}"
-        print(f"run folder: {folder.path} (at {done})", flush=True)
-        interruption = trainer.train()
+        with contextlib.closing(AgentTrainer.open(folder, command.logging)) as trainer:
+            done = f"step {trainer.progress.step} of {agent.learning.num_steps}"
+            print(f"run folder: {folder.path} (at {done})", flush=True)
+            interruption = trainer.train()
         common.leave_if_interrupted(interruption, f"saved at step {trainer.progress.step}")
         tell_results(folder)
 

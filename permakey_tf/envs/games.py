@@ -6,6 +6,7 @@ import importlib.metadata
 import inspect
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -193,6 +194,10 @@ class GymnasiumGame(Game):
     def step(self, action: int) -> GameStep:
         return self.environment.step(self._first_action + action)
 
+    def close(self) -> None:
+        """Frees what the environment holds."""
+        self.environment.close()
+
 
 def make_game(config: EnvironmentConfig, training: bool = False, objects: bool = False) -> Game:
     """The game that the settings name.
@@ -225,3 +230,14 @@ def make_task(config: EnvironmentConfig, objects: bool = False) -> Task:
       objects: as of `make_game`.
     """
     return Task(functools.partial(make_game, config, objects=objects), config.max_episode_steps)
+
+
+@contextlib.contextmanager
+def open_task(config: EnvironmentConfig, objects: bool = False) -> Iterator[Task]:
+    """As `make_task`; an Atari game's emulators are lent again, as each takes a tenth of a second.
+
+    They forget at a reset all that was played. Of environments nobody knows: they are made anew.
+    """
+    task = make_task(config, objects)
+    with contextlib.nullcontext(task) if config.env_id else task.reusing() as opened:
+        yield opened

@@ -1,6 +1,7 @@
 """What a game is, and the loop that plays one: from its seeded start to its end or a limit."""
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -36,6 +37,8 @@ class Playable(Protocol):
 class Game(Playable, Protocol):
     """A game with discrete actions and RGB frames; its seeds are numpy's SeedSequence.
 
+    One that holds more than memory, such as graphics, has a `close()`.
+
     Attributes:
       num_actions: an action is an index below it.
       action_names: name of each action.
@@ -46,10 +49,48 @@ class Game(Playable, Protocol):
 
 
 class Task(NamedTuple):
-    """What is played: `make` makes a game, which is cut after `max_steps` actions."""
+    """What is played.
+
+    make: makes a game. max_steps: actions after which it is cut.
+    idle: games that wait to be lent again, see `reusing`; None where each is lent once.
+    """
 
     make: Callable[[], Game]
     max_steps: int
+    idle: list[Game] | None = None
+
+    @contextlib.contextmanager
+    def lend(self, number: int = 1) -> Iterator[list[Game]]:
+        """Games to be played side by side, which are closed afterwards, or wait for the next."""
+        games = self.idle[:number] if self.idle else []
+        if self.idle:
+            del self.idle[:number]
+        try:
+            while len(games) < number:
+                games.append(self.make())
+            yield games
+        finally:
+            if self.idle is None:
+                close_games(games)
+            else:
+                self.idle.extend(games)
+
+    @contextlib.contextmanager
+    def reusing(self) -> Iterator["Task"]:
+        """The same task, whose games are lent again; all are closed at the end."""
+        kept = self._replace(idle=[])
+        try:
+            yield kept
+        finally:
+            close_games(kept.idle)
+            kept.idle.clear()
+
+
+def close_games(games: Iterable[Game]) -> None:
+    """Closes those that have to be: one after the other, since this may take others' graphics."""
+    for game in games:
+        if hasattr(game, "close"):
+            game.close()
 
 
 class Episode:

@@ -9,7 +9,7 @@ from permakey_tf.configs.agent import AS_TRAINED, AgentConfig, EnvironmentConfig
 from permakey_tf.configs.base import as_begun, flatten
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import check_kernels
-from permakey_tf.envs.games import Game, make_game
+from permakey_tf.envs.games import Game, make_task
 from permakey_tf.errors import UserError
 from permakey_tf.objects.categories import reliability_warning
 from permakey_tf.runs.agent import AgentFolder
@@ -30,8 +30,8 @@ def resolve_agent(
       UserError: they contradict the keypoint run, or there is no such game.
     """
     agent = _agree(agent, keypoints, given)
-    game = make_game(agent.environment, objects=agent.encoder.needs_objects)
-    refuse_another_environment(agent.environment, game, keypoints)
+    with make_task(agent.environment, agent.encoder.needs_objects).lend() as (game,):
+        refuse_another_environment(agent.environment, game, keypoints)
     warning = reliability_warning(agent.environment.game) if agent.encoder.needs_objects else None
     if warning:
         print(f"note: {warning}")

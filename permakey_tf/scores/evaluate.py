@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from permakey_tf.configs.agent import AgentConfig
 from permakey_tf.configs.base import flatten
-from permakey_tf.envs.games import make_task
+from permakey_tf.envs.games import open_task
 from permakey_tf.envs.play import Task
 from permakey_tf.errors import UserError
 from permakey_tf.player import load_player
@@ -64,7 +64,6 @@ def evaluate_policies(
         runs=tuple((str(folder.path), folder.config.learning.seed) for folder in folders),
     )
     check_place(path, planned)
-    task = make_task(config.environment, config.encoder.needs_objects)
     unfinished = Unfinished(
         unfinished_path(path),
         runs=[str(folder.path) for folder in folders],
@@ -72,11 +71,13 @@ def evaluate_policies(
         seeds=list(seeds),
         episodes=episodes,
     )
-    tested = [load_policy(folder, task) for folder in folders]
-    at_random, played, validated = _play(unfinished, tested, task, seeds, episodes, progress)
-    opened = [
-        first_screens(task, "train", policy.spec.train_seed, policy.num_games) for policy in tested
-    ]
+    with open_task(config.environment, config.encoder.needs_objects) as task:
+        tested = [load_policy(folder, task) for folder in folders]
+        at_random, played, validated = _play(unfinished, tested, task, seeds, episodes, progress)
+        opened = [
+            first_screens(task, "train", policy.spec.train_seed, policy.num_games)
+            for policy in tested
+        ]
     games = [Games.of(of_seeds) for of_seeds in played]
     repeats = GameRepeats.count(games, opened, [Games.of([games]) for games in validated])
     evaluation = _describe(
@@ -179,7 +180,9 @@ def _play(
 
 def load_policy(folder: AgentFolder, task: Task) -> TestedPolicy:
     """The policy of the best validation."""
-    player = load_player(folder, task.make().num_actions)
+    with task.lend() as (game,):
+        num_actions = game.num_actions
+    player = load_player(folder, num_actions)
     progress = checkpoint.load(folder.latest_checkpoint, prefix="progress/")
     spec = PolicySpec(
         run=str(folder.path),

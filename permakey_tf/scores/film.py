@@ -42,12 +42,13 @@ def play_film(run: str | Path, seed: int = 0, episode: int = 0) -> GameFilm:
     task = make_task(config.environment, config.encoder.needs_objects)
     player, sights, actions, scores = AgentPlayer.load(run), [], [], []
     player.reset(game_stream("test", seed, episode))
-    game = begin(task.make(), task, "test", seed, episode)
-    while not game.over:
-        actions.append(player.act(game.frame, game.game))
-        sights.append(player.last)
-        scores.append(game.score)
-        game.step(actions[-1])
+    with task.lend() as (made,):
+        game = begin(made, task, "test", seed, episode)
+        while not game.over:
+            actions.append(player.act(game.frame, game.game))
+            sights.append(player.last)
+            scores.append(game.score)
+            game.step(actions[-1])
     played = config.environment.env_id or config.environment.game
     return GameFilm(
         f"{played}, test seed {seed}, game {episode}",

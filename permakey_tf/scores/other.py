@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from permakey_tf.configs.agent import AS_TRAINED, EnvironmentConfig
-from permakey_tf.envs.games import make_task
+from permakey_tf.envs.games import open_task
 from permakey_tf.envs.play import Game, Task, play
 from permakey_tf.errors import UserError, different_wholes, whole
 from permakey_tf.scores.evaluation import Evaluation, OtherAgent, games_of
@@ -95,9 +95,9 @@ def evaluate_agent(
     if path:
         num_games = len(policies) * len(seeds) * episodes
         check_place(path, Planned(*games, num_games, name=agent.name))
-    task = make_task(config)
-    at_random = [random_scores(task, "test", seed, episodes) for seed in seeds]
-    with tqdm(total=len(policies) * len(seeds), unit="seed", disable=not progress) as bar:
+    bar = tqdm(total=len(policies) * len(seeds), unit="seed", disable=not progress)
+    with open_task(config) as task, bar:
+        at_random = [random_scores(task, "test", seed, episodes) for seed in seeds]
         played = [[_play(one, task, seed, episodes, bar) for seed in seeds] for one in policies]
     evaluation = Evaluation(
         *games,
@@ -166,15 +166,16 @@ def _check(policies: list, config: EnvironmentConfig) -> None:
 
 def _play(policy: Any, task: Task, seed: int, episodes: int, bar: tqdm) -> Episodes:
     """The games of a seed, one after the other."""
-    game, played = task.make(), []
+    played = []
     reset, act = getattr(policy, "reset", None), getattr(policy, "act", policy)
-    for number in range(episodes):
-        episode = begin(game, task, "test", seed, number)
-        if reset is not None:
-            reset()
-        for _ in play(episode, lambda frame: _action_of(act(frame), game)):
-            pass
-        played.append(episode)
+    with task.lend() as (game,):
+        for number in range(episodes):
+            episode = begin(game, task, "test", seed, number)
+            if reset is not None:
+                reset()
+            for _ in play(episode, lambda frame: _action_of(act(frame), game)):
+                pass
+            played.append(episode)
     bar.update()
     return join_episodes(played)
 

@@ -22,13 +22,13 @@ def random_scores(
     Returns:
       The scores; None where it was broken off.
     """
-    game = task.make()
     scores = np.zeros(number)
-    for n in range(number):
-        rng = game_stream(role, seed, n)
-        episode = Episode(game, episode_seed(role, seed, n), task.max_steps)
-        for _ in play(episode, lambda _, rng=rng: int(rng.integers(game.num_actions))):
-            if stop():
-                return None
-        scores[n] = episode.score
+    with task.lend() as (game,):
+        for n in range(number):
+            rng = game_stream(role, seed, n)
+            episode = Episode(game, episode_seed(role, seed, n), task.max_steps)
+            for _ in play(episode, lambda _, rng=rng: int(rng.integers(game.num_actions))):
+                if stop():
+                    return None
+            scores[n] = episode.score
     return scores

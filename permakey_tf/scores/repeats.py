@@ -103,5 +103,5 @@ class GameRepeats:
 
 def first_screens(task: Task, role: str, seed: int, number: int) -> np.ndarray:
     """int64 [number]: hashes of the first screens of games 0, 1, ..., as `Episodes.openings`."""
-    game = task.make()
-    return np.array([begin(game, task, role, seed, n).opening for n in range(number)])
+    with task.lend() as (game,):
+        return np.array([begin(game, task, role, seed, n).opening for n in range(number)])

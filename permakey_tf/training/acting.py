@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.data.preparation import FrameFormat
-from permakey_tf.envs.play import Playable, Task
+from permakey_tf.envs.play import Game, Playable, Task
 from permakey_tf.models.error_memory import ErrorMemory
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
 from permakey_tf.models.vision import Vision
@@ -284,11 +284,10 @@ def play_episodes(
     Returns:
       What was played; None where it was broken off.
     """
-    games = [task.make() for _ in range(number)]
     groups = [group.tolist() for group in np.array_split(np.arange(number), min(number, GROUPS))]
     broken_off = threading.Event()
 
-    def play(group: list[int]) -> Episodes | None:
+    def play(games: list[Game], group: list[int]) -> Episodes | None:
         played = None
         try:
             episodes = [begin(games[e], task, role, seed, e) for e in group]
@@ -302,9 +301,9 @@ def play_episodes(
                 broken_off.set()
         return played
 
-    with ThreadPoolExecutor(GROUPS) as pool:
-        others = [pool.submit(play, group) for group in groups[1:]]
-        parts = [play(groups[0]), *(one.result() for one in others)]
+    with task.lend(number) as games, ThreadPoolExecutor(GROUPS) as pool:
+        others = [pool.submit(play, games, group) for group in groups[1:]]
+        parts = [play(games, groups[0]), *(one.result() for one in others)]
     return None if broken_off.is_set() else joined(parts)
 
 

@@ -7,7 +7,6 @@ emulator is brought back by replaying the current game's actions from its seeded
 
 import contextlib
 import functools
-import itertools
 import math
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from permakey_tf.configs.base import flatten
 from permakey_tf.configs.keypoints import check_kernels
 from permakey_tf.data.replay import SequenceReplay
 from permakey_tf.envs.games import make_game, make_task
-from permakey_tf.envs.play import Game
+from permakey_tf.envs.play import Game, Task
 from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import RecurrentQNetwork, build_q_network
 from permakey_tf.models.vision import build_vision
@@ -143,12 +142,13 @@ class AgentTrainer:
         self.config: AgentConfig = folder.config
         self.agent, self.playing, self._play_validation = agent, playing, play_validation
         self.progress, self.report, self._show_bar = AgentProgress(), MetricsRow(), progress
+        self._games = contextlib.ExitStack()
 
     @classmethod
     def open(
         cls, folder: AgentFolder, logging: AgentLoggingConfig, progress: bool = True
     ) -> "AgentTrainer":
-        """The trainer of a run with the game and the parts that its settings name.
+        """The trainer of a run with the game and the parts that its settings name; close it.
 
         Raises:
           UserError: there is no such game, or the folder's checkpoint or replay cannot be used.
@@ -156,24 +156,31 @@ class AgentTrainer:
         environment = folder.config.environment
         objects = folder.config.encoder.needs_objects
         task = make_task(environment, objects)
-        agent = build_agent(folder, task.make().num_actions)
-        number = folder.config.validation.validation_episodes
-        # Made once: an emulator takes a tenth of a second to start.
-        games = itertools.cycle(task.make() for _ in range(number))
-        play_validation = functools.partial(
-            play_episodes,
-            agent.player,
-            task._replace(make=games.__next__),
-            "validation",
-            folder.config.learning.seed,
-            number,
-            film=True,
-        )
-        game = make_game(environment, training=True, objects=objects)
-        playing = build_playing(folder, game, agent)
-        trainer = cls(folder, logging, agent, playing, play_validation, progress)
-        trainer.start_or_resume()
+        with task.lend() as (game,):
+            num_actions = game.num_actions
+        agent = build_agent(folder, num_actions)
+        training = Task(functools.partial(make_game, environment, True, objects), task.max_steps)
+        # All are closed together: closing one takes others' graphics away.
+        with contextlib.ExitStack() as games:
+            play_validation = functools.partial(
+                play_episodes,
+                agent.player,
+                games.enter_context(task.reusing()),
+                "validation",
+                folder.config.learning.seed,
+                folder.config.validation.validation_episodes,
+                film=True,
+            )
+            (game,) = games.enter_context(training.lend())
+            playing = build_playing(folder, game, agent)
+            trainer = cls(folder, logging, agent, playing, play_validation, progress)
+            trainer.start_or_resume()
+            trainer._games = games.pop_all()
         return trainer
+
+    def close(self) -> None:
+        """Frees the games."""
+        self._games.close()
 
     def start_or_resume(self) -> None:
         """Takes up the folder's latest checkpoint; starts the first game where there is none."""

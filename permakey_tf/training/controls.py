@@ -4,6 +4,7 @@ The vision of a control (models.vision) is told beside each frame what is made h
 objects are, or which frame of a bank it is shown instead.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -67,17 +68,17 @@ def bank_frames(config: AgentConfig, frame_format: FrameFormat) -> np.ndarray:
     They depend on the run's seed alone, and come from no game of training, validation or test.
     """
     seed, number = config.learning.seed, bank_size(config.encoder.nodes)
-    frames = random_play(make_task(config.environment), seed)
-    chosen = itertools.islice(frames, 0, number * BANK_STRIDE, BANK_STRIDE)
-    return np.stack([frame_format.with_bars(frame, rng) for frame, rng in chosen])
+    with contextlib.closing(random_play(make_task(config.environment), seed)) as frames:
+        chosen = itertools.islice(frames, 0, number * BANK_STRIDE, BANK_STRIDE)
+        return np.stack([frame_format.with_bars(frame, rng) for frame, rng in chosen])
 
 
 def random_play(task: Task, seed: int) -> Iterator[tuple[np.ndarray, np.random.Generator]]:
     """Endless: frames of games at random, and the random numbers of the game that each is of."""
-    game = task.make()
-    for number in itertools.count():
-        rng = stream(seed, Stream.BANK_GAME, number)
-        episode = Episode(game, episode_seed("collect", seed, number), task.max_steps)
-        yield episode.frame, rng
-        for _, step in play(episode, lambda _, rng=rng: int(rng.integers(game.num_actions))):
-            yield step.frame, rng
+    with task.lend() as (game,):
+        for number in itertools.count():
+            rng = stream(seed, Stream.BANK_GAME, number)
+            episode = Episode(game, episode_seed("collect", seed, number), task.max_steps)
+            yield episode.frame, rng
+            for _, step in play(episode, lambda _, rng=rng: int(rng.integers(game.num_actions))):
+                yield step.frame, rng
