@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from permakey_tf.types import Keypoints, View
-from permakey_tf.viz import overlay
+from permakey_tf.viz import overlay, video
 
 
 def test_coordinates_to_pixels():
@@ -98,3 +98,16 @@ def test_heat_and_rgb():
     grey = overlay.to_rgb(np.full([2, 4, 4, 1], 0.5))
     assert grey.shape == (2, 4, 4, 3)
     assert np.all(grey == 128)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_drawn_on_a_part_is_what_is_drawn_on_the_whole_picture(seed, monkeypatch):
+    """Trails, rings and numbers, at and beyond the edges too."""
+    rng = np.random.default_rng(seed)
+    frame = rng.integers(0, 256, [210, 220, 3], np.uint8)
+    path = rng.uniform(-15, 235, [1, 9, 2]) + rng.normal(0, 9, [7, 9, 2]).cumsum(axis=0)
+    opacity = rng.choice([0.0, 0.25, 0.6, 1.0], [7, 9])
+    drawn = video.draw_trails(frame, path, opacity)
+    monkeypatch.setattr(overlay, "around", lambda frame, points, margin: (frame, (0, 0)))
+    np.testing.assert_array_equal(drawn, video.draw_trails(frame, path, opacity))
+    assert (drawn != frame).any()

@@ -20,7 +20,7 @@ from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import FrameStoreWriter
 from permakey_tf.detector import KeypointDetector
 from permakey_tf.models.build import build_model
-from permakey_tf.quality import averages, controls, plots, report, seeds, tables
+from permakey_tf.quality import averages, controls, report, seeds, tables
 from permakey_tf.quality.baseline_candidates import BASELINES, RANKED
 from permakey_tf.quality.benchmark import run_benchmark
 from permakey_tf.quality.candidates import SeenFrames
@@ -32,6 +32,7 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.progress import KeypointProgress
 from permakey_tf.types import Step
+from permakey_tf.viz import plots
 
 ROOT = Path(__file__).parents[1]
 SIZE, COUNTS = 20, {"train": 60, "validation": 10, "test": 40}

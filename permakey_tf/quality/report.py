@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
-from permakey_tf.quality import plots, tables
+from permakey_tf.quality import tables
 from permakey_tf.quality.averages import Average, as_csv, as_table
 from permakey_tf.quality.benchmark import Result, Row
 from permakey_tf.quality.scoring import LEVELS
 from permakey_tf.system.files import make_folder, write_text
+from permakey_tf.viz import plots
 from permakey_tf.viz.files import write_figure
 
 _DPI = 150

@@ -14,13 +14,15 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
+from permakey_tf.viz.colors import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+
 # Who a bar is of -> how it looks.
 _STYLES = {
     "paper": {"facecolor": "#BBBBBB", "hatch": "//"},
-    "ours": {"facecolor": "#0072B2"},
-    "ours, less than the paper's test": {"facecolor": "#56B4E9", "hatch": ".."},
+    "ours": {"facecolor": BLUE},
+    "ours, less than the paper's test": {"facecolor": SKY, "hatch": ".."},
 }
-_LINES = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+_LINES = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#000000")
 _DASHES = ("-", "--", "-.", ":")
 _PANELS_A_ROW = 2
 _LEGEND_WIDTH, _NAME_WIDTH = 60, 24  # characters in a line

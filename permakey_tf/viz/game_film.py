@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from permakey_tf.types import Keypoints
-from permakey_tf.viz import video
+from permakey_tf.viz import overlay, video
 
 _CHART = 260  # width beside a frame; this and all lengths below: pixels
 _ROW = 18  # height of an action below a frame of a strip
@@ -15,7 +15,7 @@ _MAX_ROW = 30  # and beside a frame
 _STRIP_COLUMNS, _STRIP_ROWS = 4, 2  # frames
 _STRIP_SIDE = 252  # of a frame in a strip, about
 _GROUND, _LIGHT = 24, (235, 235, 235)
-_CHOSEN, _OTHER = (230, 159, 0), (86, 180, 233)  # Okabe and Ito's
+_CHOSEN, _OTHER = overlay.keypoint_colors(2).tolist()
 
 
 class GameFilm(NamedTuple):

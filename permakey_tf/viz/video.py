@@ -125,9 +125,10 @@ def to_canvas(track: Keypoints, size, magnify) -> tuple[np.ndarray, np.ndarray]:
     return points, overlay.opacities(*track)
 
 
-def _fixed_point(yx):
-    y, x = np.round(yx * 2**_SHIFT).astype(int)
-    return int(x), int(y)
+def _fixed_point(yx, corner):
+    """(x, y) as OpenCV takes a place; corner: (y, x) of the canvas in the frame."""
+    (y, x), (top, left) = yx, corner
+    return round(x * 2**_SHIFT) - left * 2**_SHIFT, round(y * 2**_SHIFT) - top * 2**_SHIFT
 
 
 def draw_trails(frame, path, opacity):
@@ -140,31 +141,37 @@ def draw_trails(frame, path, opacity):
     colors = [tuple(map(int, color)) for color in overlay.keypoint_colors(path.shape[1])]
     for position in range(1, len(path)):
         age = len(path) - position
-        with overlay.translucent(canvas, 1 - (age - 1) / TAIL) as lines:
-            _draw_lines(lines, path[position - 1], path[position], colors, opacity[position])
-    radius = round(overlay.RING_RADIUS * len(frame) * 2**_SHIFT)
-    for point, color, share in zip(path[-1], colors, opacity[-1], strict=True):
-        with overlay.translucent(canvas, share) as layer:
-            for ring_color, thickness in (((255, 255, 255), 5), (color, 3)):
-                cv2.circle(
-                    layer, _fixed_point(point), radius, ring_color, thickness, cv2.LINE_AA, _SHIFT
-                )
+        steps = path[position - 1 : position + 1].swapaxes(0, 1)  # [K, 2, 2], from and to
+        stays = np.hypot(*(steps[:, 1] - steps[:, 0]).T) <= _JUMP * len(canvas)
+        lines = zip(steps.tolist(), colors, opacity[position].tolist(), strict=True)
+        _draw_lines(canvas, list(itertools.compress(lines, stays)), 1 - (age - 1) / TAIL)
+    for point, color, share in zip(path[-1].tolist(), colors, opacity[-1].tolist(), strict=True):
+        _draw_ring(canvas, point, color, share)
     overlay.write_numbers(canvas, path[-1], opacity[-1])
     return canvas
 
 
-def _draw_lines(canvas, starts, ends, colors, opacity) -> None:
-    """A line for each keypoint that has not jumped; starts, ends: float [K, 2], pixels."""
-    for start, end, color, share in zip(starts, ends, colors, opacity, strict=True):
-        if np.hypot(*(end - start)) > _JUMP * len(canvas):
-            continue
-        # Only the rows that the line crosses: blending whole pictures takes most of the time.
-        low, high = sorted((start[0], end[0]))
-        top = int(np.clip(low - 3, 0, len(canvas) - 1))
-        bottom = int(np.clip(high + 4, top + 1, len(canvas)))
-        place = [_fixed_point(point - (top, 0)) for point in (start, end)]
-        with overlay.translucent(canvas[top:bottom], share) as layer:
-            cv2.line(layer, *place, color, thickness=2, lineType=cv2.LINE_AA, shift=_SHIFT)
+def _draw_lines(canvas, lines, opacity: float) -> None:
+    """Lines, each ([from, to] as (y, x), color, its own opacity); opacity: of all as one."""
+    if not lines:
+        return
+    part, (top, left) = overlay.around(canvas, [yx for line, *_ in lines for yx in line], 4)
+    with overlay.translucent(part, opacity) as together:
+        for line, color, share in lines:
+            line = [(y - top, x - left) for y, x in line]
+            own, corner = overlay.around(together, line, 4)
+            places = [_fixed_point(point, corner) for point in line]
+            with overlay.translucent(own, share) as layer:
+                cv2.line(layer, *places, color, thickness=2, lineType=cv2.LINE_AA, shift=_SHIFT)
+
+
+def _draw_ring(canvas, point, color, opacity: float) -> None:
+    radius = overlay.RING_RADIUS * len(canvas)
+    part, corner = overlay.around(canvas, [point], radius + 6)
+    place, radius = _fixed_point(point, corner), round(radius * 2**_SHIFT)
+    with overlay.translucent(part, opacity) as layer:
+        for ring_color, thickness in (((255, 255, 255), 5), (color, 3)):
+            cv2.circle(layer, place, radius, ring_color, thickness, cv2.LINE_AA, _SHIFT)
 
 
 def header_line(left, right, width):

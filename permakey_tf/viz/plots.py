@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours that show on white, for models; what is no model is grey.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+from permakey_tf.viz.colors import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+
+# Those that show on white, for models; what is no model is grey.
+_COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _GREYS = ("#000000", "#8a8a8a", "#555555", "#b0b0b0")  # neighbours differ most
 _MODEL_MARKERS = "osD^vP"
 _CONTROLS = (((0, (5, 2)), "<"), ((0, (1, 1)), ">"), ((0, (5, 1, 1, 1)), "p"))  # line, marker
