@@ -1,13 +1,14 @@
 """Frames are read as a memory map would give them, in the order of the disk, and not mapped."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import refuses, write_store
 
-from permakey_tf.data.reading import BlockReader
+from permakey_tf.data.reading import BlockReader, JoinedFrames
 from permakey_tf.data.store import FrameStore
 
 
@@ -83,3 +84,42 @@ def test_no_file_stays_open_when_its_store_is_gone(store):
     for _ in range(3):
         FrameStore.open(store.path).read(np.array([0]))
     assert number() == before
+
+
+def joined(number):
+    """Frames of one pixel, which is the row."""
+    pieces = [(lambda rows: np.uint8(rows)[..., None, None, None], range(number))]
+    return JoinedFrames(pieces, (1, 1, 1))
+
+
+def rows_or_error(frames, index):
+    try:
+        return np.ravel(frames[index]).tolist(), np.shape(frames[index])
+    except (IndexError, TypeError, ValueError) as error:
+        return type(error)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [0, -1, -9, 9, -10, np.int64(-3), np.uint8(4), slice(None), slice(2, None, 3), slice(7, 1, -2),
+     slice(20, 5), slice(-3, None), slice(None, None, 0), slice(1.5), 1.5, "a", None, ..., True,
+     [3, -1], [[1], [2]], [9], [], np.arange(9) % 2 == 0, np.zeros(8, bool)],
+    ids=str,
+)  # fmt: skip
+def test_joined_frames_take_what_an_arrays_first_axis_takes(index):
+    array = np.arange(9, dtype=np.uint8)
+    expected = rows_or_error(array, index)
+    found = rows_or_error(joined(9), index)
+    if isinstance(expected, type):
+        assert found == expected
+    else:
+        assert found == (expected[0], (*expected[1], 1, 1, 1))
+
+
+def test_a_frame_of_joined_ones_is_read_without_the_rows_of_all():
+    frames = joined(10**6)
+    tracemalloc.start()
+    assert np.shape(frames[-1]) == (1, 1, 1) and len(frames[7:9]) == 2
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**16

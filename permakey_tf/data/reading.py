@@ -84,6 +84,10 @@ class JoinedFrames:
 
     def __getitem__(self, index) -> np.ndarray:
         """uint8 [..., S, S, C]; `index` is what an array's first axis takes."""
+        if isinstance(index, slice):  # without the rows of all frames
+            return self.read(np.arange(*index.indices(len(self))))
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            return self.read(np.array(range(len(self))[index]))
         return self.read(np.arange(len(self))[index])
 
     def read(self, rows: np.ndarray) -> np.ndarray:
