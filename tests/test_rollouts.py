@@ -18,6 +18,7 @@ from support import refuses
 
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.data.preparation import prepare_frame
+from permakey_tf.envs import search
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.policies import (
     LookaheadPolicy,
@@ -392,3 +393,25 @@ def test_a_pool_ends_its_processes():
     with SearchPool(2, game="mspacman") as pool:
         (child,) = pool._children
     assert child.returncode is not None
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_searching_process_that_dies_is_told_with_its_exit_code(asked, monkeypatch):
+    """Before it is asked, and before it answers."""
+    game = AtariGame("mspacman")
+    game.reset(SEED)
+    with SearchPool(2, game="mspacman") as pool:
+        (child,) = pool._children
+        if asked:
+            own = search.score_all  # this process's part, once the child's was asked for
+            monkeypatch.setattr(search, "score_all", lambda *given: (end(child), own(*given))[1])
+            child.send_signal(signal.SIGSTOP)
+        else:
+            end(child)
+        with refuses("search", "exit code -9"):
+            pool.scores(game.save(), [[(0, 1)], [(1, 1)]])
+
+
+def end(process):
+    process.kill()
+    process.wait()

@@ -10,8 +10,9 @@ import numpy as np
 from permakey_tf.configs.frames import CollectionConfig
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.play import Episode, play
-from permakey_tf.envs.search import SearchPool, Sequence
+from permakey_tf.envs.search import ActionSequence, SearchPool
 from permakey_tf.objects.boxes import boxes_of_one_frame
+from permakey_tf.objects.reader import ObjectReader
 from permakey_tf.objects.visibility import VisibilityTest
 from permakey_tf.system.device import available_cores
 from permakey_tf.system.seeds import episode_seed
@@ -97,7 +98,7 @@ class LookaheadPolicy(Policy):
     def reset(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._queue: list[int] = []
-        self._plan: Sequence = []
+        self._plan: ActionSequence = []
 
     def action(self, game: AtariGame, frame: np.ndarray) -> int:
         if not self._queue:
@@ -117,13 +118,13 @@ class LookaheadPolicy(Policy):
             self._queue += [action] * held
         self._plan = best[commit:]
 
-    def _random(self, length: int) -> Sequence:
+    def _random(self, length: int) -> ActionSequence:
         return random_sequence(self._rng, self._num_actions, length, self._config.max_hold)
 
 
 def random_sequence(
     rng: np.random.Generator, num_actions: int, length: int, max_hold: int
-) -> Sequence:
+) -> ActionSequence:
     """`length` random (action, held for 1 to `max_hold` agent steps)."""
     actions = rng.integers(num_actions, size=length).tolist()
     return list(zip(actions, rng.integers(1, max_hold + 1, size=length).tolist(), strict=True))
@@ -153,11 +154,7 @@ def collect_episodes(
     Raises:
       UserError: boxes are asked for where they cannot be had.
     """
-    reader = None
-    if config.objects:
-        from permakey_tf.objects.reader import ObjectReader  # needs an optional package
-
-        reader = ObjectReader(config.game)
+    reader = ObjectReader(config.game) if config.objects else None
     return _episodes(game, reader, config, processes)
 
 

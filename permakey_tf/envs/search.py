@@ -6,25 +6,28 @@ import the parent's main module, and with it TensorFlow, in each of them. A chil
 pipe is closed, however its parent died. Scores do not depend on the number of processes.
 """
 
+import contextlib
 import math
 import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ale_py import ALEState
 
 from permakey_tf.envs.atari import AtariGame
+from permakey_tf.errors import UserError
 
 DISCOUNT = 0.99  # per agent step: what comes soon is more certain to be reached
 LIFE_PENALTY = 10.0  # in units of log2(1 + reward): a lost life outweighs any single reward
 
-Sequence = list[tuple[int, int]]  # (action, number of agent steps that it is held)
+ActionSequence = list[tuple[int, int]]  # (action, number of agent steps that it is held)
 
 
-def score_sequence(game: AtariGame, sequence: Sequence) -> float:
+def score_sequence(game: AtariGame, sequence: ActionSequence) -> float:
     """Plays a sequence and returns its score; leaves the game where the sequence ends.
 
     The score is the discounted sum of sign(r) log2(1 + |r|), minus a discounted penalty where a
@@ -42,7 +45,7 @@ def score_sequence(game: AtariGame, sequence: Sequence) -> float:
     return score
 
 
-def score_all(game: AtariGame, state: ALEState, sequences: list[Sequence]) -> list[float]:
+def score_all(game: AtariGame, state: ALEState, sequences: list[ActionSequence]) -> list[float]:
     """Scores each sequence, played from `state`; leaves the game where the last one ends."""
     scores = []
     for sequence in sequences:
@@ -75,7 +78,8 @@ class SearchPool:
             for _ in range(processes - 1)
         ]
         for child in self._children:
-            _send(child.stdin, game_settings)
+            with _alive(child):
+                _send(child.stdin, game_settings)
 
     def __enter__(self):
         return self
@@ -88,20 +92,35 @@ class SearchPool:
         for child in self._children:
             child.kill()
             child.wait()
-            child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # of a request that it died before
+                child.stdin.close()
             child.stdout.close()
         self._children = []
 
-    def scores(self, state: ALEState, sequences: list[Sequence]) -> list[float]:
+    def scores(self, state: ALEState, sequences: list[ActionSequence]) -> list[float]:
         """The score of each sequence, played from `state`."""
         count = len(self._children) + 1
         for number, child in enumerate(self._children, start=1):
-            _send(child.stdin, (state, sequences[number::count]))
+            with _alive(child):
+                _send(child.stdin, (state, sequences[number::count]))
         scores = [0.0] * len(sequences)
         scores[::count] = score_all(self._game, state, sequences[::count])
         for number, child in enumerate(self._children, start=1):
-            scores[number::count] = pickle.load(child.stdout)
+            with _alive(child):
+                scores[number::count] = pickle.load(child.stdout)
         return scores
+
+
+@contextlib.contextmanager
+def _alive(child: subprocess.Popen) -> Iterator[None]:
+    """Raises UserError where the child died before what is said to it, or asked of it, is done."""
+    try:
+        yield
+    except (BrokenPipeError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"a process of the search died with exit code {child.wait()}; see above, and take care "
+            "that there is memory enough"
+        ) from error
 
 
 def _send(pipe, message) -> None:
