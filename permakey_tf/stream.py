@@ -7,7 +7,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from permakey_tf.models.base import KeypointModel
-from permakey_tf.models.error_memory import ErrorMemory
+from permakey_tf.models.frame_memory import FrameMemory
 from permakey_tf.ops.changes import Cells
 from permakey_tf.system.graphs import traced_once
 from permakey_tf.tracking import Tracker
@@ -41,7 +41,7 @@ class StreamGraph:
         sensed, maps = self.model.sense(frame, news, maps)
         return self.model.locate(sensed.evidence), maps
 
-    def step(self, frame: np.ndarray, memory: ErrorMemory) -> tuple[Keypoints, ErrorMemory]:
+    def step(self, frame: np.ndarray, memory: FrameMemory) -> tuple[Keypoints, FrameMemory]:
         """Keypoints of the next frame, and the memory of it.
 
         Args:
@@ -53,7 +53,7 @@ class StreamGraph:
             found, maps = self._whole(frame)
         else:
             found, maps = self._news(frame, news, memory.maps)
-        return Keypoints(*(part.numpy() for part in found)), ErrorMemory.after(frame, maps)
+        return Keypoints(*(part.numpy() for part in found)), FrameMemory.after(frame, maps)
 
 
 class KeypointStream:

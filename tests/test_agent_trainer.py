@@ -28,14 +28,13 @@ from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.games import make_game
 from permakey_tf.envs.play import Episode, GameStep, Task, play
 from permakey_tf.errors import UserError
-from permakey_tf.models.error_memory import ErrorMemory
+from permakey_tf.models.frame_memory import FrameMemory
 from permakey_tf.models.q_network import LSTMState
 from permakey_tf.models.vision import NodeVision
 from permakey_tf.player import AgentPlayer
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import KeypointFolder
-from permakey_tf.runs.match import follow_folder
 from permakey_tf.scores.random_play import random_scores
 from permakey_tf.scores.repeats import first_screens
 from permakey_tf.system import files
@@ -43,6 +42,7 @@ from permakey_tf.system.seeds import Stream, stream
 from permakey_tf.training.acting import Acted, Player, PlayState, play_episodes
 from permakey_tf.training.agent import AgentTrainer, build_agent, build_playing
 from permakey_tf.training.games import Episodes, Film, WatchedEpisode
+from permakey_tf.training.match import follow_folder
 from permakey_tf.types import Keypoints
 
 LIMIT = 5
@@ -800,7 +800,7 @@ class Counting:
 
     def initial_state(self, number):
         lstm = LSTMState(tf.zeros([number, 1]), tf.zeros([number, 1]))
-        return PlayState(lstm, ErrorMemory(np.zeros(number, bool), np.zeros(number), ()))
+        return PlayState(lstm, FrameMemory(np.zeros(number, bool), np.zeros(number), ()))
 
     def step(self, frames, forced, state, beside):
         bright = state.lstm.hidden + frames[:, :1, 0, 0] / 255

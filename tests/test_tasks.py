@@ -18,6 +18,7 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.system.seeds import episode_seed
 from permakey_tf.training.agent import AgentTrainer
+from permakey_tf.training.games import WatchedEpisode
 
 ENV_ID = "permakey-tests/Lingering-v0"
 
@@ -171,7 +172,7 @@ def test_a_test_in_an_environment_is_played_in_new_ones_and_closes_them(made):
     assert len(made) == 4 and all(env.closed for env in made)
 
 
-def test_a_trainer_closes_the_games_of_training_and_of_validations(tmp_path, made):
+def test_a_trainer_closes_the_games_of_training_and_of_validations(tmp_path, made, monkeypatch):
     config = AgentConfig.make(
         env_id=ENV_ID, noise="none", num_steps=4, learn_start=4, validate_every=2,
         validation_episodes=2, lstm_units=8, jit_compile=False, encoder="cnn",
@@ -179,6 +180,8 @@ def test_a_trainer_closes_the_games_of_training_and_of_validations(tmp_path, mad
     )  # fmt: skip
     keypoints = KeypointFolder.open(write_keypoints(tmp_path))
     folder = AgentFolder.create_or_resume(tmp_path / "run", config, keypoints)
+    # Nobody reads the hashes of its validations' screens.
+    monkeypatch.setattr(WatchedEpisode, "__init__", None)
     with contextlib.closing(AgentTrainer.open(folder, AgentLoggingConfig(), False)) as trainer:
         trainer.train()
         asked, *playing = made  # the first one was only asked for its actions

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.configs.keypoints import KeypointConfig, check_fit
-from permakey_tf.models.error_memory import ErrorMemory
+from permakey_tf.models.frame_memory import FrameMemory
 from permakey_tf.models.serialization import Serializable
 from permakey_tf.ops import replicas, spatial
 from permakey_tf.ops.changes import Cells
@@ -106,13 +106,13 @@ class KeypointModel(Serializable, keras.Model):
         """Of the maps that are kept from frame to frame, of one game."""
         return ()
 
-    def initial_memory(self, number: int) -> ErrorMemory:
+    def initial_memory(self, number: int) -> FrameMemory:
         """Of games that begin."""
         shape = (number, self.image_size, self.image_size, self.channels)
         maps = tuple(tf.zeros([number, *of_map]) for of_map in self.map_shapes)
-        return ErrorMemory(np.zeros(number, bool), np.zeros(shape, np.uint8), maps)
+        return FrameMemory(np.zeros(number, bool), np.zeros(shape, np.uint8), maps)
 
-    def news(self, frames: np.ndarray, memory: ErrorMemory) -> tuple[Cells, ...]:
+    def news(self, frames: np.ndarray, memory: FrameMemory) -> tuple[Cells, ...]:
         """What has to be computed anew in the next frames of B games, found on the host.
 
         Args:

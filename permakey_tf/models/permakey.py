@@ -6,7 +6,7 @@ import tensorflow as tf
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.models import extraction
 from permakey_tf.models.base import KeypointModel, Sensed
-from permakey_tf.models.error_memory import ErrorMemory, RememberedMaps
+from permakey_tf.models.frame_memory import FrameMemory, RememberedMaps
 from permakey_tf.models.lspn import LSPNs
 from permakey_tf.models.vae import VAE
 from permakey_tf.ops import losses, spatial
@@ -119,7 +119,7 @@ class PermaKey(KeypointModel):
     def map_shapes(self) -> tuple[tuple[int, ...], ...]:
         return self._kept.shapes
 
-    def news(self, frames: np.ndarray, memory: ErrorMemory) -> tuple[Cells, ...]:
+    def news(self, frames: np.ndarray, memory: FrameMemory) -> tuple[Cells, ...]:
         return self._kept.news(frames, memory)
 
     def sense(self, frames, news: tuple[Cells, ...], maps) -> tuple[Sensed, tuple]:

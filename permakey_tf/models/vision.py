@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.models.base import KeypointModel, Sensed
-from permakey_tf.models.error_memory import ErrorMemory
+from permakey_tf.models.frame_memory import FrameMemory
 from permakey_tf.ops import spatial
 from permakey_tf.ops.changes import Cells
 from permakey_tf.ops.images import to_images
@@ -68,11 +68,11 @@ class Vision:
         self._std = config.gauss_std or model.config.pointnet.gauss_std
         self.beside: dict[str, Column] = {}
 
-    def initial_memory(self, number: int) -> ErrorMemory:
+    def initial_memory(self, number: int) -> FrameMemory:
         """Of games that begin."""
         return self._model.initial_memory(number)
 
-    def news(self, frames, memory: ErrorMemory) -> tuple[Cells, ...]:
+    def news(self, frames, memory: FrameMemory) -> tuple[Cells, ...]:
         """See `KeypointModel.news`."""
         return self._model.news(frames, memory)
 
@@ -126,10 +126,10 @@ class NodeVision(Vision):
 class ControlVision(NodeVision):
     """For a control, which looks for no keypoints in a frame: none of its maps is needed."""
 
-    def initial_memory(self, number: int) -> ErrorMemory:
+    def initial_memory(self, number: int) -> FrameMemory:
         return super().initial_memory(number)._replace(maps=())
 
-    def news(self, frames, memory: ErrorMemory) -> tuple[Cells, ...]:
+    def news(self, frames, memory: FrameMemory) -> tuple[Cells, ...]:
         return ()
 
 

@@ -10,19 +10,20 @@ import numpy as np
 import tensorflow as tf
 
 from permakey_tf.data.preparation import FrameFormat
-from permakey_tf.envs.play import Game, Playable, Task
-from permakey_tf.models.error_memory import ErrorMemory
+from permakey_tf.envs.play import Episode, Game, Playable, Task
+from permakey_tf.models.frame_memory import FrameMemory
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
 from permakey_tf.models.vision import Vision
 from permakey_tf.runs import checkpoint
 from permakey_tf.system.graphs import traced_once
+from permakey_tf.system.seeds import episode_seed
 from permakey_tf.tracking import Tracker
 from permakey_tf.training.controls import Tell, tell_nothing
 from permakey_tf.training.games import (
     GROUPS,
     Episodes,
     Film,
-    begin,
+    WatchedEpisode,
     game_stream,
     join_episodes,
     joined,
@@ -36,7 +37,7 @@ class PlayState(NamedTuple):
     """What goes from one step of B games to the next: the LSTM's state, and what vision keeps."""
 
     lstm: LSTMState
-    vision: ErrorMemory
+    vision: FrameMemory
 
     def of(self, games: np.ndarray) -> "PlayState":
         """Of some of the games, bool [B]."""
@@ -155,7 +156,7 @@ class Actor:
         memory = state.vision
         news = self.vision.news(frames, memory)
         acted, maps = step(frames, news, memory.maps, beside or {}, forced, state.lstm)
-        return acted, PlayState(acted.lstm, ErrorMemory.after(frames, maps))
+        return acted, PlayState(acted.lstm, FrameMemory.after(frames, maps))
 
     def step_tracked(
         self, frames, forced, state: PlayState, trackers: Sequence[Tracker], beside=None
@@ -171,7 +172,7 @@ class Actor:
             for tracker, of_game in zip(trackers, found, strict=True)
         ]
         acted = act(stored, keypoints, np.stack(orders), forced, state.lstm)
-        return acted, PlayState(acted.lstm, ErrorMemory.after(frames, maps))
+        return acted, PlayState(acted.lstm, FrameMemory.after(frames, maps))
 
     def _look_and_act(self, frames, sensed, beside, forced, lstm) -> Acted:
         return self._act(*self.vision.look(frames, sensed, beside), forced, lstm)
@@ -263,6 +264,7 @@ def play_episodes(
     number: int,
     film: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    kind: type[Episode] = WatchedEpisode,
 ) -> Episodes | None:
     """Plays whole games side by side, greedily, to their end or the time limit.
 
@@ -280,6 +282,7 @@ def play_episodes(
       film: whether to keep the first game's frames.
       stop: asked before every step of a group, in its thread; where it answers True, the games are
         broken off.
+      kind: of the episodes; `Episode` where nobody asks for hashes of their screens.
 
     Returns:
       What was played; None where it was broken off.
@@ -290,7 +293,7 @@ def play_episodes(
     def play(games: list[Game], group: list[int]) -> Episodes | None:
         played = None
         try:
-            episodes = [begin(games[e], task, role, seed, e) for e in group]
+            episodes = [kind(games[e], episode_seed(role, seed, e), task.max_steps) for e in group]
             noise = [game_stream(role, seed, e) for e in group]
             filmed = film and group[0] == 0
             played = _play_group(

@@ -22,7 +22,7 @@ from permakey_tf.configs.base import flatten
 from permakey_tf.configs.keypoints import check_kernels
 from permakey_tf.data.replay import SequenceReplay
 from permakey_tf.envs.games import make_game, make_task
-from permakey_tf.envs.play import Game, Task
+from permakey_tf.envs.play import Episode, Game, Task
 from permakey_tf.errors import UserError
 from permakey_tf.models.q_network import RecurrentQNetwork, build_q_network
 from permakey_tf.models.vision import build_vision
@@ -170,6 +170,7 @@ class AgentTrainer:
                 folder.config.learning.seed,
                 folder.config.validation.validation_episodes,
                 film=True,
+                kind=Episode,
             )
             (game,) = games.enter_context(training.lend())
             playing = build_playing(folder, game, agent)

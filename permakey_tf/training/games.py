@@ -5,6 +5,7 @@ it. Nothing here needs TensorFlow.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ class Episodes(NamedTuple):
 
     scores: float [E], true returns. lengths: int [E], agent steps.
     openings, courses: int64 [E], hashes of each game's first screen and of all its screens, see
-      `WatchedEpisode`.
+      `WatchedEpisode`; [0] of games that were not watched.
     film: Film or None.
     """
 
@@ -78,13 +79,14 @@ def begin(game: Game, task: Task, role: str, seed: int, number: int) -> WatchedE
     return WatchedEpisode(game, episode_seed(role, seed, number), task.max_steps)
 
 
-def join_episodes(episodes: list[WatchedEpisode], film: Film | None = None) -> Episodes:
+def join_episodes(episodes: Sequence[Episode], film: Film | None = None) -> Episodes:
     """What is known of games that are over."""
+    watched = [episode for episode in episodes if isinstance(episode, WatchedEpisode)]
     return Episodes(
         np.array([episode.score for episode in episodes]),
         np.array([episode.length for episode in episodes]),
-        np.array([episode.opening for episode in episodes]),
-        np.array([episode.course for episode in episodes]),
+        np.array([episode.opening for episode in watched], np.int64),
+        np.array([episode.course for episode in watched], np.int64),
         film,
     )
 

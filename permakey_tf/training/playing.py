@@ -12,7 +12,7 @@ from permakey_tf.configs.agent import LearningConfig
 from permakey_tf.data.replay import SequenceReplay
 from permakey_tf.envs.play import Episode, Game
 from permakey_tf.errors import UserError
-from permakey_tf.models.error_memory import ErrorMemory
+from permakey_tf.models.frame_memory import FrameMemory
 from permakey_tf.models.q_network import LSTMState
 from permakey_tf.runs import checkpoint
 from permakey_tf.system.graphs import traced_once
@@ -175,7 +175,7 @@ class Agent:
             known = all(name in arrays for name in names)
             tracker.state = TrackerState(*(arrays[name] for name in names)) if known else None
 
-    def _seen(self, arrays) -> ErrorMemory:
+    def _seen(self, arrays) -> FrameMemory:
         """The vision's memory in a checkpoint; earlier versions kept none, and nothing is known."""
         initial = self.player.actor.vision.initial_memory(1)
         maps = [f"{_VISION}map_{i}" for i in range(len(initial.maps))]
@@ -183,7 +183,7 @@ class Agent:
         if not all(name in arrays for name in names):
             return initial
         known, frames, *maps = (arrays[name] for name in names)
-        return ErrorMemory(known, frames, tuple(map(tf.constant, maps)))
+        return FrameMemory(known, frames, tuple(map(tf.constant, maps)))
 
 
 @dataclasses.dataclass

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from support import tiny_config
 
-from permakey_tf.models.error_memory import changed_pixels
+from permakey_tf.models.frame_memory import changed_pixels
 from permakey_tf.models.permakey import PermaKey
 from permakey_tf.ops.changes import changes_before
 from permakey_tf.ops.images import to_images

@@ -22,7 +22,7 @@ from permakey_tf.ops.patches import inside_of
 from permakey_tf.ops.windows import gather, scatter, split_window
 
 
-class ErrorMemory(NamedTuple):
+class FrameMemory(NamedTuple):
     """The last frames of B games, as the host and the device need them.
 
     known: bool [B], False where a game's first frame is still to come.
@@ -35,14 +35,14 @@ class ErrorMemory(NamedTuple):
     maps: tuple[tf.Tensor, ...]
 
     @classmethod
-    def after(cls, frames: np.ndarray, maps: tuple[tf.Tensor, ...]) -> "ErrorMemory":
+    def after(cls, frames: np.ndarray, maps: tuple[tf.Tensor, ...]) -> "FrameMemory":
         """Of B games whose last frames, and the maps of these, are known."""
         return cls(np.ones(len(frames), bool), frames, maps)
 
-    def of(self, games: np.ndarray) -> "ErrorMemory":
+    def of(self, games: np.ndarray) -> "FrameMemory":
         """Of some of the games, bool [B]."""
         maps = tuple(tf.boolean_mask(one, games) for one in self.maps)
-        return ErrorMemory(self.known[games], self.frames[games], maps)
+        return FrameMemory(self.known[games], self.frames[games], maps)
 
 
 class RememberedFeatures:
@@ -136,7 +136,7 @@ class RememberedMaps:
         channels = [(number,) for number in stack.filters[: len(blocks)]] + [()] * len(networks)
         self.shapes = [width + last for width, last in zip(widths, channels, strict=True)]
 
-    def news(self, frames: np.ndarray, memory: ErrorMemory) -> tuple[Cells, ...]:
+    def news(self, frames: np.ndarray, memory: FrameMemory) -> tuple[Cells, ...]:
         """The cells of every map that uint8 frames [B, S, S, C] change."""
         sums = changes_before(changed_pixels(frames, memory))
         return tuple(grid.changed_cells(sums) for grid in self.grids)
@@ -187,7 +187,7 @@ class RememberedMaps:
         return maps[len(self._features) :]
 
 
-def changed_pixels(frames: np.ndarray, memory: ErrorMemory) -> np.ndarray:
+def changed_pixels(frames: np.ndarray, memory: FrameMemory) -> np.ndarray:
     """bool [B, S, S]: whether a pixel of uint8 frames [B, S, S, C] is not the last frame's."""
     differs = frames != memory.frames
     channels = (differs[..., i] for i in range(frames.shape[-1]))
