@@ -18,10 +18,10 @@ from permakey_tf.errors import UserError
 from permakey_tf.launch.quick import quick_keypoints
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import KeypointFolder
-from permakey_tf.runs.match import follow_folder, refuse_contradictions, resolve_agent
 from permakey_tf.runs.progress import read_agent_progress, read_agent_status, read_progress
 from permakey_tf.scores.evaluation_file import read_evaluation
 from permakey_tf.system.interruption import Interrupted
+from permakey_tf.training.match import follow_folder, refuse_contradictions, resolve_agent
 
 
 def open_keypoints(command: rl_flags.Training) -> KeypointFolder:

@@ -33,10 +33,10 @@ from permakey_tf.launch import quick
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.checkpoint import load, save
 from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
-from permakey_tf.runs.match import refuse_another_environment
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, Rules
 from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
 from permakey_tf.system.seeds import ROLES, episode_seed
+from permakey_tf.training.match import refuse_another_environment
 
 ROOT = Path(__file__).parents[1]
 CNN = {"encoder": "cnn", "sticky_actions": 0.25}  # the emulator draws, and must draw the same again

@@ -19,12 +19,12 @@ from permakey_tf.launch.plan import run_name, value_in_name
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.families import Settings
 from permakey_tf.runs.keypoints import KeypointFolder
-from permakey_tf.runs.match import follow_folder, resolve_agent
 from permakey_tf.runs.progress import Status, is_trained, read_agent_progress, read_agent_status
 from permakey_tf.scores.evaluation import Evaluation
 from permakey_tf.scores.evaluation_file import read_evaluation, refuse_larger
 from permakey_tf.scores.unfinished import check_unfinished, unfinished_path
 from permakey_tf.system import disk
+from permakey_tf.training.match import follow_folder, resolve_agent
 
 SEED = "seed"  # the axis of the agents of one cell
 
