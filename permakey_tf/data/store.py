@@ -10,8 +10,7 @@ Files (docs/data.md has the format in full):
   manifest.json what the frames are, how they were made, counts per split, hashes.
 
 Rows are in play order: the training split first, then validation, then test; no episode is shared
-between splits. This module needs numpy and OpenCV only, so that it can be imported without
-TensorFlow.
+between splits. This module can be imported without TensorFlow.
 """
 
 import hashlib

@@ -1,1 +1,1 @@
-"""The machine: files, archives, signals, cores and devices."""
+"""The machine: files and their forms, archives, users' arrays, signals, cores and devices."""
