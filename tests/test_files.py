@@ -111,3 +111,8 @@ def test_a_gif_that_no_viewer_plays_as_fast_is_refused(tmp_path):
     (path,) = paper_figures.save(noise()._replace(fps=60), tmp_path / "film", "mp4")
     with imageio.get_reader(path) as reader:
         assert reader.get_meta_data()["fps"] == 60
+
+
+def test_rows_as_csv():
+    rows = iter([["name", "value"], ('one, or "more"', 0.5), [None, ""]])
+    assert files.csv_text(rows) == 'name,value\n"one, or ""more""",0.5\n,\n'

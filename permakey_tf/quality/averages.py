@@ -4,8 +4,6 @@ A row of one report goes with those of others that have its name, but for the ga
 mspacman_quick (3 seeds) with seaquest_quick (3 seeds).
 """
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -18,7 +16,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.quality import seeds, tables
 from permakey_tf.quality.tracked import TRACKED
 from permakey_tf.runs.families import game_name
-from permakey_tf.system import schema
+from permakey_tf.system import files, schema
 
 MEAN = "mean"  # the last column
 REPORT = "quality.json"
@@ -206,11 +204,9 @@ def as_table(found: Average) -> tables.Table:
 
 def as_csv(averages: list[Average]) -> str:
     """One line per value: row, measure, condition, value, low, high."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "measure", "condition", *Value._fields])
+    lines = [["row", "measure", "condition", *Value._fields]]
     for found in averages:
         for label, row in found.rows.items():
             for condition, value in row.items():
-                writer.writerow([label, found.measure, condition, *map(tables.number, value)])
-    return text.getvalue()
+                lines.append([label, found.measure, condition, *map(tables.number, value)])
+    return files.csv_text(lines)

@@ -1,14 +1,12 @@
 """The benchmark's results as tables (terminal, Markdown), CSV and JSON."""
 
-import csv
 import dataclasses
-import io
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from permakey_tf.quality.benchmark import Result, Row
-from permakey_tf.system import markdown
+from permakey_tf.system import files, markdown
 
 FORMAT = "permakey-quality"
 FORMAT_VERSION = 2
@@ -229,10 +227,8 @@ def table_as_markdown(table: Table) -> str:
 
 def as_csv(result: Result) -> str:
     """One line per value: row, variant, kind, keypoints, group, measure, at, value, low, high."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     names = "row variant kind num_keypoints group measure at value low high"
-    writer.writerow(names.split())
+    lines: list[list] = [names.split()]
     for row in result.rows:
         fixed = [row.name, row.variant, row.kind, row.num_keypoints]
         for group, measures in row.measures.items():
@@ -242,8 +238,8 @@ def as_csv(result: Result) -> str:
                     bounds = column.find(row.range) or (None, None)
                     cells = (column.find(row.measures), *bounds)
                     place = "" if at is None else at
-                    writer.writerow([*fixed, group, measure, place, *map(number, cells)])
-    return text.getvalue()
+                    lines.append([*fixed, group, measure, place, *map(number, cells)])
+    return files.csv_text(lines)
 
 
 def number(value: float | None) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import io
 from pathlib import Path
 
 from tensorboard.plugins.hparams.summary_v2 import HParam, Metric, hparams_config_pb, hparams_pb
@@ -141,8 +140,5 @@ def _tell_lost_rows(path: Path, was_there: bool, last: int, reported: int) -> No
 
 
 def _replace(path: Path, columns: list[str], rows: list[dict]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
+    cells = ([row.get(name, "") for name in columns] for row in rows)
+    files.write_text(path, files.csv_text([columns, *cells]))

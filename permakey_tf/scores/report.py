@@ -1,7 +1,5 @@
 """Reports: the papers' tables and learning curves, from the folders of our runs to files."""
 
-import csv
-import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -169,14 +167,12 @@ def _all_games(filled: list[Cell]) -> dict:
 
 
 def _to_csv(records: list[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, records[0], lineterminator="\n")
-    writer.writeheader()
+    lines = [list(records[0])]
     for record in records:
         lists = ("run_scores", "each_start_once_runs", "train_seeds")
         joined = {name: " ".join(map(str, record[name] or ())) for name in lists}
-        writer.writerow(record | joined)
-    return text.getvalue()
+        lines.append([(record | joined)[name] for name in records[0]])
+    return files.csv_text(lines)
 
 
 def _bar_panels(table: int, filled: list[Cell]) -> dict:
@@ -270,12 +266,10 @@ def _no_rows(folder: Path) -> str:
 
 
 def _curves_csv(drawn: list[curves.ScoreCurve], labels: list[str]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["game", "label", "runs", "step", "value", "low", "high"])
+    lines: list[list] = [["game", "label", "runs", "step", "value", "low", "high"]]
     for one, label in zip(drawn, labels, strict=True):
         for point in zip(one.steps, one.value, one.low, one.high, strict=True):
             step, *numbers = (float(number) for number in point)
             shown = ["" if number != number else number for number in numbers]
-            writer.writerow([one.game, label, one.num_runs, round(step), *shown])
-    return text.getvalue()
+            lines.append([one.game, label, one.num_runs, round(step), *shown])
+    return files.csv_text(lines)

@@ -4,10 +4,13 @@ whenever the process dies; reading one that a dying process has appended to."""
 import contextlib
 import csv
 import hashlib
+import io
 import os
 import secrets
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from permakey_tf.errors import UserError, expect
 from permakey_tf.system import disk
@@ -132,6 +135,13 @@ def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         return list(reader.fieldnames or []), rows
     except csv.Error as error:  # which is no ValueError: a cell of more than 131,072 characters
         raise ValueError(f"line {reader.line_num + 1}: {error}") from error
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows of cells as the text of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def write_text(path: Path, text: str) -> None:

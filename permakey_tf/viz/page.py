@@ -1,14 +1,11 @@
-"""What all figures of publications share: the page's measures, its letters, legends and files.
+"""What all figures of publications share: the page's measures, its letters, and legends.
 
 A figure is at most as wide as the text of an ICLR paper and no text in it is smaller than 7 pt, so
 that it can be put into a column as it is.
 """
 
-import logging
 from collections.abc import Collection
-from typing import IO
 
-import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
@@ -18,16 +15,6 @@ LABEL_SIZE, TITLE_SIZE = 7.5, 9.0  # points
 LINE = 1.3 * LABEL_SIZE / 72  # height of a line of a label
 _MARK = 0.4  # of a legend, with the space beside it
 DPI = 300
-
-# Reports every table of the font that a PDF leaves out.
-logging.getLogger("fontTools").setLevel(logging.WARNING)
-
-
-def write(figure: Figure, file: IO[bytes], format: str, dpi: int) -> None:
-    """Writes a figure as "png" or "pdf" (equal bytes for equal figures)."""
-    metadata = {"CreationDate": None} if format == "pdf" else None
-    with matplotlib.rc_context({"pdf.fonttype": 42}):  # TrueType: conferences refuse Type 3
-        figure.savefig(file, format=format, dpi=dpi, metadata=metadata)
 
 
 def _text_width(text: str, size: float) -> float:
