@@ -240,6 +240,7 @@ def write_agent(path, keypoints, **changes):
     from permakey_tf.runs.keypoints import KeypointFolder
     from permakey_tf.runs.progress import AgentProgress
     from permakey_tf.training.agent import build_player
+    from permakey_tf.training.playing import PlayProgress
 
     values = {
         "lstm_units": 8, "cnn_filters": (4, 4), "cnn_kernel_sizes": (3, 3), "cnn_strides": (2, 2),
@@ -259,7 +260,8 @@ def write_agent(path, keypoints, **changes):
     checkpoint.save(folder.best_checkpoint, best)
     steps = config.learning.num_steps
     progress = AgentProgress(steps, 0, validated_step=steps, best_score=1.0, best_step=10)
-    checkpoint.save(folder.latest_checkpoint, progress.to_arrays() | {"progress/game": np.array(2)})
+    arrays = progress.to_arrays() | PlayProgress(game=2).to_arrays()
+    checkpoint.save(folder.latest_checkpoint, arrays)
     return folder
 
 

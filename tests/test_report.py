@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags as absl_flags
 from support import call, refused, refuses
 
+from flags import report as report_flags
 from permakey_tf.runs.readers import machine_hours
 from permakey_tf.scores import collection, curves, markdown, report, tables
 from permakey_tf.scores import evaluation as evaluation_module
@@ -865,3 +867,12 @@ def test_a_run_without_metrics_is_refused(tmp_path):
     (write_run(tmp_path / "run", {10: 1}) / "metrics.csv").unlink()
     with refuses(tmp_path / "run" / "metrics.csv", "missing"):
         read(tmp_path / "run")
+
+
+def test_the_flags_defaults_are_the_curves():
+    """Flags load no NumPy, so they have these names a second time."""
+    values = absl_flags.FlagValues()
+    report_flags.define(values)
+    assert values["metric"].default == curves.FULL_GAME_SCORE
+    assert values["statistic"].parser.enum_values == list(curves.STATISTICS)
+    assert values["statistic"].default == next(iter(curves.STATISTICS))

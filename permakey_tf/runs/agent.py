@@ -11,8 +11,8 @@ from permakey_tf.configs.base import flatten
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.errors import UserError
-from permakey_tf.runs.folder import Folder
-from permakey_tf.runs.keypoints import KeypointFolder, _naming
+from permakey_tf.runs.folder import Folder, naming_config
+from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.system import files, schema
 from permakey_tf.system.seeds import seed_sets
 
@@ -85,7 +85,7 @@ class AgentFolder(Folder):
     @staticmethod
     def _parse(content, path) -> tuple[AgentConfig, str]:
         """Settings, and the hash of the keypoint run's weights."""
-        with _naming(path):
+        with naming_config(path):
             keypoints = schema.parse(dict[str, Any], content["keypoints"], "keypoints")
             weights = schema.parse(str, keypoints["weights"], "keypoints.weights")
             return AgentConfig.from_dict(content["settings"]), weights
@@ -139,7 +139,7 @@ class AgentFolder(Folder):
 
     def _check_keypoints(self):
         """Compares the run's copy of the keypoints with what its config.json says of them."""
-        with _naming(self.path):
+        with naming_config(self.path):
             then = self.read(self.path)["keypoints"]
             settings = KeypointConfig.from_dict(then["settings"])
         if then["weights"] != self.content["keypoints"]["weights"]:

@@ -18,9 +18,9 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.runs.families import applies
 from permakey_tf.runs.readers import read_metrics
 from permakey_tf.system import disk, schema
-from permakey_tf.system.files import write_text
+from permakey_tf.system.files import make_folder, write_text, writing
 
-_FORMAT_VERSION = 1
+FORMAT_VERSION = 1
 _HEADER = ("format_version", "kind", "version")  # runs of 0.1.0 have no version
 # What killed processes leave of files that are replaced; only the lock's holder may remove it.
 _LEFTOVERS = (
@@ -35,6 +35,20 @@ def left_by_an_early_death(path: Path) -> bool:
         file.name == ".lock" or file.name.startswith("config.json.partial")
         for file in path.iterdir()
     )
+
+
+@contextlib.contextmanager
+def naming_config(path):
+    """Names the config.json of a run folder in what is wrong with its content."""
+    file = Path(path) / "config.json"
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file} is damaged: {error!r}") from error
+    except UserError as error:
+        raise UserError(
+            f"{file} does not fit this version of the program ({error}): train the run anew"
+        ) from error
 
 
 class Folder:
@@ -84,7 +98,7 @@ class Folder:
         if not file.is_file():
             raise UserError(f"{path} is no run folder: {file} is missing")
         content = schema.read_object(file)
-        schema.check_version(file, content, _FORMAT_VERSION)
+        schema.check_version(file, content, FORMAT_VERSION)
         kind = content.get("kind")
         if not isinstance(kind, str):
             raise UserError(f"{file} is damaged or of another program: it has no kind")
@@ -163,8 +177,7 @@ class Folder:
         """
         self._refuse_foreign(self.path)
         self.refuse_lost_checkpoints()
-        with self._explained():
-            self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         with self.locked():
             self._remove_leftovers()
             content = self.content | ({"command": command} if command else {})
@@ -265,17 +278,9 @@ class Folder:
         return Folder(path, {}).has_checkpoint
 
     def _write_config(self, content):
-        header = {"format_version": _FORMAT_VERSION, "kind": self.kind}
+        header = {"format_version": FORMAT_VERSION, "kind": self.kind}
         content = {**header, "version": permakey_tf.__version__, **content}
-        with self._explained():
-            write_text(self.path / "config.json", json.dumps(content, indent=2) + "\n")
-
-    @contextlib.contextmanager
-    def _explained(self):
-        try:
-            yield
-        except OSError as error:
-            raise UserError(f"cannot write the run folder {self.path}: {error.strerror}") from error
+        write_text(self.path / "config.json", json.dumps(content, indent=2) + "\n")
 
     @contextlib.contextmanager
     def locked(self):
@@ -284,7 +289,7 @@ class Folder:
         Raises:
           UserError: one of them is writing now, or the folder cannot be locked.
         """
-        with self._explained():
+        with writing(self.path / ".lock"):
             file = (self.path / ".lock").open("ab")
         with file:
             try:

@@ -13,7 +13,7 @@ from permakey_tf.data.preparation import FrameFormat
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
-from permakey_tf.runs.folder import Folder
+from permakey_tf.runs.folder import Folder, naming_config
 from permakey_tf.system import schema
 from permakey_tf.types import EnvironmentRecord
 
@@ -62,20 +62,6 @@ class FrameSpec:
     def games(self) -> tuple[str, ...]:
         """The games that the frames are from: one, or several where stores were joined."""
         return tuple(self.game.split("+"))
-
-
-@contextlib.contextmanager
-def _naming(path):
-    """Names the config.json in what is wrong with its content."""
-    file = Path(path) / "config.json"
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file} is damaged: {error!r}") from error
-    except UserError as error:
-        raise UserError(
-            f"{file} does not fit this version of the program ({error}): train the run anew"
-        ) from error
 
 
 class _Evaluated(TypedDict):
@@ -183,7 +169,7 @@ class KeypointFolder(Folder):
 
     @staticmethod
     def _parse(content, path) -> tuple[KeypointConfig, FrameSpec]:
-        with _naming(path):
+        with naming_config(path):
             config = KeypointConfig.from_dict(content["settings"])
             return config, schema.parse(FrameSpec, content["frames"], "frames")
 

@@ -16,6 +16,8 @@ from permakey_tf.configs.frames import canonical_game
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.errors import UserError
 from permakey_tf.runs import families
+from permakey_tf.runs.agent import AgentFolder
+from permakey_tf.runs.folder import FORMAT_VERSION
 from permakey_tf.runs.readers import read_metrics
 from permakey_tf.scores import statistics
 from permakey_tf.system import schema
@@ -67,7 +69,7 @@ class ScoreCurve(NamedTuple):
 
 def is_agents(folder: Path) -> bool:
     """Whether a run folder is an agent's, by its config.json. UserError where that is damaged."""
-    return schema.read_object(Path(folder) / "config.json").get("kind") == "agent"
+    return schema.read_object(Path(folder) / "config.json").get("kind") == AgentFolder.kind
 
 
 def read_run(folder: Path, metric: str) -> ScoredRun | None:
@@ -80,9 +82,9 @@ def read_run(folder: Path, metric: str) -> ScoredRun | None:
     """
     file = Path(folder) / "config.json"
     content = schema.read_object(file)
-    if content.get("kind") != "agent":
+    if content.get("kind") != AgentFolder.kind:
         return None
-    schema.check_version(file, content, 1)
+    schema.check_version(file, content, FORMAT_VERSION)
     try:
         content = schema.parse(_CurvesContent, content)
         flat = added(AgentConfig) | _flat(content["settings"])

@@ -16,6 +16,7 @@ from permakey_tf.player import load_player
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.families import effective
+from permakey_tf.runs.progress import AgentProgress
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, games_of
 from permakey_tf.scores.evaluation_file import Planned, check_place, write_evaluation
 from permakey_tf.scores.random_play import random_scores
@@ -25,6 +26,7 @@ from permakey_tf.system import files
 from permakey_tf.system.interruption import Interrupted, Interruption, deferred
 from permakey_tf.training.acting import Player, play_episodes
 from permakey_tf.training.games import Episodes
+from permakey_tf.training.playing import PlayProgress
 
 # What may differ between the policies of one evaluation: the training seeds, nothing else.
 _KEPT = tuple(name for name in Episodes._fields if name != "film")
@@ -183,15 +185,17 @@ def load_policy(folder: AgentFolder, task: Task) -> TestedPolicy:
     with task.lend() as (game,):
         num_actions = game.num_actions
     player = load_player(folder, num_actions)
-    progress = checkpoint.load(folder.latest_checkpoint, prefix="progress/")
+    latest = folder.latest_checkpoint
+    arrays = checkpoint.load(latest, prefix="progress/")
+    progress, games = AgentProgress.pop_from(arrays, latest), PlayProgress.pop_from(arrays, latest)
     spec = PolicySpec(
         run=str(folder.path),
         train_seed=folder.config.learning.seed,
-        num_steps=int(progress["progress/step"]),
-        checkpoint_step=int(progress["progress/best_step"]),
+        num_steps=progress.step,
+        checkpoint_step=progress.best_step,
     )
     num_validation = folder.config.validation.validation_episodes
-    return TestedPolicy(player, spec, int(progress["progress/game"]) + 1, num_validation)
+    return TestedPolicy(player, spec, games.game + 1, num_validation)
 
 
 def _settings(folder: AgentFolder) -> dict:
