@@ -161,14 +161,14 @@ def settings_as_flags(rename: dict[str, str] | None = None):
     return settings_spelled(lambda name: f"--{(rename or {}).get(name, name)}")
 
 
-def parse_tuple(name: str, words: list[str], element: type) -> tuple:
+def parse_tuple(name: str, texts: list[str], element: type) -> tuple:
     """The values of a comma-separated flag. Raises UserError that names it."""
     try:
-        return tuple(element(word) for word in words)
+        return tuple(element(text) for text in texts)
     except ValueError as error:
         wanted = {int: "whole numbers", float: "numbers"}[element]
         raise UserError(
-            f"--{name}={','.join(words)}: expected {wanted}, separated by commas"
+            f"--{name}={','.join(texts)}: expected {wanted}, separated by commas"
         ) from error
 
 
@@ -179,8 +179,8 @@ def command_line(program: str) -> str:
 
 def typed() -> set[str]:
     """Names of the flags that were typed, without those of flag files."""
-    words = (word.lstrip("-").partition("=")[0] for word in sys.argv[1:] if word[:1] == "-")
-    return {name for word in words for name in (word, word.removeprefix("no"))}
+    given = (word.lstrip("-").partition("=")[0] for word in sys.argv[1:] if word[:1] == "-")
+    return {name for word in given for name in (word, word.removeprefix("no"))}
 
 
 def tell_without_effect(config: Config) -> None:

@@ -104,3 +104,12 @@ def settings_spelled(spell: Callable[[str], str]) -> Iterator[None]:
         if (spelled := error.spelled(spell)) is error:
             raise
         raise spelled from error
+
+
+@contextlib.contextmanager
+def settings_named(rename: Callable[[str], str]) -> Iterator[None]:
+    """Within the block, the settings of a UserError have other names, still to be spelled."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error.spelled(rename)), map(rename, error.settings)) from error

@@ -264,7 +264,7 @@ class TestCommandLine:
     def test_weights_of_one_store_are_refused(self, tmp_path, stores):
         with refuses("one store", stores[0].path, settings=["data_dir", "data_weights"]):
             requests.open_store(self.request(tmp_path, stores[0], data_weights="1"))
-        with refuses("--data_weights=1,2,3", "2 stores", settings=["weights"]):
+        with refuses("data_weights=1,2,3", "2 stores", settings=["data_weights"]):
             requests.open_store(self.request(tmp_path, *stores[:2], data_weights="1,2,3"))
         with refuses("--data_weights=1,x"):
             self.request(tmp_path, *stores[:2], data_weights="1,x")

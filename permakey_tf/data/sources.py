@@ -157,7 +157,7 @@ def _repeats_by_seed(config: CollectionConfig) -> bool | None:
     next is made: closing one takes others' graphics away (MuJoCo with EGL draws black then).
     """
 
-    def play(*episodes):
+    def first_steps(*episodes):
         with contextlib.closing(_make_environment(config)) as env:
             for episode in episodes:
                 steps = _gymnasium_episode(env, config, False, episode)
@@ -166,7 +166,7 @@ def _repeats_by_seed(config: CollectionConfig) -> bool | None:
         return played
 
     try:
-        return play(0) == play(1, 0)
+        return first_steps(0) == first_steps(1, 0)
     except UserError:
         return None
 

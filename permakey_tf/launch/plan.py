@@ -217,20 +217,20 @@ def statuses(runs: Sequence[Planned]) -> dict[str, Status]:
     return found
 
 
-def in_words(run: Planned, status: Status) -> str:
+def in_words(run: Planned, found: Status) -> str:
     """What a call of the sweep would find, such as "interrupted at step 400"."""
-    if status.finished:
+    if found.finished:
         return "finished"
-    if status.in_use:
+    if found.in_use:
         return "running in another process"
-    words = f"interrupted at step {status.step}" if status.step else "new"
+    words = f"interrupted at step {found.step}" if found.step else "new"
     return words + (f"; {run.comes_first}" if run.comes_first else "")
 
 
-def refuse_in_use(runs: Sequence[Planned], statuses: dict[str, Status], launcher: Launcher) -> None:
+def refuse_in_use(runs: Sequence[Planned], found: dict[str, Status], launcher: Launcher) -> None:
     """Raises UserError for a run that a process works on which is not the launcher's."""
     for run in runs:
-        if statuses[run.name].in_use and not launcher.owns(run.name):
+        if found[run.name].in_use and not launcher.owns(run.name):
             raise UserError(f"{run.folder} is in use by another process: wait for it, or end it")
 
 

@@ -15,7 +15,7 @@ from permakey_tf.data.sources import build_store, played_counts
 from permakey_tf.data.store import FrameStore
 from permakey_tf.data.writer import MadeMeanwhileError
 from permakey_tf.envs.atari import find_rom
-from permakey_tf.errors import UserError, settings_spelled
+from permakey_tf.errors import UserError, settings_named
 from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.runs.progress import Status, read_status
 from permakey_tf.system import disk, schema
@@ -183,7 +183,7 @@ def open_store(request: KeypointRequest) -> FrameStore | None:
     if missing:
         return None
     stores = [FrameStore.open(path) for path in paths]
-    with settings_spelled(lambda name: f"--data_{name}"):  # weights, to who joins stores himself
+    with settings_named(lambda name: f"data_{name}"):  # weights, to who joins stores himself
         store = join_stores(stores, request.data_weights) if len(stores) > 1 else stores[0]
     held = {
         "game": store.game,
