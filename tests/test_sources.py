@@ -4,7 +4,6 @@ import itertools
 import json
 import re
 import sys
-import types
 import zipfile
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from permakey_tf.data.recordings import Group, Recording, read_images, read_mina
 from permakey_tf.data.sources import build_store
 from permakey_tf.data.splits import plan_recording, share
 from permakey_tf.data.store import FrameStore
+from permakey_tf.envs import policies
 from permakey_tf.envs.games import GymnasiumGame
 from permakey_tf.runs.keypoints import FrameSpec
 from permakey_tf.types import Step
@@ -800,9 +800,7 @@ class FakeReader:
 
 
 def test_boxes_are_read_once_per_frame_in_order(tmp_path, monkeypatch):
-    module = types.ModuleType("permakey_tf.objects.reader")
-    module.ObjectReader = FakeReader
-    monkeypatch.setitem(sys.modules, "permakey_tf.objects.reader", module)
+    monkeypatch.setattr(policies, "ObjectReader", FakeReader)
     monkeypatch.setattr(sources.importlib.metadata, "version", lambda name: "0")
     store = build(tmp_path / "out", objects=True, **ALE)
     objects = store.objects()

@@ -7,7 +7,7 @@ import importlib.util
 import gymnasium
 import numpy as np
 import pytest
-from support import write_keypoints
+from support import write_agent, write_keypoints
 
 from permakey_tf import evaluate_agent
 from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig, EnvironmentConfig
@@ -16,6 +16,7 @@ from permakey_tf.envs.games import make_game, open_task
 from permakey_tf.envs.play import Task
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import KeypointFolder
+from permakey_tf.scores.evaluate import evaluate_policies
 from permakey_tf.system.seeds import episode_seed
 from permakey_tf.training.agent import AgentTrainer
 from permakey_tf.training.games import WatchedEpisode
@@ -149,7 +150,9 @@ def test_and_tells_its_objects_as_a_new_one():
     np.testing.assert_equal(vars(last), vars(new))
 
 
-def test_a_test_makes_one_emulator(monkeypatch):
+@pytest.fixture
+def emulators(monkeypatch):
+    """The emulators that a test makes."""
     counted, init = [], AtariGame.__init__
 
     def counting(self, *arguments, **more):
@@ -157,9 +160,20 @@ def test_a_test_makes_one_emulator(monkeypatch):
         init(self, *arguments, **more)
 
     monkeypatch.setattr(AtariGame, "__init__", counting)
+    return counted
+
+
+def test_games_one_after_the_other_need_one_emulator(emulators):
     evaluate_agent([lambda _: 0, lambda _: 1], "mspacman", [1, 2], 2, name="Still",
                    max_episode_steps=3, progress=False)  # fmt: skip
-    assert len(counted) == 1
+    assert len(emulators) == 1
+
+
+def test_a_test_needs_as_many_emulators_as_games_are_played_side_by_side(tmp_path, emulators):
+    runs = [write_agent(tmp_path / "run", write_keypoints(tmp_path)).path]
+    del emulators[:]
+    evaluate_policies(runs, [1, 2], 3, tmp_path / "evaluation.json", progress=False)
+    assert len(emulators) == 3
 
 
 def test_a_test_in_an_environment_is_played_in_new_ones_and_closes_them(made):
