@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from permakey_tf.envs.games import make_game
+from permakey_tf.envs.games import make_task
 from permakey_tf.envs.play import Playable
 from permakey_tf.errors import UserError, expect, whole
 from permakey_tf.runs import checkpoint
@@ -77,11 +77,12 @@ class AgentPlayer:
         """
         expect((bool, np.bool_), bars, "bars", "True or False")
         folder = AgentFolder.open(user_path(run))
-        game = make_game(folder.config.environment)
-        player = load_player(folder, game.num_actions)
+        with make_task(folder.config.environment).lend() as [game]:
+            action_names = game.action_names
+        player = load_player(folder, len(action_names))
         if not bars:
             player = player._replace(frame_format=player.frame_format._replace(noise="none"))
-        return cls(player, game.action_names, seed)
+        return cls(player, action_names, seed)
 
     @property
     def num_actions(self) -> int:

@@ -4,6 +4,7 @@ import functools
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,13 @@ def of_another(path, name="DQN", steps=100_000, **values):
     ours = evaluation(**values)
     changes = {"agent": OtherAgent(name, steps), "policies": ()}
     return found(path)._replace(evaluation=type(ours)(**{**vars(ours), **changes}))
+
+
+def test_an_agent_of_ours_plays_no_game_of_other_actions(tmp_path):
+    player = types.SimpleNamespace(act=len, action_names=AtariGame("mspacman").action_names)
+    with refuses("LEFT", "DOWNLEFTFIRE", "another one", settings=["game"]):
+        evaluate_agent(player, "Seaquest", [5], 1, out=tmp_path / "test")
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_has_a_row_of_its_own_behind_those_of_its_game():

@@ -7,7 +7,7 @@ import importlib.util
 import gymnasium
 import numpy as np
 import pytest
-from support import write_agent, write_keypoints
+from support import run_folder, write_agent, write_keypoints
 
 from permakey_tf import evaluate_agent
 from permakey_tf.configs.agent import AgentConfig, AgentLoggingConfig, EnvironmentConfig
@@ -193,7 +193,7 @@ def test_a_trainer_closes_the_games_of_training_and_of_validations(tmp_path, mad
         cnn_filters=(4, 4), cnn_kernel_sizes=(3, 3), cnn_strides=(2, 2), cnn_units=8,
     )  # fmt: skip
     keypoints = KeypointFolder.open(write_keypoints(tmp_path))
-    folder = AgentFolder.create_or_resume(tmp_path / "run", config, keypoints)
+    folder = run_folder(AgentFolder, tmp_path / "run", config, keypoints)
     # Nobody reads the hashes of its validations' screens.
     monkeypatch.setattr(WatchedEpisode, "__init__", None)
     with contextlib.closing(AgentTrainer.open(folder, AgentLoggingConfig(), False)) as trainer:

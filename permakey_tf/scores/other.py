@@ -79,7 +79,7 @@ def evaluate_agent(
 
     Raises:
       UserError: an unknown game or setting; a class, or the same policy twice; a name of several
-        lines, or that begins with one of ours, or none where the policy has none either; an action
+        lines, or that begins with one of ours, or none where the policy has none either; actions
         that the game does not have; a folder that cannot be written, or has another test.
     """
     policies: list[Any] = list(policy) if isinstance(policy, list | tuple) else [policy]
@@ -97,6 +97,7 @@ def evaluate_agent(
         check_place(path, Planned(*games, num_games, name=agent.name))
     bar = tqdm(total=len(policies) * len(seeds), unit="seed", disable=not progress)
     with open_task(config) as task, bar:
+        _check_actions(policies, task)
         at_random = [random_scores(task, "test", seed, episodes) for seed in seeds]
         played = [[_play(one, task, seed, episodes, bar) for seed in seeds] for one in policies]
     evaluation = Evaluation(
@@ -162,6 +163,21 @@ def _check(policies: list, config: EnvironmentConfig) -> None:
         raise UserError(
             f"noise={config.noise}: other agents see the game's own frames; leave it out", ["noise"]
         )
+
+
+def _check_actions(policies: list, task: Task) -> None:
+    """Raises UserError for a player of ours that was trained in a game of other actions."""
+    known = [names for policy in policies if (names := getattr(policy, "action_names", ()))]
+    if not known:
+        return
+    with task.lend() as [game]:
+        for names in known:
+            if tuple(names) != game.action_names:
+                raise UserError(
+                    f"policy has the actions {', '.join(map(str, names))}, the game "
+                    f"{', '.join(game.action_names)}: was it trained in another one?",
+                    ["game"],
+                )
 
 
 def _play(policy: Any, task: Task, seed: int, episodes: int, bar: tqdm) -> Episodes:
