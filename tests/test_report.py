@@ -16,11 +16,12 @@ from support import call, refused, refuses
 
 from flags import report as report_flags
 from permakey_tf.runs.readers import machine_hours
-from permakey_tf.scores import collection, curves, markdown, report, tables
+from permakey_tf.scores import curves, markdown, report, tables
 from permakey_tf.scores import evaluation as evaluation_module
 from permakey_tf.scores.collection import folder_name
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, OtherAgent, PolicySpec, Rules
 from permakey_tf.scores.evaluation_file import read_evaluation, write_evaluation
+from permakey_tf.scores.tested import find_runs
 from permakey_tf.viz import charts
 
 ROOT = Path(__file__).parents[1]
@@ -540,8 +541,90 @@ def test_runs_are_found_from_any_folder_and_after_a_move(tmp_path, monkeypatch):
     write_run(tmp_path / "elsewhere" / "runs" / "seed-0", {10: 1})
     monkeypatch.chdir(tmp_path / "elsewhere")
     (one,) = report.find_evaluations([str(tmp_path / "moved" / "seed-0")])
-    folders = [collection.run_folder(one.path, policy) for policy in one.evaluation.policies]
+    folders = [run.folder for run in find_runs(one.path, one.evaluation, [])]
     assert folders == [tmp_path / "moved" / f"seed-{seed}" for seed in range(3)]
+
+
+def hours_of(*folders):
+    return [one.hours for one in report.find_evaluations([str(folder) for folder in folders])]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"learning": {"seed": 5}}, "training seed 5, not 1"),
+        ({"learning": {"seed": 1, "num_steps": 400}}, "of 400 steps, not 100,000"),
+        ({"game": "seaquest"}, "game seaquest, not mspacman"),
+        ({"encoder": {"encoder": "cnn"}}, "encoder cnn, not gnn"),
+        ({"keypoints": {"method": "transporter"}}, "keypoints transporter, not permakey"),
+        ({}, "last validated at step 10, one of step 50,000"),
+    ],
+)
+def test_another_run_in_a_tested_ones_place_is_not_taken(tmp_path, change, told):
+    root, kept = write_tested(tmp_path / "runs", [0, 1]), tmp_path / "kept"
+    assert hours_of(root) == [pytest.approx(1300 / 3600)]
+    shutil.rmtree(root / "seed-1")
+    reports = {10: 1, 50_000: 2} if change else {10: 1}
+    write_run(root / "seed-1", reports, 1, **change)
+    assert hours_of(root) == [None]
+    told = f"{root / 'seed-1'} is another run ({told}"
+    result = collected(root, into=kept)
+    assert f"not collected, the run {root / 'seed-1'} is not at hand: {told}" in result.stdout
+    assert not kept.exists()
+    result = run("--table=1", f"--runs={root}")
+    assert f"evaluation.json: machine hours are not known: {told}" in result.stdout
+
+
+def test_runs_of_the_folders_at_hand_come_before_those_of_another_checkout(tmp_path, monkeypatch):
+    for checkout in ("one", "two"):
+        (tmp_path / checkout).mkdir()
+        monkeypatch.chdir(tmp_path / checkout)
+        write_tested(Path("runs"), [0])
+        Path("runs/agents").mkdir()
+        Path("runs/seed-0").rename("runs/agents/seed-0")
+        test = Path("runs/tests/cell/evaluation.json")
+        test.write_text(test.read_text().replace("runs/seed-0", "runs/agents/seed-0"))
+    folders = [tmp_path / name / "runs" / "agents" / "seed-0" for name in ("one", "two")]
+    one = tmp_path / "one" / "runs"
+    result = collected(one, into=tmp_path / "kept")
+    assert result.returncode == 0
+    (found,) = report._find_tests([str(one)])
+    assert [run.folder for run in found.runs] == folders[:1]
+    # Without it there, the current folder's is the nearest that fits.
+    (found,) = report._find_tests([str(one / "tests")])
+    assert [run.folder for run in found.runs] == [Path("runs/agents/seed-0")]
+
+
+def test_moved_runs_are_found_by_name_and_seed_among_the_folders(tmp_path):
+    root = write_tested(tmp_path / "runs", [0, 1])
+    elsewhere = tmp_path / "archive" / "agents"
+    elsewhere.mkdir(parents=True)
+    for seed in (0, 1):
+        (root / f"seed-{seed}").rename(elsewhere / f"seed-{seed}")
+    write_run(tmp_path / "archive" / "others" / "seed-1", {50_000: 1}, 7)
+    assert hours_of(root) == [None]
+    assert hours_of(root, tmp_path / "archive") == [pytest.approx(1300 / 3600)]
+    shutil.copytree(elsewhere / "seed-1", tmp_path / "archive" / "copies" / "seed-1")
+    (found,) = report._find_tests([str(root), str(tmp_path / "archive")])
+    assert found.hours is None and found.runs[1].why == (
+        f"it may be {elsewhere / 'seed-1'} or {tmp_path / 'archive' / 'copies' / 'seed-1'}"
+    )
+
+
+def test_training_since_a_test_is_none_of_the_tests(tmp_path):
+    root, kept = write_tested(tmp_path / "runs", [0], learning={"num_steps": 100_000}), "kept"
+    metrics, config = (root / "seed-0" / name for name in ("metrics.csv", "config.json"))
+    before = metrics.read_text()
+    metrics.write_text(before + "150000,,3,\n200000,,,1\n")
+    assert hours_of(root) == [pytest.approx(600 / 3600)]
+    result = collected(root, into=tmp_path / kept)
+    told = "trained to step 200,000 and tested at 100,000: train it to its end and test it again"
+    assert f"not collected, {root / 'seed-0'} was {told}" in result.stdout
+    metrics.write_text(before)
+    config.write_text(config.read_text().replace("100000", "300000"))
+    result = collected(root, into=tmp_path / kept)
+    assert "now set to 300,000 steps, and not 100,000" in result.stdout
+    assert not (tmp_path / kept).exists()
 
 
 def test_a_collection_keeps_the_longer_training(tmp_path):

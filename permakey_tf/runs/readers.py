@@ -1,6 +1,7 @@
 """metrics.csv of a run, read without TensorFlow."""
 
 import itertools
+import math
 from pathlib import Path
 
 from permakey_tf.errors import UserError
@@ -33,14 +34,17 @@ def read_metrics(folder: Path) -> Metrics:
     return table
 
 
-def machine_hours(table: Metrics) -> float | None:
+def machine_hours(table: Metrics, until: float = math.inf) -> float | None:
     """Hours that an agent's run has taken, by the speeds that it reported; None without a report.
+
+    Only reports up to the step `until` count, for a run that was trained on since.
 
     A speed is of the steps since the report before it, with the validation among them. What comes
     after the last report, such as the last validation, is not counted. Of an interval in which the
     run was resumed, the speed is that since then.
     """
-    speeds = table.get("agent_steps_per_second")
+    reported = table.get("agent_steps_per_second", {})
+    speeds = {step: speed for step, speed in reported.items() if step <= until}
     if not speeds:
         return None
     steps = itertools.pairwise([0, *speeds])

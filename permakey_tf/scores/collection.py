@@ -16,28 +16,12 @@ from permakey_tf.configs.agent import EncoderConfig
 from permakey_tf.errors import UserError
 from permakey_tf.runs import families
 from permakey_tf.scores import curves
-from permakey_tf.scores.evaluation import Evaluation, PolicySpec
+from permakey_tf.scores.evaluation import Evaluation
 from permakey_tf.scores.evaluation_file import read_evaluation, refuse_copies, write_evaluation
+from permakey_tf.scores.tested import Tested, TestedRun
 from permakey_tf.system import disk, files, schema
 
 _STEPS = 100_000  # of the papers' tables; other numbers stand in a cell's name
-
-
-def run_folder(path: Path, policy: PolicySpec) -> Path | None:
-    """The folder of a tested policy's run, of which `path` is the evaluation; None: not at hand.
-
-    A collection names it as seen from the evaluation, a test as seen from where it was started.
-    From elsewhere, or once all was moved, a folder of that name is taken: the evaluation's own, one
-    beside it, or beside that, as of a sweep's runs and tests.
-    """
-    own, name = path.absolute().parent, Path(policy.run).name
-    near = [above / name for above in own.parents[:2]]
-    # Its own comes before one that happens to have that path in the folder at hand.
-    first = [path.parent / policy.run, *([path.parent] if own.name == name else [])]
-    for folder in (*first, Path(policy.run), *near):
-        if (folder / "metrics.csv").is_file() and (folder / "config.json").is_file():
-            return folder
-    return None
 
 
 def folder_name(evaluation: Evaluation) -> str:
@@ -63,14 +47,14 @@ def is_from(target: Path, path: Path, evaluation: Evaluation) -> bool:
     return (target / folder_name(evaluation)).resolve() == path.resolve().parent
 
 
-def collect(found: list[tuple[Path, Evaluation]], target: Path) -> tuple[list[Path], list[str]]:
+def collect(found: list[Tested], target: Path) -> tuple[list[Path], list[str]]:
     """Copies tests and what their runs reported into a collection.
 
     A cell that is there is replaced by a test of the same agents, and perhaps more. Nothing is
     written before all was read.
 
     Args:
-      found: evaluations with their files.
+      found: tests with their files and runs.
       target: folder of the collection, made where it is missing.
 
     Returns:
@@ -82,16 +66,9 @@ def collect(found: list[tuple[Path, Evaluation]], target: Path) -> tuple[list[Pa
     """
     sources: dict[str, tuple[Path, Evaluation]] = {}
     cells, notes = [], []
-    for path, evaluation in found:
-        if not evaluation.policies:
-            notes.append(f"{path}: not collected, {evaluation.agent.name} is no run of ours")
-            continue
-        folder = target / folder_name(evaluation)
-        runs = [run_folder(path, policy) for policy in evaluation.policies]
-        missing = [p.run for p, run in zip(evaluation.policies, runs, strict=True) if not run]
-        if missing:
-            notes.append(f"{path}: not collected, the run {missing[0]} is not at hand")
-        elif reason := _kept(folder, evaluation):
+    for path, evaluation, runs in found:
+        folder = target / folder_name(evaluation) if evaluation.policies else target
+        if reason := _not_to_take(folder, evaluation, runs):
             notes.append(f"{path}: not collected, {reason}")
         else:
             if folder.name in sources:
@@ -102,13 +79,29 @@ def collect(found: list[tuple[Path, Evaluation]], target: Path) -> tuple[list[Pa
                     "together (python -m run.rl --mode=evaluate --runs=...)"
                 )
             sources[folder.name] = path, evaluation
-            named = dict(zip(_names(evaluation), [run for run in runs if run], strict=True))
+            folders = [run.folder for run in runs if run.folder]
+            named = dict(zip(_names(evaluation), folders, strict=True))
             _refuse_other_settings(folder, named, path)
             cells.append((folder, evaluation, {n: _small_files(run) for n, run in named.items()}))
     disk.check_place(target)
     for folder, evaluation, texts in cells:
         _write(folder, evaluation, texts)
     return [folder for folder, *_ in cells], notes
+
+
+def _not_to_take(folder: Path, evaluation: Evaluation, runs: list[TestedRun]) -> str:
+    """Why a test is left out of a collection, where its cell is `folder`; "" where it is not."""
+    if not evaluation.policies:
+        return f"{evaluation.agent.name} is no run of ours"
+    for run in runs:
+        if run.folder is None:
+            return f"the run {run.name} is not at hand" + (f": {run.why}" if run.why else "")
+    if kept := _kept(folder, evaluation):
+        return kept
+    for run in runs:
+        if run.since:  # its metrics and settings are of other agents than the test's
+            return f"{run.folder} was {run.since}: train it to its end and test it again"
+    return ""
 
 
 def _names(evaluation: Evaluation) -> list[str]:

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from permakey_tf.errors import UserError
 from permakey_tf.runs.families import game_name
-from permakey_tf.runs.readers import machine_hours, read_metrics
 from permakey_tf.scores import collection, curves, evaluation_file, markdown, published, tables
-from permakey_tf.scores.evaluation import Evaluation
 from permakey_tf.scores.tables import Cell, Found
+from permakey_tf.scores.tested import Tested, find_runs
 from permakey_tf.system import files
 from permakey_tf.viz import charts
 from permakey_tf.viz.files import write_figure
@@ -64,11 +63,17 @@ def find_evaluations(folders: list[str]) -> list[Found]:
     Raises:
       UserError: a folder that is none, a damaged file, or no test of an agent anywhere.
     """
+    return [Found(one.path, one.evaluation, one.hours) for one in _find_tests(folders)]
+
+
+def _find_tests(folders: list[str]) -> list[Tested]:
+    """As `find_evaluations`, with the runs that were tested."""
+    places = [path.parent for path in find_files(folders, "config.json")]
     read = [
         (path, evaluation_file.read_evaluation(path)) for path in find_files(folders, _EVALUATION)
     ]
     found = [
-        Found(path, evaluation, _training_hours(path, evaluation))
+        Tested(path, evaluation, find_runs(path, evaluation, places))
         for path, evaluation in read
         if evaluation
     ]
@@ -87,11 +92,11 @@ def collect(folders: list[str], target: Path) -> tuple[list[Path], list[str]]:
       UserError: as `find_evaluations` and `collection.collect`; or the collection would lie among
         what it is made of, where later reports would find every test twice.
     """
-    found = [(one.path, one.evaluation) for one in find_evaluations(folders)]
+    found = _find_tests(folders)
     inside = [
         folder for folder in folders if target.resolve().is_relative_to(Path(folder).resolve())
     ]
-    for path, evaluation in found if inside else ():
+    for path, evaluation, _ in found if inside else ():
         if not collection.is_from(target, path, evaluation):
             raise UserError(
                 f"collect={target} lies in runs={inside[0]}, where reports would find {path} "
@@ -99,15 +104,6 @@ def collect(folders: list[str], target: Path) -> tuple[list[Path], list[str]]:
                 ["collect", "runs"],
             )
     return collection.collect(found, target)
-
-
-def _training_hours(path: Path, evaluation: Evaluation) -> float | None:
-    """Machine hours of all tested runs; None where the folder of one is not at hand."""
-    folders = [collection.run_folder(path, policy) for policy in evaluation.policies]
-    if not folders or not all(folders):
-        return None
-    hours = [machine_hours(read_metrics(folder)) for folder in folders if folder]
-    return None if None in hours else sum(hours)
 
 
 class Report(NamedTuple):
@@ -137,7 +133,15 @@ def report_table(table: int, folders: list[str]) -> Report:
     Raises:
       UserError: as `find_evaluations` and `tables.fill`.
     """
-    filled, left_out = tables.fill(tables.cells(table), find_evaluations(folders))
+    tests = _find_tests(folders)
+    found = [Found(one.path, one.evaluation, one.hours) for one in tests]
+    filled, left_out = tables.fill(tables.cells(table), found)
+    without_hours = [
+        f"{one.path}: machine hours are not known: {run.why}"
+        for one in tests
+        for run in one.runs
+        if run.why
+    ]
     text = markdown.page(table, filled)
     records = [tables.row(table, cell) for cell in filled]
     content = {
@@ -157,7 +161,7 @@ def report_table(table: int, folders: list[str]) -> Report:
         title = f"Table {table}: {content['title']}"
         write_figure(charts.bar_chart(_bar_panels(table, filled), title), [paths[3]], _DPI)
 
-    return Report(text, left_out, names, write)
+    return Report(text, [*left_out, *without_hours], names, write)
 
 
 def _all_games(filled: list[Cell]) -> dict:
