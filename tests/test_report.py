@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -190,6 +191,38 @@ def test_links_are_followed_and_nothing_is_found_twice(tmp_path):
     (tmp_path / "all").symlink_to(runs)
     (again, _) = report.find_files([str(tmp_path / "all")], "evaluation.json")
     assert again == tmp_path / "all" / "link" / "deep" / "evaluation.json"
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O")])
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch, error):
+    """Its runs would be missing unseen. (Permissions mean nothing to root.)"""
+    shut = write(tmp_path / "runs" / "shut")
+    write(tmp_path / "runs" / "open", encoder="cnn")
+    scan = os.scandir
+
+    def refusing(path):
+        if Path(path) == shut:
+            raise type(error)(*error.args, str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    for what in ("--table=1", "--curves", f"--collect={tmp_path / 'kept'}"):
+        refused(run(what, f"--runs={tmp_path / 'runs'}"), f"{shut} cannot be read", error.strerror)
+    error = FileNotFoundError(2, "removed meanwhile")
+    assert run("--table=1", f"--runs={tmp_path / 'runs'}").returncode == 0
+
+
+def test_a_folder_of_which_names_alone_may_be_read_is_named(tmp_path, monkeypatch):
+    shut = write(tmp_path / "shut")
+    is_file = Path.is_file
+
+    def refusing(path):
+        if path.parent == shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refusing)
+    refused(run("--table=1", f"--runs={tmp_path}"), f"{shut} cannot be read", "denied")
 
 
 def test_published_scores_of_clean_games_are_called_so_beside_noisy_agents(tmp_path, monkeypatch):

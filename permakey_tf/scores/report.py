@@ -25,13 +25,13 @@ def find_files(folders: list[str], name: str) -> Iterator[Path]:
     Links to folders are followed.
 
     Raises:
-      UserError: a folder that is none.
+      UserError: a folder that is none, or may not be read: what it holds would be missing unseen.
     """
     seen = set()
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
-        for path in sorted(place / name for place in _walk(folder) if (place / name).is_file()):
+        for path in sorted(place / name for place in _walk(folder) if _is_file(place / name)):
             if path.resolve() not in seen:
                 seen.add(path.resolve())
                 yield path
@@ -44,7 +44,7 @@ def _walk(top: Path) -> Iterator[Path]:
     """
     seen, waiting = set(), [top]
     while waiting:
-        for place, names, _ in os.walk(waiting.pop(0)):
+        for place, names, _ in os.walk(waiting.pop(0), onerror=_refuse_unreadable):
             folder = Path(place)
             if (real := folder.resolve()) in seen:
                 names.clear()  # goes no deeper: a link that leads back, or to what was walked
@@ -52,6 +52,28 @@ def _walk(top: Path) -> Iterator[Path]:
             seen.add(real)
             yield folder
             waiting += [folder / one for one in sorted(names) if (folder / one).is_symlink()]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError as error:  # of a folder whose names alone may be read
+        _refuse_unreadable(error, path.parent)
+        raise
+
+
+def _refuse_unreadable(error: OSError, folder: str | Path = "") -> None:
+    """Raises UserError for a folder under `--runs`; one that was removed meanwhile is passed over.
+
+    os.walk alone would pass over all of them.
+    """
+    if isinstance(error, FileNotFoundError):
+        return
+    raise UserError(
+        f"{folder or error.filename} cannot be read ({error.strerror}), and what it holds would be "
+        "missing: change its permissions, or give runs without it",
+        ["runs"],
+    ) from error
 
 
 # ----------------------------------------------------------------------------------------- tables
