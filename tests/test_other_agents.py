@@ -239,6 +239,23 @@ def test_a_test_of_an_agent_of_ours_is_not_replaced(tmp_path):
     assert (tmp_path / "evaluation.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("kind", ["agent", "keypoints"])
+def test_a_run_folder_has_its_own_test(kind, tmp_path):
+    """run.rl would announce somebody else's as the run's."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"format_version": 1, "kind": kind}))
+    with refuses(f"out={tmp_path} ", "a run", "another out", settings=["out"]):
+        evaluate_agent(Shooter(), "spaceinvaders", out=tmp_path, **SHORT)
+    assert list(tmp_path.iterdir()) == [config]
+
+
+@pytest.mark.parametrize("text", ['{"kind": "agent"}', "[1]", "gamma: 0.9"])
+def test_anothers_own_settings_may_lie_beside_its_test(text, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    path = tmp_path / "evaluation.json"
+    check_place(path, planned()._replace(runs=(), name="DQN"))
+
+
 def test_a_larger_test_and_anothers_are_not_replaced(tested, tmp_path):
     """A quick look must not wipe a hundred games."""
     _, out, shooters = tested

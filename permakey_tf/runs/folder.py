@@ -22,6 +22,7 @@ from permakey_tf.system.files import make_folder, write_text, writing
 
 FORMAT_VERSION = 1
 _HEADER = ("format_version", "kind", "version")  # runs of 0.1.0 have no version
+_MARKS = {"format_version": int, "kind": str}  # of every run's config.json
 # What killed processes leave of files that are replaced; only the lock's holder may remove it.
 _LEFTOVERS = (
     *("config.json", "metrics.csv", "checkpoints/*", "keypoints/*", "keypoints/*/*"),
@@ -35,6 +36,15 @@ def left_by_an_early_death(path: Path) -> bool:
         file.name == ".lock" or file.name.startswith("config.json.partial")
         for file in path.iterdir()
     )
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether a folder, which need not exist, is a run's of any kind, by its config.json."""
+    try:
+        content = schema.read_object(path / "config.json")
+    except (FileNotFoundError, NotADirectoryError, UserError):  # or another program's
+        return False
+    return all(isinstance(content.get(name), kind) for name, kind in _MARKS.items())
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 
 from permakey_tf.configs.frames import canonical_game
 from permakey_tf.errors import UserError
+from permakey_tf.runs.folder import is_run_folder
 from permakey_tf.scores.aggregates import Aggregates
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, OtherAgent, PolicySpec, Rules
 from permakey_tf.scores.repeats import GameRepeats
@@ -55,6 +56,8 @@ def check_place(path: Path, test: Planned) -> None:
     if out.suffix.lower() == ".json":  # a folder of that name would stand where reports look
         raise UserError(f"out={out} names a file: give its folder, {out.parent}", ["out"])
     disk.check_place(out, path.name)
+    if test.name is not None and is_run_folder(out):  # its own test is to stand there
+        raise UserError(f"out={out} is the folder of a run: choose another out", ["out"])
     content = schema.read_object(path, _REMEDY) if path.exists() else {}
     held = ""
     if "losses" in content:

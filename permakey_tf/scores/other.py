@@ -80,7 +80,8 @@ def evaluate_agent(
     Raises:
       UserError: an unknown game or setting; a class, or the same policy twice; a name of several
         lines, or that begins with one of ours, or none where the policy has none either; actions
-        that the game does not have; a folder that cannot be written, or has another test.
+        that the game does not have; a folder that cannot be written, is a run's, or has another
+        test.
     """
     policies: list[Any] = list(policy) if isinstance(policy, list | tuple) else [policy]
     config = EnvironmentConfig.make(game=game, **settings)
