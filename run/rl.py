@@ -90,9 +90,21 @@ def _of_fewer_steps(evaluation: Path, folder: AgentFolder, step: int) -> str:
     return f" (of step {min(steps)}: test it again)" if steps and min(steps) < step else ""
 
 
+def tell_unfinished(folder: AgentFolder) -> None:
+    """Prints that a run has not reached its end: a test says nothing of the steps to come."""
+    progress = read_agent_progress(folder)
+    if progress and not progress.is_finished(folder.config):
+        state = "is being trained now" if folder.in_use else "is not trained to its end"
+        steps = f"step {progress.step} of {folder.config.learning.num_steps}"
+        print(f"note: {folder.path} {state} (at {steps})")
+
+
 def evaluate(command: rl_flags.Test):
-    for run in command.runs:
-        refuse_contradictions(AgentFolder.open(run), command.asked)
+    folders = [AgentFolder.open(run) for run in command.runs]
+    for folder in folders:
+        refuse_contradictions(folder, command.asked)
+    for folder in folders:
+        tell_unfinished(folder)
     from permakey_tf.scores.evaluate import evaluate_policies
     from permakey_tf.system.device import prepare_device
     from permakey_tf.training.games import GROUPS

@@ -23,6 +23,7 @@ from support import (
     refuses,
     run_folder,
     tiny_config,
+    write_agent,
     write_keypoints,
 )
 
@@ -187,6 +188,25 @@ class TestFinishedRun:
         with AgentFolder.open(tmp_path / "run").locked():
             result = call_rl(keypoints=keypoints, logdir=tmp_path / "run", **TINY)
         refused(result, tmp_path / "run", "in use")
+
+
+def test_a_test_tells_which_runs_have_not_finished(keypoints, tmp_path):
+    half, held, whole = (
+        write_agent(tmp_path / name, keypoints, seed=seed, num_steps=60)
+        for seed, name in enumerate(("half", "held", "whole"))
+    )
+    for folder, step in ((half, 40), (held, 59)):
+        latest = folder.latest_checkpoint
+        save(latest, load(latest) | {"progress/step": np.array(step)})
+    runs = ",".join(str(folder.path) for folder in (half, held, whole))
+    with held.locked():
+        result = call_rl(mode="evaluate", runs=runs, seeds=3, test_episodes=1, out=tmp_path)
+    assert result.returncode == 0, result.stderr
+    notes = [line for line in result.stdout.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        f"note: {half.path} is not trained to its end (at step 40 of 60)",
+        f"note: {held.path} is being trained now (at step 59 of 60)",
+    ]
 
 
 @pytest.mark.parametrize(
