@@ -608,6 +608,15 @@ def test_another_run_in_a_tested_ones_place_is_not_taken(tmp_path, change, told)
     assert f"evaluation.json: machine hours are not known: {told}" in result.stdout
 
 
+def test_a_run_of_an_earlier_version_that_left_its_noise_to_the_keypoints_is_taken(tmp_path):
+    root = write_tested(tmp_path / "runs", [0])
+    config = root / "seed-0" / "config.json"
+    content = json.loads(config.read_text())
+    content["settings"]["environment"] = {"noise": "as-trained"}
+    config.write_text(json.dumps(content))
+    assert hours_of(root) == [pytest.approx(600 / 3600)]
+
+
 def test_runs_of_the_folders_at_hand_come_before_those_of_another_checkout(tmp_path, monkeypatch):
     for checkout in ("one", "two"):
         (tmp_path / checkout).mkdir()

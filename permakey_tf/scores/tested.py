@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from permakey_tf.configs.agent import AS_TRAINED
 from permakey_tf.errors import UserError
 from permakey_tf.runs import families
 from permakey_tf.runs.readers import machine_hours, read_metrics
@@ -128,7 +129,7 @@ def _unlike(folder: Path, evaluation: Evaluation, policy: PolicySpec) -> str:
     }
     pairs |= {name: (has.get(name), getattr(agent, name)) for name in ("encoder", "noise", "nodes")}
     for name, (now, then) in pairs.items():
-        if now not in (None, then):
+        if now not in (None, AS_TRAINED, then):  # earlier versions left the noise to the keypoints
             return f"{folder} is another run ({name} {now}, not {then})"
     if (steps := has.get("num_steps")) is not None and steps < agent.num_steps:
         return f"{folder} is another run (of {steps:,} steps, not {agent.num_steps:,})"
