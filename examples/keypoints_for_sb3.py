@@ -16,11 +16,11 @@ from stable_baselines3 import PPO
 
 from permakey_tf import KeypointDetector, KeypointObservation, UserError
 
-GAMES = 5  # that are played for a score
-
 
 def make_env(detector: KeypointDetector, game: str) -> gymnasium.Env:
     """Keypoints of the last two frames: where things are, and where they go."""
+    if not game.startswith("ALE/"):
+        raise UserError(f"{game} is no Atari game of Gymnasium's, such as ALE/MsPacman-v5")
     gymnasium.register_envs(ale_py)
     env = gymnasium.make(game, frameskip=1, repeat_action_probability=0)
     env = KeypointObservation(env, detector, form="flat", frame_skip=4)
@@ -28,9 +28,9 @@ def make_env(detector: KeypointDetector, game: str) -> gymnasium.Env:
 
 
 def play(env: gymnasium.Env, choose) -> list[float]:
-    """Scores of whole games; `choose` gives the action for an observation."""
+    """Scores of five whole games; `choose` gives the action for an observation."""
     scores = []
-    for seed in range(GAMES):
+    for seed in range(5):
         observation, _ = env.reset(seed=seed)
         score, over = 0.0, False
         while not over:
@@ -51,14 +51,9 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", steps: str = "5000") ->
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    if not (
-        1 <= len(words) <= 3
-        and all(word.startswith("ALE/") for word in words[1:2])
-        and all(word.isdecimal() for word in words[2:])
-    ):
+    if not 2 <= len(sys.argv) <= 4 or not all(word.isdecimal() for word in sys.argv[3:]):
         sys.exit(__doc__)
     try:
-        main(*words)
+        main(*sys.argv[1:])
     except (UserError, ImportError, gymnasium.error.Error) as error:  # in one line
         sys.exit(f"error: {error}")
