@@ -20,7 +20,7 @@ from permakey_tf import KeypointDetector, KeypointObservation, UserError
 def make_env(detector: KeypointDetector, game: str) -> gymnasium.Env:
     """Keypoints of the last two frames: where things are, and where they go."""
     if not game.startswith("ALE/"):
-        raise UserError(f"{game} is no Atari game of Gymnasium's, such as ALE/MsPacman-v5")
+        raise UserError(f"{game}: give one of the form ALE/MsPacman-v5")
     gymnasium.register_envs(ale_py)
     env = gymnasium.make(game, frameskip=1, repeat_action_probability=0)
     env = KeypointObservation(env, detector, form="flat", frame_skip=4)

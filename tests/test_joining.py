@@ -218,6 +218,16 @@ class TestRefused:
         assert len(join_stores([one, other]).frames) == 300
 
     @pytest.mark.parametrize("with_actions", [False, True])
+    def test_whole_episodes_of_a_few_frames_are_compared(self, tmp_path, with_actions):
+        games = [np.full(6, brightness) for brightness in (10, 20, 30, 40, 50)]
+        one = play(
+            tmp_path / "one", dict(zip(SPLITS, ([g] for g in games[:3]), strict=True)), with_actions
+        )
+        other = {"train": games[2:4], "validation": [games[4]], "test": [games[4] + 1]}
+        with refuses("its test split"):
+            join_stores([one, play(tmp_path / "other", other, with_actions)])
+
+    @pytest.mark.parametrize("with_actions", [False, True])
     def test_a_few_frames_as_games_begin_are_held_out(self, tmp_path, with_actions):
         rng = np.random.default_rng(0)
         games = [np.r_[[7] * 7, rng.integers(9, 250, 43)] for _ in range(6)]

@@ -131,10 +131,14 @@ def of_another(path, name="DQN", steps=100_000, **values):
 
 
 def test_an_agent_of_ours_plays_no_game_of_other_actions(tmp_path):
-    player = types.SimpleNamespace(act=len, action_names=AtariGame("mspacman").action_names)
+    player = object.__new__(AgentPlayer)  # one that is not loaded
+    player.action_names = AtariGame("mspacman").action_names
     with refuses("LEFT", "DOWNLEFTFIRE", "another one", settings=["game"]):
         evaluate_agent(player, "Seaquest", [5], 1, out=tmp_path / "test")
     assert not list(tmp_path.iterdir())
+    # Of others such names mean nothing that is known here.
+    other = types.SimpleNamespace(act=lambda _: 0, action_names=np.array(["0", "1"]))
+    assert evaluate_agent(other, "Seaquest", [5], 1, max_episode_steps=2).scores.shape == (1, 1, 1)
 
 
 def test_it_has_a_row_of_its_own_behind_those_of_its_game():

@@ -477,7 +477,7 @@ def write_tested(root, seeds=(0, 1, 2), name="cell", **settings) -> Path:
     for seed in seeds:
         if (root / f"seed-{seed}").exists():
             continue
-        folder = write_run(root / f"seed-{seed}", {50_000: 1, 100_000: 2}, seed, **settings)
+        folder = write_run(root / f"seed-{seed}", {50_000: 2, 100_000: 1}, seed, **settings)
         content = json.loads((folder / "config.json").read_text())
         content["command"] = "python -m run.rl --keypoints=/home/me/runs/keypoints"
         (folder / "config.json").write_text(json.dumps(content))
@@ -590,7 +590,7 @@ def hours_of(*folders):
         ({"game": "seaquest"}, "game seaquest, not mspacman"),
         ({"encoder": {"encoder": "cnn"}}, "encoder cnn, not gnn"),
         ({"keypoints": {"method": "transporter"}}, "keypoints transporter, not permakey"),
-        ({}, "last validated at step 10, one of step 50,000"),
+        ({}, "best validation at step 10, one of step 50,000"),
     ],
 )
 def test_another_run_in_a_tested_ones_place_is_not_taken(tmp_path, change, told):
@@ -660,13 +660,35 @@ def test_training_since_a_test_is_none_of_the_tests(tmp_path):
     metrics.write_text(before + "150000,,3,\n200000,,,1\n")
     assert hours_of(root) == [pytest.approx(600 / 3600)]
     result = collected(root, into=tmp_path / kept)
-    told = "trained to step 200,000 and tested at 100,000: train it to its end and test it again"
-    assert f"not collected, {root / 'seed-0'} was {told}" in result.stdout
+    told = "has reported to step 200,000 and was tested at 100,000: train it to its end"
+    assert f"not collected, {root / 'seed-0'} {told}" in result.stdout
     metrics.write_text(before)
     config.write_text(config.read_text().replace("100000", "300000"))
     result = collected(root, into=tmp_path / kept)
     assert "now set to 300,000 steps, and not 100,000" in result.stdout
     assert not (tmp_path / kept).exists()
+
+
+def test_a_copy_far_from_the_test_is_no_rival(tmp_path, monkeypatch):
+    """As of a report that a backup is given to beside the folder at hand."""
+    (tmp_path / "one").mkdir()
+    monkeypatch.chdir(tmp_path / "one")
+    write_tested(Path("runs"), [0])
+    Path("runs/agents").mkdir()
+    Path("runs/seed-0").rename("runs/agents/seed-0")
+    test = Path("runs/tests/cell/evaluation.json")
+    test.write_text(test.read_text().replace("runs/seed-0", "runs/agents/seed-0"))
+    shutil.copytree(tmp_path / "one" / "runs" / "agents", tmp_path / "two" / "runs" / "agents")
+    backup = str(tmp_path / "two" / "runs")
+    for folders in (["runs", backup], [backup, "runs"]):
+        (found,) = report._find_tests(folders)
+        assert [run.folder for run in found.runs] == [Path("runs/agents/seed-0")]
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_run_that_tracks_is_not_taken_for_one_that_does_not(tmp_path, tracked):
+    root = write_tested(tmp_path / "runs", [0], encoder="gnn", track_keypoints=tracked)
+    assert hours_of(root) == [None if tracked else pytest.approx(600 / 3600)]
 
 
 def test_a_collection_keeps_the_longer_training(tmp_path):

@@ -21,7 +21,7 @@ from permakey_tf.errors import UserError, expect
 
 _OPENING = 32  # actions by which an episode is found again; then its frames are compared
 _ENDED = -2  # in the place of the actions of an episode that has fewer; -1 is before its first
-_SHORT = 8  # frames; fewer than these are those of another game, too, that begins alike
+_SHORT = 8  # frames; a cut of fewer may be of another game, which begins alike
 
 
 def join_stores(stores: Sequence[FrameStore], weights: Sequence[int] = ()) -> FrameStore:
@@ -190,7 +190,9 @@ def _same_episode(held_out: FrameStore, split: str, training: FrameStore) -> int
             shared = min(len(rows), len(theirs[i]))
             places = np.array([shared // 2, shared - 1])
             frames = held_out.read(rows.start + places)
-            if shared >= _SHORT and np.array_equal(frames, training.read(theirs[i].start + places)):
+            others = training.read(theirs[i].start + places)
+            tells = shared >= _SHORT or len(rows) == len(theirs[i])
+            if tells and np.array_equal(frames, others):
                 return int(held_out.episodes[rows.start])
     return None
 

@@ -128,6 +128,7 @@ class Folder:
             self.refuse_lost_checkpoints()
             advice = f"{self.path} ended before its first validation: resume it{remedy}"
         else:
+            self.refuse_lost_checkpoints()
             advice = f"train first{remedy}" if command else "train first"
         raise UserError(f"{self.best_checkpoint}: no such checkpoint; {advice}")
 
@@ -153,6 +154,7 @@ class Folder:
             )
         if not latest.is_file():
             if self._outlived_a_checkpoint:
+                anew = anew.replace("bring it", "bring them")
                 raise UserError(f"the checkpoints of {self.path} are gone: {anew}", ["logdir"])
             return
         saved = checkpoint.load(latest, prefix="progress/best_step")
@@ -166,7 +168,10 @@ class Folder:
             return True
         if not (self.path / "metrics.csv").is_file():
             return False
-        table = read_metrics(self.path).items()
+        try:
+            table = read_metrics(self.path).items()
+        except UserError:  # a run that goes on says what to do
+            return False
         reported = [step for _, values in table for step in values]
         validated = [s for name, values in table if name.startswith("validation/") for s in values]
         return bool(validated) and max(reported) > min(validated)

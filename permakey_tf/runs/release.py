@@ -74,7 +74,7 @@ def write(path: Path, release: Release, half: bool) -> str:
 
 def _refuse_others(path: Path) -> None:
     """Raises UserError where a file is no detector's, such as a run's checkpoint."""
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:  # a temporary file is empty
         return
     try:
         with NpzFile(path) as file:

@@ -100,7 +100,7 @@ def _not_to_take(folder: Path, evaluation: Evaluation, runs: list[TestedRun]) ->
         return kept
     for run in runs:
         if run.since:  # its metrics and settings are of other agents than the test's
-            return f"{run.folder} was {run.since}: train it to its end and test it again"
+            return f"{run.folder} {run.since}: train it to its end and test it again"
     return ""
 
 

@@ -1,5 +1,6 @@
 """Tests of agents with the folders of the runs that they tested, found again by what is in them."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -70,7 +71,7 @@ def _find(path: Path, evaluation: Evaluation, policy: PolicySpec, listed: list[P
     named, own = Path(policy.run), path.absolute().parent
     first = [*([path.parent] if own.name == named.name else []), path.parent / named]
     near = [above / named.name for above in own.parents[:2]]
-    others = sorted([*near, *listed], key=lambda place: -_parts_in_common(place, named))
+    others = sorted([*near, *listed], key=lambda at: _nearness(at, named, path), reverse=True)
     why = ""
     for place in (*first, *others, named):
         if not all((place / name).is_file() for name in ("metrics.csv", "config.json")):
@@ -79,10 +80,11 @@ def _find(path: Path, evaluation: Evaluation, policy: PolicySpec, listed: list[P
             # Of a folder that only has the name, it goes without saying.
             is_meant = place in first or _parts_in_common(place, named) == len(named.parts)
             why = why or (reason if is_meant else "")
-        elif place not in (*first, *near) and (rival := _rival(place, listed, evaluation, policy)):
+            continue
+        rivals = [] if place in (*first, *near) else listed
+        if rival := _rival(place, rivals, path, evaluation, policy):
             return TestedRun(policy.run, None, f"it may be {place} or {rival}")
-        else:
-            return TestedRun(policy.run, place, since=_since(place, evaluation, policy))
+        return TestedRun(policy.run, place, since=_since(place, evaluation, policy))
     return TestedRun(policy.run, None, why)
 
 
@@ -92,13 +94,20 @@ def _parts_in_common(place: Path, named: Path) -> int:
     return next((i for i, (one, other) in enumerate(pairs) if one != other), len(pairs))
 
 
-def _rival(place: Path, listed: list[Path], evaluation: Evaluation, policy: PolicySpec):
+def _nearness(place: Path, named: Path, path: Path) -> tuple[int, int]:
+    """How many parts a folder has in common with the name, and above it with the test's file."""
+    shared = Path(os.path.commonpath([place.absolute(), path.absolute()]))
+    return _parts_in_common(place, named), len(shared.parts)
+
+
+def _rival(
+    place: Path, listed: list[Path], path: Path, evaluation: Evaluation, policy: PolicySpec
+) -> Path | None:
     """Another folder that the name and all that was tested fit as well as this one."""
-    named = Path(policy.run)
-    number = _parts_in_common(place, named)
+    nearness = _nearness(place, Path(policy.run), path)
     for other in listed:
-        alike = other.resolve() != place.resolve() and _parts_in_common(other, named) == number
-        if alike and not _unlike(other, evaluation, policy):
+        alike = _nearness(other, Path(policy.run), path) == nearness
+        if alike and other.resolve() != place.resolve() and not _unlike(other, evaluation, policy):
             return other
     return None
 
@@ -114,11 +123,12 @@ def _unlike(folder: Path, evaluation: Evaluation, policy: PolicySpec) -> str:
         return str(error)
     if run is None:
         return f"{folder} holds no agent's run"
-    has, agent = families.without_keypoints(run.settings), evaluation.agent
+    settings = families.effective(run.settings)
+    has, agent = families.without_keypoints(settings), evaluation.agent
     assert isinstance(agent, AgentSpec)  # others have no policies
     sees = {
         families.leaf(name): value
-        for name, value in run.settings.items()
+        for name, value in settings.items()
         if name.startswith(families.KEYPOINTS)
     }
     pairs = {
@@ -127,16 +137,22 @@ def _unlike(folder: Path, evaluation: Evaluation, policy: PolicySpec) -> str:
         "keypoints": (sees.get("method"), agent.keypoints),
         "num_keypoints": (sees.get("num_keypoints"), agent.num_keypoints),
     }
-    pairs |= {name: (has.get(name), getattr(agent, name)) for name in ("encoder", "noise", "nodes")}
+    if agent.extractor is not None:  # of Transporter, and in earlier files
+        pairs["extractor"] = (sees.get("extractor"), agent.extractor)
+    names = ("encoder", "noise", "nodes", "track_keypoints")
+    pairs |= {name: (has.get(name), getattr(agent, name)) for name in names}
     for name, (now, then) in pairs.items():
         if now not in (None, AS_TRAINED, then):  # earlier versions left the noise to the keypoints
             return f"{folder} is another run ({name} {now}, not {then})"
-    if (steps := has.get("num_steps")) is not None and steps < agent.num_steps:
+    steps = has.get("num_steps")
+    if isinstance(steps, int) and steps < agent.num_steps:
         return f"{folder} is another run (of {steps:,} steps, not {agent.num_steps:,})"
-    last = int(run.steps[-1]) if len(run.steps) else 0
-    if last < policy.checkpoint_step:
+    # The tested checkpoint is of the first of the best validations.
+    values = run.values[run.steps <= policy.num_steps]
+    best = int(run.steps[values.argmax()]) if len(values) else 0
+    if best != policy.checkpoint_step:
         tested = f"one of step {policy.checkpoint_step:,} was tested"
-        return f"{folder} is another run (last validated at step {last:,}, {tested})"
+        return f"{folder} is another run (best validation at step {best:,}, {tested})"
     return ""
 
 
@@ -146,9 +162,9 @@ def _since(folder: Path, evaluation: Evaluation, policy: PolicySpec) -> str:
     assert isinstance(agent, AgentSpec)
     reported = max((step for column in read_metrics(folder).values() for step in column), default=0)
     if reported > policy.num_steps:
-        return f"trained to step {reported:,} and tested at {policy.num_steps:,}"
+        return f"has reported to step {reported:,} and was tested at {policy.num_steps:,}"
     run = curves.read_run(folder, curves.FULL_GAME_SCORE)
     steps = families.without_keypoints(run.settings).get("num_steps") if run else None
-    if steps is not None and steps > agent.num_steps:
-        return f"now set to {steps:,} steps, and not {agent.num_steps:,}"
+    if isinstance(steps, int) and steps > agent.num_steps:
+        return f"is now set to {steps:,} steps, and not {agent.num_steps:,}"
     return ""
