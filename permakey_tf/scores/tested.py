@@ -17,11 +17,13 @@ class TestedRun(NamedTuple):
     """What is at hand of a tested run.
 
     name: as the test names it. folder: None where it is not at hand.
+    hours: of machine, up to the tested step; None where they are not known.
     why: what is in its place, where something is. since: what was done to it since the test.
     """
 
     name: str
     folder: Path | None
+    hours: float | None = None
     why: str = ""
     since: str = ""
 
@@ -36,13 +38,22 @@ class Tested(NamedTuple):
     @property
     def hours(self) -> float | None:
         """Machine hours of all its runs up to the tested steps; None where one's are not known."""
-        total = 0.0
-        for run, policy in zip(self.runs, self.evaluation.policies, strict=True):
-            table = read_metrics(run.folder) if run.folder else {}
-            if (hours := machine_hours(table, policy.num_steps)) is None:
-                return None
-            total += hours
-        return total if self.runs else None
+        hours = [run.hours for run in self.runs if run.hours is not None]
+        return sum(hours) if self.runs and len(hours) == len(self.runs) else None
+
+
+class _Wanted(NamedTuple):
+    """A run as a test tells of it. path: of the test's file."""
+
+    path: Path
+    game: str
+    agent: AgentSpec
+    policy: PolicySpec
+
+    @property
+    def name(self) -> Path:
+        """A collection names a run as seen from its file, a test as seen from where it started."""
+        return Path(self.policy.run)
 
 
 def find_runs(path: Path, evaluation: Evaluation, places: Iterable[Path]) -> list[TestedRun]:
@@ -52,87 +63,91 @@ def find_runs(path: Path, evaluation: Evaluation, places: Iterable[Path]) -> lis
       path: its file.
       places: all run folders among which a report looks.
     """
+    if not isinstance(evaluation.agent, AgentSpec):  # somebody else's, of no runs
+        return []
     by_name: dict[str, list[Path]] = {}
     for place in places:
         by_name.setdefault(place.absolute().name, []).append(place)
-    return [
-        _find(path, evaluation, policy, by_name.get(Path(policy.run).name, []))
-        for policy in evaluation.policies
-    ]
+    wanted = [_Wanted(path, evaluation.game, evaluation.agent, p) for p in evaluation.policies]
+    return [_find(one, by_name.get(one.name.name, [])) for one in wanted]
 
 
-def _find(path: Path, evaluation: Evaluation, policy: PolicySpec, listed: list[Path]) -> TestedRun:
-    """A collection names a run as seen from the evaluation, a test as seen from where it started.
+def _find(wanted: _Wanted, listed: list[Path]) -> TestedRun:
+    """The run's folder is where its name leads from the test's file.
 
     From elsewhere, or once all was moved, it is a folder of that name: the evaluation's own, one
     beside it, or beside that, as of a sweep's runs and tests, or any that the report was given.
     What has its path in the current folder comes last: that may be another checkout.
     """
-    named, own = Path(policy.run), path.absolute().parent
-    first = [*([path.parent] if own.name == named.name else []), path.parent / named]
-    near = [above / named.name for above in own.parents[:2]]
-    others = sorted([*near, *listed], key=lambda at: _nearness(at, named, path), reverse=True)
+    name, own = wanted.name, wanted.path.absolute().parent
+    first = [*([wanted.path.parent] if own.name == name.name else []), wanted.path.parent / name]
+    near = [above / name.name for above in own.parents[:2]]
+    others = sorted([*near, *listed], key=lambda at: _nearness(at, wanted), reverse=True)
     why = ""
-    for place in (*first, *others, named):
-        if not all((place / name).is_file() for name in ("metrics.csv", "config.json")):
+    for place in (*first, *others, name):
+        if not all((place / file).is_file() for file in ("metrics.csv", "config.json")):
             continue
-        if reason := _unlike(place, evaluation, policy):
+        run, reason = _read(place, wanted)
+        if run is None:
             # Of a folder that only has the name, it goes without saying.
-            is_meant = place in first or _parts_in_common(place, named) == len(named.parts)
+            is_meant = place in first or _parts_in_common(place, name) == len(name.parts)
             why = why or (reason if is_meant else "")
             continue
         rivals = [] if place in (*first, *near) else listed
-        if rival := _rival(place, rivals, path, evaluation, policy):
-            return TestedRun(policy.run, None, f"it may be {place} or {rival}")
-        return TestedRun(policy.run, place, since=_since(place, evaluation, policy))
-    return TestedRun(policy.run, None, why)
+        if rival := _rival(place, rivals, wanted):
+            return TestedRun(wanted.policy.run, None, why=f"it may be {place} or {rival}")
+        return _taken(run, wanted)
+    return TestedRun(wanted.policy.run, None, why=why)
 
 
-def _parts_in_common(place: Path, named: Path) -> int:
+def _parts_in_common(place: Path, name: Path) -> int:
     """How many of the last parts of two paths are the same."""
-    pairs = list(zip(place.absolute().parts[::-1], named.parts[::-1], strict=False))
+    pairs = list(zip(place.absolute().parts[::-1], name.parts[::-1], strict=False))
     return next((i for i, (one, other) in enumerate(pairs) if one != other), len(pairs))
 
 
-def _nearness(place: Path, named: Path, path: Path) -> tuple[int, int]:
+def _nearness(place: Path, wanted: _Wanted) -> tuple[int, int]:
     """How many parts a folder has in common with the name, and above it with the test's file."""
-    shared = Path(os.path.commonpath([place.absolute(), path.absolute()]))
-    return _parts_in_common(place, named), len(shared.parts)
+    shared = Path(os.path.commonpath([place.absolute(), wanted.path.absolute()]))
+    return _parts_in_common(place, wanted.name), len(shared.parts)
 
 
-def _rival(
-    place: Path, listed: list[Path], path: Path, evaluation: Evaluation, policy: PolicySpec
-) -> Path | None:
+def _rival(place: Path, listed: list[Path], wanted: _Wanted) -> Path | None:
     """Another folder that the name and all that was tested fit as well as this one."""
-    nearness = _nearness(place, Path(policy.run), path)
     for other in listed:
-        alike = _nearness(other, Path(policy.run), path) == nearness
-        if alike and other.resolve() != place.resolve() and not _unlike(other, evaluation, policy):
+        alike = _nearness(other, wanted) == _nearness(place, wanted)
+        if alike and other.resolve() != place.resolve() and _read(other, wanted)[0]:
             return other
     return None
 
 
-def _unlike(folder: Path, evaluation: Evaluation, policy: PolicySpec) -> str:
-    """Why a folder is not that of a tested policy's run; "" where it is, for all that is told.
-
-    Runs of any version are compared, so that what is called otherwise, or missing, is passed over.
-    """
+def _read(folder: Path, wanted: _Wanted) -> tuple[curves.ScoredRun | None, str]:
+    """A folder's run where it is the wanted one, for all that is told; else None, and why not."""
     try:
         run = curves.read_run(folder, curves.FULL_GAME_SCORE)
     except UserError as error:
-        return str(error)
+        return None, str(error)
     if run is None:
-        return f"{folder} holds no agent's run"
+        return None, f"{folder} holds no agent's run"
+    unlike = _unlike(run, wanted)
+    return (None, f"{folder} is another run ({unlike})") if unlike else (run, "")
+
+
+def _unlike(run: curves.ScoredRun, wanted: _Wanted) -> str:
+    """What tells a run from the wanted one; "" where nothing does.
+
+    Runs of any version are compared, so that what is called otherwise, or missing, is passed over.
+    """
+    agent, policy = wanted.agent, wanted.policy
     settings = families.effective(run.settings)
-    has, agent = families.without_keypoints(settings), evaluation.agent
-    assert isinstance(agent, AgentSpec)  # others have no policies
+    has = families.without_keypoints(settings)
     sees = {
         families.leaf(name): value
         for name, value in settings.items()
         if name.startswith(families.KEYPOINTS)
     }
     pairs = {
-        "game": (run.game, evaluation.game),
+        "game": (run.game, wanted.game),
         "training seed": (has.get("seed"), policy.train_seed),
         "keypoints": (sees.get("method"), agent.keypoints),
         "num_keypoints": (sees.get("num_keypoints"), agent.num_keypoints),
@@ -143,28 +158,29 @@ def _unlike(folder: Path, evaluation: Evaluation, policy: PolicySpec) -> str:
     pairs |= {name: (has.get(name), getattr(agent, name)) for name in names}
     for name, (now, then) in pairs.items():
         if now not in (None, AS_TRAINED, then):  # earlier versions left the noise to the keypoints
-            return f"{folder} is another run ({name} {now}, not {then})"
+            return f"{name} {now}, not {then}"
     steps = has.get("num_steps")
     if isinstance(steps, int) and steps < agent.num_steps:
-        return f"{folder} is another run (of {steps:,} steps, not {agent.num_steps:,})"
+        return f"of {steps:,} steps, not {agent.num_steps:,}"
     # The tested checkpoint is of the first of the best validations.
     values = run.values[run.steps <= policy.num_steps]
     best = int(run.steps[values.argmax()]) if len(values) else 0
     if best != policy.checkpoint_step:
-        tested = f"one of step {policy.checkpoint_step:,} was tested"
-        return f"{folder} is another run (best validation at step {best:,}, {tested})"
+        return (
+            f"best validation at step {best:,}, one of step {policy.checkpoint_step:,} was tested"
+        )
     return ""
 
 
-def _since(folder: Path, evaluation: Evaluation, policy: PolicySpec) -> str:
-    """That a run was trained on since its test; "" where it was not."""
-    agent = evaluation.agent
-    assert isinstance(agent, AgentSpec)
-    reported = max((step for column in read_metrics(folder).values() for step in column), default=0)
+def _taken(run: curves.ScoredRun, wanted: _Wanted) -> TestedRun:
+    """The wanted run, with what its reports tell."""
+    policy, table = wanted.policy, read_metrics(run.path)
+    reported = max((step for column in table.values() for step in column), default=0)
+    steps = families.without_keypoints(run.settings).get("num_steps")
+    since = ""
     if reported > policy.num_steps:
-        return f"has reported to step {reported:,} and was tested at {policy.num_steps:,}"
-    run = curves.read_run(folder, curves.FULL_GAME_SCORE)
-    steps = families.without_keypoints(run.settings).get("num_steps") if run else None
-    if isinstance(steps, int) and steps > agent.num_steps:
-        return f"is now set to {steps:,} steps, and not {agent.num_steps:,}"
-    return ""
+        since = f"has reported to step {reported:,} and was tested at {policy.num_steps:,}"
+    elif isinstance(steps, int) and steps > wanted.agent.num_steps:
+        since = f"is now set to {steps:,} steps, and not {wanted.agent.num_steps:,}"
+    hours = machine_hours(table, policy.num_steps)
+    return TestedRun(policy.run, run.path, hours, since=since)
