@@ -9,7 +9,6 @@ of what was there of the same game, noise and row; the rest stays.
 """
 
 import csv
-import io
 from pathlib import Path
 
 from absl import flags as absl_flags
@@ -162,11 +161,8 @@ def main() -> None:
     if _COLLECT.value:
         with RAW.open() as file:
             raw = replace(list(csv.DictReader(file)), collect(_COLLECT.value))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(raw)
-        files.write_text(RAW, text.getvalue())
+        cells = ([one[name] for name in FIELDS] for one in raw)
+        files.write_text(RAW, files.csv_text([FIELDS, *cells]))
     with RAW.open() as file:
         raw = list(csv.DictReader(file))
     learned = (*(method.title for method in METHODS.values()), "")

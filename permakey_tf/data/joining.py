@@ -18,6 +18,7 @@ from permakey_tf.data.format import SPLITS
 from permakey_tf.data.reading import JoinedFrames
 from permakey_tf.data.store import FrameStore
 from permakey_tf.errors import UserError, expect
+from permakey_tf.system.arrays import starts_of
 
 _OPENING = 32  # actions by which an episode is found again; then its frames are compared
 _ENDED = -2  # in the place of the actions of an episode that has fewer; -1 is before its first
@@ -200,7 +201,7 @@ def _same_episode(held_out: FrameStore, split: str, training: FrameStore) -> int
 def _episodes(store: FrameStore, split: str) -> Iterator[range]:
     """Rows of every episode of a split."""
     rows = store.split_range(split)
-    starts = np.flatnonzero(np.diff(store.episodes[rows.start : rows.stop], prepend=-1))
+    starts = starts_of(store.episodes[rows.start : rows.stop])
     for start, stop in itertools.pairwise([*(rows.start + starts).tolist(), rows.stop]):
         yield range(start, stop)
 
