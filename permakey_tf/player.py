@@ -94,6 +94,25 @@ class AgentPlayer:
         """Bars that are drawn: "none", "vertical", "horizontal" or "both"."""
         return self._player.frame_format.noise
 
+    def check_actions(self, names: Sequence[str]) -> None:
+        """Compares a game's actions with those of the game it was trained in.
+
+        Args:
+          names: of the game's actions, in their order. Environments that are no Atari games have
+            numbers for names, of which only their count is known.
+
+        Raises:
+          UserError: they are others.
+        """
+        own, names = self.action_names, tuple(names)
+        numbers = any(some[0].isdecimal() for some in (own, names))
+        if len(own) != len(names) or (own != names and not numbers):
+            raise UserError(
+                f"the player has the actions {', '.join(own)}, the game {', '.join(names)}: was it "
+                "trained in another one?",
+                ["game"],
+            )
+
     def reset(self, rng: np.random.Generator | None = None) -> None:
         """A new game begins: the LSTM forgets, and keypoints are tracked anew.
 

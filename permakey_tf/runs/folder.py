@@ -120,15 +120,14 @@ class Folder:
         """`best_checkpoint`. Raises UserError where it is missing, with the way to it."""
         if self.best_checkpoint.is_file():
             return self.best_checkpoint
+        self.refuse_lost_checkpoints()
         command = self._resuming_command
         remedy = f": `{command}`" if command else " with the command that made it"
         if self.in_use:
             advice = f"wait for the first validation of {self.path}, which is being trained"
         elif self.latest_checkpoint.is_file():
-            self.refuse_lost_checkpoints()
             advice = f"{self.path} ended before its first validation: resume it{remedy}"
         else:
-            self.refuse_lost_checkpoints()
             advice = f"train first{remedy}" if command else "train first"
         raise UserError(f"{self.best_checkpoint}: no such checkpoint; {advice}")
 
@@ -145,21 +144,21 @@ class Folder:
         latest, best = self.latest_checkpoint, self.best_checkpoint
         if self.in_use or (latest.is_file() and best.is_file()):
             return
-        anew = f"bring it back, or train anew in another logdir (or delete {self.path} first)"
+        gone, what = "", "it"
         if best.is_file():
+            gone = f"{latest} is gone, without which the run cannot go on; {best} still is there"
+        elif latest.is_file():
+            saved = checkpoint.load(latest, prefix="progress/best_step")
+            if step := int(saved.get("progress/best_step", 0)):
+                gone = f"{best} of step {step} is gone"
+        elif self._outlived_a_checkpoint:
+            gone, what = f"the checkpoints of {self.path} are gone", "them"
+        if gone:
             raise UserError(
-                f"{latest} is gone, without which the run cannot go on; {best} still is there: "
-                + anew,
+                f"{gone}: bring {what} back, or train anew in another logdir (or delete "
+                f"{self.path} first)",
                 ["logdir"],
             )
-        if not latest.is_file():
-            if self._outlived_a_checkpoint:
-                anew = anew.replace("bring it", "bring them")
-                raise UserError(f"the checkpoints of {self.path} are gone: {anew}", ["logdir"])
-            return
-        saved = checkpoint.load(latest, prefix="progress/best_step")
-        if step := int(saved.get("progress/best_step", 0)):
-            raise UserError(f"{best} of step {step} is gone: {anew}", ["logdir"])
 
     @property
     def _outlived_a_checkpoint(self) -> bool:
