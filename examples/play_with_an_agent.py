@@ -33,9 +33,7 @@ def main(run_folder: str, game: str = "ALE/MsPacman-v5", max_steps: str = "4000"
     frame, _ = env.reset(seed=0)
     player.reset()
     score, step, over = 0.0, 0, False
-    names, meanings = player.action_names, tuple(env.unwrapped.get_action_meanings())
-    if len(names) != len(meanings) or (names != meanings and not names[0].isdecimal()):
-        sys.exit(f"{run_folder} plays a game with other actions than {game}")
+    player.check_actions(env.unwrapped.get_action_meanings())
     while not over and step < int(max_steps):
         action = player.act(frame)
         if step % 100 == 0:

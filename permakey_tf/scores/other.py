@@ -2,7 +2,6 @@
 
 import inspect
 import operator
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -168,22 +167,12 @@ def _check(policies: list, config: EnvironmentConfig) -> None:
 
 
 def _check_actions(policies: list, task: Task) -> None:
-    """Raises UserError for a player of ours that was trained in a game of other actions."""
-    module = sys.modules.get("permakey_tf.player")  # which needs TensorFlow: others do without
-    players = [one for one in policies if module and isinstance(one, module.AgentPlayer)]
-    if not players:
-        return
-    with task.lend() as [game]:
-        for player in players:
-            pair = player.action_names, game.action_names
-            # Of environments that are no Atari games actions are numbers.
-            numbers = any(names[0].isdecimal() for names in pair)
-            if len(pair[0]) != len(pair[1]) or (pair[0] != pair[1] and not numbers):
-                raise UserError(
-                    f"policy has the actions {', '.join(pair[0])}, the game {', '.join(pair[1])}: "
-                    "was it trained in another one?",
-                    ["game"],
-                )
+    """Asks those that know, as an `AgentPlayer` does, whether the game's actions are theirs."""
+    checks = [policy.check_actions for policy in policies if hasattr(policy, "check_actions")]
+    if checks:
+        with task.lend() as [game]:
+            for check in checks:
+                check(game.action_names)
 
 
 def _play(policy: Any, task: Task, seed: int, episodes: int, bar: tqdm) -> Episodes:
