@@ -80,7 +80,8 @@ def fill_in(name: str, template: str, game: str, **others: str) -> str:
     """The folder that flag `name` gives, with {game} and other placeholders filled in.
 
     Raises:
-      UserError: there is no such folder, but one as earlier versions would have named it.
+      UserError: a placeholder is unknown, and no folder has it in its name; or there is no such
+        folder, but one as earlier versions would have named it.
     """
     path, old = (
         functools.reduce(
@@ -90,6 +91,10 @@ def fill_in(name: str, template: str, game: str, **others: str) -> str:
         )
         for spelled in (canonical_game(game), plain_name(game))
     )
+    unknown = re.search(r"\{\w+\}", path)
+    if unknown and not Path(path).exists():
+        known = ", ".join("{" + one + "}" for one in ("game", *others))
+        raise UserError(f"--{name}={template}: {unknown[0]} is no placeholder; there are {known}")
     if Path(old).exists() and not Path(path).exists():
         raise UserError(
             f"{old} is of an earlier version, to which {game} was a game of its own: rename it to "

@@ -283,6 +283,17 @@ def test_a_folder_of_an_earlier_version_is_named_rather_than_left_behind(tmp_pat
     assert fill_in("MsPacmanNoFrameskip-v4") == str(tmp_path / "mspacman_3")
 
 
+def test_a_placeholder_that_is_none_is_refused_unless_a_folder_is_named_so(tmp_path):
+    def fill_in():
+        template = str(tmp_path / "{game}_{sed}")
+        return common.fill_in("logdir", template, "pong", method="permakey", seed="3")
+
+    with refuses("--logdir=", "{sed} is no placeholder", "{game}, {method}, {seed}"):
+        fill_in()
+    (tmp_path / "pong_{sed}").mkdir()
+    assert fill_in() == str(tmp_path / "pong_{sed}")
+
+
 @pytest.mark.parametrize(
     ("name", "game"),
     [
