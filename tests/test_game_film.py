@@ -63,6 +63,16 @@ def test_equal_values_are_drawn():
     assert noop["other"] > 50
 
 
+def test_bars_begin_behind_the_longest_name():
+    long = film(1)._replace(action_names=("DOWNRIGHTFIRE",) * 2)
+    chart = game_film.strip(long)[26 + 252 :]  # two rows of 18
+    for top, color in ((0, OTHER), (18, CHOSEN)):
+        row = chart[top : top + 18]
+        left = np.flatnonzero((row[3] == color).all(-1))[0]  # above the words
+        assert row[:, : left - 4].max() > 200  # the name
+        assert (row[:, left - 4 : left] == chart[0, 0]).all()
+
+
 @pytest.mark.parametrize(
     ("length", "columns", "rows"), [(1, 1, 1), (3, 3, 1), (6, 4, 2), (50, 4, 2)]
 )

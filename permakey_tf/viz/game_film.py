@@ -82,8 +82,9 @@ def _chart(film: GameFilm, t: int, height: int, width: int) -> np.ndarray:
     canvas = np.full([height, width, 3], _GROUND, np.uint8)
     low, high = float(film.q_values.min()), float(film.q_values.max())
     row = min(height / len(film.action_names), _MAX_ROW)
-    left, right = round(0.42 * width), width - 58  # of the bars
-    scale = min(row / 42, 0.45)
+    scale, font = min(row / 42, 0.45), cv2.FONT_HERSHEY_SIMPLEX
+    widths = [cv2.getTextSize(f"> {name}", font, scale, 1)[0][0] for name in film.action_names]
+    left, right = max(round(0.42 * width), 4 + max(widths) + 6), width - 58  # of the bars
     for a, (name, value) in enumerate(zip(film.action_names, film.q_values[t], strict=True)):
         color = _CHOSEN if a == film.actions[t] else _OTHER
         share = (value - low) / (high - low) if high > low else 1.0
@@ -94,6 +95,5 @@ def _chart(film: GameFilm, t: int, height: int, width: int) -> np.ndarray:
         ink = _CHOSEN if a == film.actions[t] else _LIGHT
         baseline = round((a + 0.5) * row + 11 * scale)
         for text, x in ((words, 4), (f"{value:.2f}", right + 8)):
-            font = cv2.FONT_HERSHEY_SIMPLEX
             cv2.putText(canvas, text, (x, baseline), font, scale, ink, 1, cv2.LINE_AA)
     return canvas
