@@ -283,6 +283,16 @@ def test_a_folder_of_an_earlier_version_is_named_rather_than_left_behind(tmp_pat
     assert fill_in("MsPacmanNoFrameskip-v4") == str(tmp_path / "mspacman_3")
 
 
+def test_the_store_that_is_collected_is_named_after_the_game_too():
+    def out(*words):
+        return data_flags.from_flags(data_values("--game=MsPacmanNoFrameskip-v4", *words)).out
+
+    assert out() == "data/mspacman"
+    assert out("--out=other/{game}_2") == "other/mspacman_2"
+    with refuses("--out=", "{seed} is no placeholder", "{game}"):
+        out("--out=other/{seed}")
+
+
 def test_a_placeholder_that_is_none_is_refused_unless_a_folder_is_named_so(tmp_path):
     def fill_in():
         template = str(tmp_path / "{game}_{sed}")
