@@ -80,27 +80,37 @@ def fill_in(name: str, template: str, game: str, **others: str) -> str:
     """The folder that flag `name` gives, with {game} and other placeholders filled in.
 
     Raises:
-      UserError: a placeholder is unknown, and no folder has it in its name; or there is no such
-        folder, but one as earlier versions would have named it.
+      UserError: a placeholder is unknown, and no folder has it in its name.
     """
-    path, old = (
-        functools.reduce(
-            lambda text, item: text.replace("{" + item[0] + "}", item[1]),
-            {"game": spelled, **others}.items(),
-            template,
-        )
-        for spelled in (canonical_game(game), plain_name(game))
-    )
+    path = _filled(template, game=canonical_game(game), **others)
     unknown = re.search(r"\{\w+\}", path)
     if unknown and not Path(path).exists():
         known = ", ".join("{" + one + "}" for one in ("game", *others))
         raise UserError(f"--{name}={template}: {unknown[0]} is no placeholder; there are {known}")
+    return path
+
+
+def fill_in_to_go_on(name: str, template: str, game: str, **others: str) -> str:
+    """As `fill_in`, for a folder with which work goes on where it exists.
+
+    Raises:
+      UserError: as of `fill_in`; or there is no such folder, but one as earlier versions would have
+        named it.
+    """
+    path = fill_in(name, template, game, **others)
+    old = _filled(template, game=plain_name(game), **others)
     if Path(old).exists() and not Path(path).exists():
         raise UserError(
             f"{old} is of an earlier version, to which {game} was a game of its own: rename it to "
             f"{path}, or pass --{name}={old}"
         )
     return path
+
+
+def _filled(template: str, **values: str) -> str:
+    for name, value in values.items():
+        template = template.replace("{" + name + "}", value)
+    return template
 
 
 class _FiniteParser(absl_flags.FloatParser):

@@ -59,7 +59,7 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> KeypointRequ
     names = {"method": keypoints.method, "seed": str(keypoints.training.seed)}
 
     def filled(name, template):
-        return common.fill_in(name, template, collection.game, **names)
+        return common.fill_in_to_go_on(name, template, collection.game, **names)
 
     logdir = filled("logdir", values["logdir"].value)
     data_dir = ",".join(filled("data_dir", path) for path in values["data_dir"].value)

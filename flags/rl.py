@@ -120,7 +120,7 @@ class Training:
             "seed": str(agent.learning.seed),
         }
         game = agent.environment.game
-        return common.fill_in("logdir", self.logdir_template, game, **names)
+        return common.fill_in_to_go_on("logdir", self.logdir_template, game, **names)
 
 
 @dataclasses.dataclass(frozen=True)

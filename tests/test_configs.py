@@ -271,7 +271,8 @@ def test_a_tilde_in_a_flag_file_is_the_home_folder_too(tmp_path, monkeypatch):
 
 def test_a_folder_of_an_earlier_version_is_named_rather_than_left_behind(tmp_path):
     def fill_in(game):
-        return common.fill_in("logdir", str(tmp_path / "{game}_{seed}"), game, seed="3")
+        template = str(tmp_path / "{game}_{seed}")
+        return common.fill_in_to_go_on("logdir", template, game, seed="3")
 
     assert fill_in("MsPacmanNoFrameskip-v4") == str(tmp_path / "mspacman_3")
     old = tmp_path / "mspacmannoframeskipv4_3"
@@ -291,6 +292,12 @@ def test_the_store_that_is_collected_is_named_after_the_game_too():
     assert out("--out=other/{game}_2") == "other/mspacman_2"
     with refuses("--out=", "{seed} is no placeholder", "{game}"):
         out("--out=other/{seed}")
+
+
+def test_a_store_of_an_earlier_version_keeps_no_new_one_from_being_made(tmp_path):
+    (tmp_path / "mspacmannoframeskipv4").mkdir()
+    words = "--game=MsPacmanNoFrameskip-v4", f"--out={tmp_path}/{{game}}"
+    assert data_flags.from_flags(data_values(*words)).out == str(tmp_path / "mspacman")
 
 
 def test_a_placeholder_that_is_none_is_refused_unless_a_folder_is_named_so(tmp_path):
