@@ -545,6 +545,18 @@ class CountingEnv(gymnasium.Env):
         return frame
 
 
+class OneBufferEnv(CountingEnv):
+    """Draws every frame into the same array."""
+
+    _buffer = None
+
+    def render(self):
+        frame = super().render()
+        self._buffer = frame if self._buffer is None else self._buffer
+        self._buffer[:] = frame
+        return self._buffer
+
+
 class NoDisplayError(Exception):
     """What a graphics library of its own raises."""
 
@@ -584,6 +596,7 @@ for _name, _settings in (
     ("ChannelsFirst", {"shape": (3, 16, 20)}),
 ):
     gymnasium.register(f"permakey-tests/{_name}-v0", CountingEnv, kwargs=_settings)
+gymnasium.register("permakey-tests/OneBuffer-v0", OneBufferEnv)
 gymnasium.register("permakey-tests/Failing-v0", FailingEnv)
 
 
@@ -605,6 +618,15 @@ def test_any_environment_that_renders(tmp_path):
     manifest = store.manifest
     assert (manifest["seed"], manifest["config"]["max_episode_steps"]) == (0, 4000)
     assert not {"frame_skip", "sticky_actions", "npz", "objects"} & set(manifest["config"])
+
+
+def test_frames_of_an_environment_that_draws_into_one_array(tmp_path):
+    def make(env):
+        settings = {"env_id": f"permakey-tests/{env}-v0", "num_frames": 60}
+        return build(tmp_path / env, source="gymnasium", **settings)
+
+    afresh, reused = make("Counting"), make("OneBuffer")
+    np.testing.assert_array_equal(reused.frames, afresh.frames)
 
 
 def test_environments_that_cannot_be_used_are_refused(tmp_path):

@@ -116,7 +116,7 @@ class RenderedEnvironment:
             frame = self._env.render()
         is_image = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3
         if is_image and frame.size and frame.shape[2] in (1, 3):
-            return frame
+            return frame.copy()  # an environment may draw the next one into the same array
         raise UserError(
             f"{self._name}: renders {_describe(frame)}, not RGB frames (uint8 [H, W, 3]); wrap it "
             "in an environment of your own that does (docs/data.md)",
