@@ -24,7 +24,7 @@ from permakey_tf.quality.file_candidates import frames_for_anyone
 from permakey_tf.quality.footage import open_footage
 from permakey_tf.quality.report import AVERAGE_FILES, FILES, write_average, write_report
 from permakey_tf.quality.tables import as_text, summary
-from permakey_tf.system import disk, files
+from permakey_tf.system import disk, files, npz
 
 
 def main(command):
@@ -54,6 +54,7 @@ def export(command):
     if data == path.resolve() or data in path.resolve().parents:
         raise UserError(f"--export_frames={path} would replace what --data is: choose another name")
     disk.check_place(path.parent, path.name)
+    npz.refuse_others(path, "file of frames", lambda names: names == {"frames"})
     footage = open_footage(command.data, command.game, command.visible_only)
     frames = frames_for_anyone(SeenFrames(footage, command.quality), command.keypoints_noise)
     files.make_folder(path.parent)

@@ -85,4 +85,7 @@ def test_refusals(tmp_path):
     huge.model.variables[0].assign(np.full(huge.model.variables[0].shape, 1e6))
     with refuses("half=False"):
         huge.save(tmp_path / "huge.npz")
+    huge.model.variables[0].assign(np.full(huge.model.variables[0].shape, np.nan))
+    with refuses("not finite", "diverged"):
+        huge.save(tmp_path / "huge.npz", half=False)
     assert not (tmp_path / "huge.npz").exists()

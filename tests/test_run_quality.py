@@ -683,6 +683,22 @@ def test_a_model_that_is_not_ours_sees_what_ours_see(tmp_path, monkeypatch, nois
     assert 0 < rows["grid"]["scores"]["bars"]["share"] < 0.5  # baselines see the same frames
 
 
+@pytest.mark.parametrize("arrays", [{"centers": np.zeros((2, 1, 2))}, {"frames": 0, "x": 1}, None])
+def test_exported_frames_replace_nothing_but_frames(tmp_path, arrays):
+    data, path = write_rollout(tmp_path / "MsPacman.npz"), tmp_path / "mine.npz"
+    if arrays is None:
+        path.write_text("notes")
+    else:
+        np.savez(path, **arrays)
+    before = path.read_bytes()
+    done = call("quality", f"--data={data}", f"--export_frames={path}", *FLAGS)
+    refused(done, str(path), "is no file of frames", "another name")
+    assert path.read_bytes() == before
+    np.savez(path, frames=np.zeros(3))
+    done = call("quality", f"--data={data}", f"--export_frames={path}", *FLAGS)
+    assert done.returncode == 0 and np.load(path)["frames"].shape == (40, 84, 84, 3)
+
+
 def centers_of(row, column):
     return np.array([[[row / 209 * 2 - 1, column / 159 * 2 - 1]]])
 

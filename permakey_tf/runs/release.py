@@ -14,7 +14,7 @@ import permakey_tf
 from permakey_tf.configs.keypoints import KeypointConfig
 from permakey_tf.errors import UserError
 from permakey_tf.system import files, schema
-from permakey_tf.system.npz import NpzFile
+from permakey_tf.system.npz import NpzFile, refuse_others
 
 FORMAT = "permakey-detector"
 FORMAT_VERSION = 1
@@ -50,10 +50,9 @@ def write(path: Path, release: Release, half: bool) -> str:
       SHA-256 (hex) of the file.
 
     Raises:
-      UserError: it cannot be written, another kind of file is there, or a weight is not finite in
-        half precision.
+      UserError: it cannot be written, another kind of file is there, or a weight is not finite.
     """
-    _refuse_others(path)
+    refuse_others(path, "detector's file", lambda names: _ABOUT in names)
     about = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -63,6 +62,8 @@ def write(path: Path, release: Release, half: bool) -> str:
     }
     arrays = {_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}
     for name, weights in release.weights.items():
+        if not np.isfinite(weights).all():
+            raise UserError(f"{name} has a value that is not finite: the training has diverged")
         if half and np.abs(weights).max(initial=0) > np.finfo(np.float16).max:
             raise UserError(f"{name} has a value that half precision cannot hold: give half=False")
         arrays[_WEIGHTS + name] = weights.astype(np.float16) if half else weights
@@ -70,19 +71,6 @@ def write(path: Path, release: Release, half: bool) -> str:
     with files.replaced(path) as file:
         np.savez_compressed(file, **arrays)
     return files.sha256(path)
-
-
-def _refuse_others(path: Path) -> None:
-    """Raises UserError where a file is no detector's, such as a run's checkpoint."""
-    if not path.exists() or not path.stat().st_size:  # a temporary file is empty
-        return
-    try:
-        with NpzFile(path) as file:
-            is_detector = _ABOUT in file.arrays
-    except UserError:
-        is_detector = False
-    if not is_detector:
-        raise UserError(f"{path} exists and is no detector's file: choose another name")
 
 
 def read(path: Path) -> Release:

@@ -8,7 +8,7 @@ import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -157,6 +157,28 @@ class NpzFile:
                 f"{self.path}: array {name!r} is truncated or damaged (header and size disagree)"
             )
         return ArrayInfo(shape, dtype, fortran and len(shape) > 1)
+
+
+def refuse_others(path: Path, kind: str, is_one: Callable[[set[str]], bool]) -> None:
+    """Refuses to replace a file that is of another kind, such as a run's checkpoint.
+
+    Args:
+      path: of the file that is to be written.
+      kind: what it is to be, in words.
+      is_one: of the names of an .npz file's arrays, whether it is of that kind.
+
+    Raises:
+      UserError: another file is there.
+    """
+    if not path.exists() or not path.stat().st_size:  # a temporary file is empty
+        return
+    try:
+        with NpzFile(path) as file:
+            known = is_one(set(file.arrays))
+    except UserError:
+        known = False
+    if not known:
+        raise UserError(f"{path} exists and is no {kind}: choose another name")
 
 
 def _begins_like_npy(path: Path) -> bool:
