@@ -86,7 +86,8 @@ def _of_fewer_steps(evaluation: Path, folder: AgentFolder, step: int) -> str:
     """That the run was trained on since it was tested; "" where it was not."""
     tested = read_evaluation(evaluation)
     policies = tested.policies if tested else ()
-    steps = [one.num_steps for one in policies if Path(one.run).name == folder.path.name]
+    seed = folder.config.learning.seed  # not by name: the folder may have been renamed
+    steps = [one.num_steps for one in policies if one.train_seed == seed]
     return f" (of step {min(steps)}: test it again)" if steps and min(steps) < step else ""
 
 

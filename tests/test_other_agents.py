@@ -19,6 +19,7 @@ from permakey_tf.scores.evaluate import evaluate_policies
 from permakey_tf.scores.evaluation import OtherAgent, Rules
 from permakey_tf.scores.evaluation_file import (
     Planned,
+    PlannedRun,
     check_place,
     read_evaluation,
     write_evaluation,
@@ -287,8 +288,8 @@ def test_out_is_a_folder_and_a_folder_is_no_test(tmp_path):
 
 
 def planned(num_games=300, runs=(0, 1, 2), **rules):
-    folders = tuple((f"runs/{seed}", seed) for seed in runs)
-    return Planned("mspacman", "", Rules(**rules), num_games, folders)
+    of_seeds = tuple(PlannedRun(f"runs/{seed}", seed) for seed in runs)
+    return Planned("mspacman", "", Rules(**rules), num_games, of_seeds)
 
 
 def test_a_larger_test_of_ours_and_one_of_other_runs_are_not_replaced(tmp_path):
@@ -310,10 +311,12 @@ def test_a_larger_test_of_ours_and_one_of_other_runs_are_not_replaced(tmp_path):
 def test_a_run_that_was_moved_is_known_by_name_and_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_evaluation(tmp_path / "evaluation.json", evaluation(shape=(1, 1, 1)))
-    moved = Planned("mspacman", "", Rules(), 1, (("elsewhere/0", 0),))
+    moved = Planned("mspacman", "", Rules(), 1, (PlannedRun("elsewhere/0", 0),))
     check_place(tmp_path / "evaluation.json", moved)
     with refuses("runs/0", settings=["out"]):
-        check_place(tmp_path / "evaluation.json", moved._replace(runs=(("elsewhere/0", 1),)))
+        check_place(
+            tmp_path / "evaluation.json", moved._replace(runs=(PlannedRun("elsewhere/0", 1),))
+        )
     (tmp_path / "runs" / "0").mkdir(parents=True)
     with refuses("runs/0", settings=["out"]):  # it was not moved: another one is meant
         check_place(tmp_path / "evaluation.json", moved)

@@ -17,7 +17,7 @@ from permakey_tf.data.sources import build_store
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.keypoints import FrameSpec, KeypointFolder
 from permakey_tf.scores.evaluation import Rules
-from permakey_tf.scores.evaluation_file import Planned, check_place
+from permakey_tf.scores.evaluation_file import Planned, PlannedRun, check_place
 from permakey_tf.system import disk
 from permakey_tf.training.request import refuse_early
 
@@ -139,7 +139,7 @@ def test_a_store_is_not_begun_where_it_cannot_be_finished(tmp_path, monkeypatch)
 
 
 def test_games_are_not_played_where_their_scores_cannot_be_written(tmp_path, monkeypatch):
-    test = Planned("mspacman", "", Rules(), 1, (("runs/a0", 0),))
+    test = Planned("mspacman", "", Rules(), 1, (PlannedRun("runs/a0", 0),))
     (tmp_path / "evaluation.json").write_text(json.dumps({"split": "test", "losses": {}}))
     with refuses("losses", "another out", settings=["out"]):
         check_place(tmp_path / "evaluation.json", test)

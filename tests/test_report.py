@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -606,6 +607,26 @@ def test_another_run_in_a_tested_ones_place_is_not_taken(tmp_path, change, told)
     assert not kept.exists()
     result = run("--table=1", f"--runs={root}")
     assert f"evaluation.json: machine hours are not known: {told}" in result.stdout
+
+
+def test_a_run_that_was_trained_anew_since_its_test_is_another(tmp_path):
+    """All settings and reports may be the same."""
+    root = write_tested(tmp_path / "runs", [0, 1])
+    test = root / "tests" / "cell" / "evaluation.json"
+    for seed, weights in enumerate((b"hello", b"then")):
+        best = root / f"seed-{seed}" / "checkpoints" / "best.npz"
+        best.parent.mkdir()
+        best.write_bytes(b"hello")
+        content = json.loads(test.read_text())
+        content["policies"][seed]["weights"] = hashlib.sha256(weights).hexdigest()
+        test.write_text(json.dumps(content))
+    result = run("--table=1", f"--runs={root}")
+    told = f"{root / 'seed-1'} is another run (trained anew since the test"
+    assert f"machine hours are not known: {told}" in result.stdout
+    assert "seed-0" not in result.stdout
+    with (root / "seed-1" / "metrics.csv").open("a") as file:
+        file.write("200000,,3\n")  # it was trained on, which is told
+    assert "trained anew" not in run("--table=1", f"--runs={root}").stdout
 
 
 def test_a_run_of_an_earlier_version_that_left_its_noise_to_the_keypoints_is_taken(tmp_path):

@@ -313,7 +313,7 @@ def test_a_finished_run_tells_whether_it_was_trained_on_since_its_test(
     folder = shutil.copytree(finished[0], tmp_path / "run")
     evaluation = Evaluation(
         *("mspacman", "", Rules(), AgentSpec("permakey", "gnn", 3, "vertical", 60)),
-        (PolicySpec("elsewhere/run", 0, tested, 30),),
+        (PolicySpec("elsewhere/as_it_was_called", 0, tested, 30),),
         (0,),
         scores=np.ones([1, 1, 1]),
         lengths=np.ones([1, 1, 1], int),

@@ -1,6 +1,7 @@
 """`python -m run.sweep --program=rl`: a grid of agents, on keypoints of their own, and tests."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from support import TINY_AGENT, call, refused, refuses, write_keypoints
 from flags import sweep
 from permakey_tf.launch import agents, plan
 from permakey_tf.launch.local import Job, Launcher, Process, run_all
+from permakey_tf.runs import checkpoint
 from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.progress import read_agent_progress
 from permakey_tf.scores.evaluation_file import read_evaluation
@@ -222,7 +224,8 @@ class Sweep:
             "program": "rl", "run_flagfile": self.folder / "run.cfg", "out": self.folder / "out",
             "keypoints": f"{self.vision}/{{seed}}/keypoints", "seeds": "3,4", "test_episodes": 1,
         }  # fmt: skip
-        result = call("sweep", *(f"--{k}={v}" for k, v in flags.items()), *more)
+        words = [f"--{k}={v}" for k, v in flags.items() if not any(f"--{k}=" in m for m in more)]
+        result = call("sweep", *words, *more)
         return result, launcher.started
 
     def states(self, *more):
@@ -271,8 +274,27 @@ def test_a_sweep_trains_tests_skips_and_takes_more(agents_of_two_seeds):
     # A test of more runs is one of these too, but is not replaced by one of fewer.
     assert run.states("--grid=seed=0") == {"seed-0": "finished", "test_all": "finished"}
     result, started = run.call("--grid=seed=0", "--test_episodes=2")
-    refused(result, "run test_all", "also of seed-1", "--out")
+    refused(result, "run test_all", f"also of {out / 'seed-1'}", "--out")
     assert started == []
+
+    # The same test with its seeds in another order; and one of what an agent was before.
+    assert run.states("--grid=seed=0 1", "--seeds=4,3")["test_all"] == "finished"
+    best = AgentFolder.open(out / "seed-0").best_checkpoint
+    weights = checkpoint.load(best)
+    checkpoint.save(best, weights | {min(weights): weights[min(weights)] + 1})
+    assert run.states("--grid=seed=0 1") == {
+        "seed-0": "finished", "seed-1": "finished", "test_all": "new",
+    }  # fmt: skip
+    checkpoint.save(best, weights)
+    assert run.states("--grid=seed=0 1")["test_all"] == "finished"
+
+    # A copy of the sweep has tests of its own runs; earlier versions' files cannot tell.
+    copy = shutil.copytree(out, run.folder / "copy")
+    more = "--grid=seed=0 1", "--test_episodes=2", f"--out={copy}"
+    assert run.states(*more)["test_all"] == "new"
+    file = copy / "tests" / "all" / "evaluation.json"
+    file.write_text(re.sub(r', "weights": "\w+"', "", file.read_text()))
+    refused(run.call(*more, "--dry_run")[0], "run test_all", f"also of {out / 'seed-0'}", "--out")
 
     # More steps: trained on, and tested again.
     assert run.states("--grid=seed=0 1", "--grid=num_steps=20")["seed-0_num_steps-20"] == "new"

@@ -69,6 +69,18 @@ def test_goes_on_and_ends_as_if_nothing_had_been(runs, whole, tmp_path, monkeypa
     assert out.read_bytes() == whole and not kept.exists()
 
 
+def test_goes_on_with_runs_and_seeds_in_another_order(runs, tmp_path, monkeypatch):
+    there, back = ",".join(runs), ",".join(runs[::-1])
+    calls = signalled(monkeypatch, "play_episodes", signal.SIGTERM, when=4)
+    refused(call("rl", runs=there, out=tmp_path / "a", **FLAGS), "5 of 8 parts")
+    flags = FLAGS | {"seeds": "1,3"}
+    assert call("rl", runs=back, out=tmp_path / "a", **flags).returncode == 0
+    assert len(calls) == 4 + 3
+    assert call("rl", runs=back, out=tmp_path / "b", **flags).returncode == 0
+    at_once, gone_on = ((tmp_path / one / "evaluation.json").read_bytes() for one in "ba")
+    assert gone_on == at_once
+
+
 def test_random_play_is_a_part_too(runs, tmp_path, monkeypatch):
     signalled(monkeypatch, "random_scores", signal.SIGINT, when=2)
     with pytest.raises(Interrupted, match="SIGINT; 1 of 8 parts") as stop:

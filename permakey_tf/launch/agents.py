@@ -6,7 +6,7 @@ needs TensorFlow.
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +20,8 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.families import Settings
 from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.progress import Status, is_trained, read_agent_progress, read_agent_status
-from permakey_tf.scores.evaluation import Evaluation
-from permakey_tf.scores.evaluation_file import read_evaluation, refuse_larger
+from permakey_tf.scores.evaluation import Evaluation, PolicySpec
+from permakey_tf.scores.evaluation_file import PlannedRun, read_evaluation, refuse_loss
 from permakey_tf.scores.unfinished import check_unfinished, unfinished_path
 from permakey_tf.system import disk
 from permakey_tf.training.match import follow_folder, resolve_agent
@@ -107,10 +107,14 @@ class PlannedAgent(NamedTuple):
 
 
 class PlannedTest(NamedTuple):
-    """The test of a cell's agents. `runs`: their folders; `folder`: for evaluation.json."""
+    """The test of a cell's agents.
+
+    runs: their folders. train_seeds: of their trainings. folder: for evaluation.json.
+    """
 
     job: Job
     runs: tuple[str, ...]
+    train_seeds: tuple[int, ...]
     seeds: tuple[int, ...]
     episodes: int
     folder: str
@@ -140,26 +144,32 @@ class PlannedTest(NamedTuple):
         return Status(0, self._is_in(evaluation, path), False)
 
     def _is_in(self, evaluation: Evaluation, path: Path) -> bool:
-        # By name: a sweep may be moved, with all its folders.
-        tested = {Path(one.run).name: one.num_steps for one in evaluation.policies}
-        wanted = {Path(run).name: _steps(run) for run in self.runs}
-        alike = (evaluation.seeds, evaluation.scores.shape[2]) == (self.seeds, self.episodes)
-        if alike and wanted.items() <= tested.items():
+        episodes, folders = evaluation.scores.shape[2], list(map(_begun, self.runs))
+        alike = sorted(evaluation.seeds) == sorted(self.seeds) and episodes == self.episodes
+        if alike and all(_is_tested(folder, evaluation.policies) for folder in folders):
             return True
-        if lost := sorted(set(tested) - set(wanted)):
-            raise UserError(
-                f"{path} is also of {lost[0]}, which would not be tested anew: give its seed in "
-                "the grid too, or choose another out",
-                ["out"],
-            )
-        refuse_larger(path, evaluation, len(self.runs) * len(self.seeds) * self.episodes)
+        weights = [folder and folder.best_sha256 for folder in folders]
+        runs = map(PlannedRun, self.runs, self.train_seeds, weights)
+        num_games = len(self.runs) * len(self.seeds) * self.episodes
+        refuse_loss(path, evaluation, list(runs), num_games)
         return False
 
 
-def _steps(run: str) -> int:
-    """Agent steps that a run has made."""
-    progress = read_agent_progress(AgentFolder.open(run)) if AgentFolder.has_begun(run) else None
-    return progress.step if progress else 0
+def _begun(run: str) -> AgentFolder | None:
+    return AgentFolder.open(run) if AgentFolder.has_begun(run) else None
+
+
+def _is_tested(folder: AgentFolder | None, policies: Iterable[PolicySpec]) -> bool:
+    """Whether a run was tested as it stands now; by name: a sweep may be moved, with all it has."""
+    progress = folder and read_agent_progress(folder)
+    if not progress:
+        return False
+    stands = folder.path.name, progress.step, progress.best_step
+    return any(
+        (Path(one.run).name, one.num_steps, one.checkpoint_step) == stands
+        and one.weights in (None, folder.best_sha256)
+        for one in policies
+    )
 
 
 def with_tests(
@@ -191,4 +201,5 @@ def _test(cell: str, agents: list[PlannedAgent], out, seeds, episodes) -> Planne
     name = f"test_{cell}"
     names = tuple(agent.name for agent in agents)
     job = Job(name, [*command, f"--out={folder}"], out / "logs" / f"{name}.log", names)
-    return PlannedTest(job, folders, seeds, episodes, str(folder))
+    train_seeds = tuple(agent.agent.learning.seed for agent in agents)
+    return PlannedTest(job, folders, train_seeds, seeds, episodes, str(folder))

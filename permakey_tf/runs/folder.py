@@ -17,7 +17,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.runs import checkpoint
 from permakey_tf.runs.families import applies
 from permakey_tf.runs.readers import read_metrics
-from permakey_tf.system import disk, schema
+from permakey_tf.system import disk, files, schema
 from permakey_tf.system.files import make_folder, write_text, writing
 
 FORMAT_VERSION = 1
@@ -99,6 +99,11 @@ class Folder:
     def best_checkpoint(self) -> Path:
         """Weights with the best validation."""
         return self.path / "checkpoints" / "best.npz"
+
+    @property
+    def best_sha256(self) -> str | None:
+        """SHA-256 (hex) of `best_checkpoint`; None where there is none."""
+        return files.sha256(self.best_checkpoint) if self.best_checkpoint.is_file() else None
 
     @classmethod
     def read(cls, path) -> dict:

@@ -18,7 +18,7 @@ from permakey_tf.runs.agent import AgentFolder
 from permakey_tf.runs.families import effective
 from permakey_tf.runs.progress import AgentProgress
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec, games_of
-from permakey_tf.scores.evaluation_file import Planned, check_place, write_evaluation
+from permakey_tf.scores.evaluation_file import Planned, PlannedRun, check_place, write_evaluation
 from permakey_tf.scores.random_play import random_scores
 from permakey_tf.scores.repeats import GameRepeats, Games, first_screens
 from permakey_tf.scores.unfinished import Unfinished, unfinished_path
@@ -63,7 +63,10 @@ def evaluate_policies(
     planned = Planned(
         *games_of(config.environment),
         num_games=len(runs) * len(seeds) * episodes,
-        runs=tuple((str(folder.path), folder.config.learning.seed) for folder in folders),
+        runs=tuple(
+            PlannedRun(str(folder.path), folder.config.learning.seed, folder.best_sha256)
+            for folder in folders
+        ),
     )
     check_place(path, planned)
     unfinished = Unfinished(
@@ -135,7 +138,8 @@ class _Parts:
             return played and {name: getattr(played, name) for name in _KEPT}
 
         role, seed, _ = games
-        return Episodes(**self._part(f"policy {place}, {role}, seed {seed}", play))
+        number = self._unfinished.places[place]
+        return Episodes(**self._part(f"policy {number}, {role}, seed {seed}", play))
 
     def _stop(self) -> bool:
         return bool(self._interruption.signal)
@@ -193,6 +197,7 @@ def load_policy(folder: AgentFolder, task: Task) -> TestedPolicy:
         train_seed=folder.config.learning.seed,
         num_steps=progress.step,
         checkpoint_step=progress.best_step,
+        weights=folder.best_sha256,
     )
     num_validation = folder.config.validation.validation_episodes
     return TestedPolicy(player, spec, games.game + 1, num_validation)

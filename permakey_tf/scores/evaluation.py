@@ -143,12 +143,14 @@ class PolicySpec:
     run: its run folder.                         train_seed: the seed of that run.
     num_steps: agent steps that the run has made.
     checkpoint_step: agent steps that the tested checkpoint had made, at most num_steps.
+    weights: SHA-256 (hex) of that checkpoint; None in files of earlier versions.
     """
 
     run: str
     train_seed: int
     num_steps: int
     checkpoint_step: int
+    weights: str | None = None
 
     def __post_init__(self):
         _check_types(self)
@@ -227,7 +229,7 @@ class Evaluation:
         """Whether both are one test, such as a copy: all is equal but what its runs are called."""
 
         def told(one):
-            seen = [dataclasses.replace(policy, run="") for policy in one.policies]
+            seen = [dataclasses.replace(policy, run="", weights=None) for policy in one.policies]
             return one.game, one.env_id, one.rules, one.agent, one.seeds, seen
 
         names = ("scores", "lengths", "random_scores")

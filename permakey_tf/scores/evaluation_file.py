@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
@@ -24,18 +24,38 @@ _OTHER_KIND = "policy"  # earlier versions pass over it, as they do over keypoin
 _REMEDY = "delete it, and test again"
 
 
+class PlannedRun(NamedTuple):
+    """A run of ours before its test.
+
+    weights: SHA-256 (hex) of its best checkpoint; None where it has none yet.
+    """
+
+    folder: str
+    train_seed: int
+    weights: str | None = None
+
+    def is_of(self, policy: PolicySpec) -> bool:
+        """Whether this run was tested; by name where its folder has been moved."""
+        if policy.weights and policy.weights == self.weights:
+            return True
+        then, now = Path(policy.run), Path(self.folder)
+        if then.exists():
+            return then.resolve() == now.resolve()
+        return (then.name, policy.train_seed) == (now.absolute().name, self.train_seed)
+
+
 class Planned(NamedTuple):
     """A test before its first game.
 
     game, env_id, rules: as of an Evaluation. num_games: P * S * E.
-    runs: (folder, training seed) of ours. name: of somebody else's agent, which has no runs.
+    runs: ours. name: of somebody else's agent, which has no runs.
     """
 
     game: str
     env_id: str
     rules: Rules
     num_games: int
-    runs: tuple[tuple[str, int], ...] = ()
+    runs: tuple[PlannedRun, ...] = ()
     name: str | None = None
 
 
@@ -65,7 +85,7 @@ def check_place(path: Path, test: Planned) -> None:
     elif content.get("kind") == (_OTHER_KIND if test.name is None else _KIND):
         held = "the test of another kind of agent"
     elif (found := read_evaluation(path) if content else None) is not None:
-        refuse_larger(path, found, test.num_games)
+        refuse_loss(path, found, test.runs, test.num_games)
         held = _of_others(found, test)
     if held:
         raise UserError(f"{path} has {held}: choose another out, or delete it", ["out"])
@@ -75,9 +95,6 @@ def _of_others(found: Evaluation, test: Planned) -> str:
     """What a test has that the one in its place would not; "" where that has it all."""
     if isinstance(found.agent, OtherAgent) and found.agent.name != test.name:
         return f"the test of another agent, {found.agent.name}"
-    for policy in found.policies:
-        if not any(_is_run(policy, *run) for run in test.runs):
-            return f"the test of {policy.run}, which is not tested now"
     then, now = (
         {"game": one.game, "env_id": one.env_id} | dataclasses.asdict(one.rules)
         for one in (found, test)
@@ -88,14 +105,6 @@ def _of_others(found: Evaluation, test: Planned) -> str:
     return ""
 
 
-def _is_run(policy: PolicySpec, folder: str, train_seed: int) -> bool:
-    """Whether a tested policy is of this run; by name where its folder has been moved."""
-    then, now = Path(policy.run), Path(folder)
-    if then.exists():
-        return then.resolve() == now.resolve()
-    return (then.name, policy.train_seed) == (now.absolute().name, train_seed)
-
-
 def refuse_copies(found: Iterable[tuple[Path, Evaluation]]) -> None:
     """Raises UserError where two files are one test: its policies cannot be tested together."""
     for (path, one), (other_path, other) in itertools.combinations(found, 2):
@@ -103,8 +112,18 @@ def refuse_copies(found: Iterable[tuple[Path, Evaluation]]) -> None:
             raise UserError(f"{path} and {other_path} are the same test (a copy?): leave one out")
 
 
-def refuse_larger(path: Path, found: Evaluation, num_games: int) -> None:
-    """Raises UserError where the test at `path` has more games than the one in its place would."""
+def refuse_loss(path: Path, found: Evaluation, runs: Sequence[PlannedRun], num_games: int) -> None:
+    """Raises UserError where the test at `path` has what the one in its place would not.
+
+    That is a run, or more games; `runs`, `num_games`: of the test that is to stand there.
+    """
+    for policy in found.policies:
+        if not any(run.is_of(policy) for run in runs):
+            raise UserError(
+                f"{path} is also of {policy.run}, which would not be tested anew: name it too, "
+                "choose another out, or delete it",
+                ["out"],
+            )
     if found.scores.size > num_games:
         policies, seeds, episodes = found.scores.shape
         raise UserError(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from permakey_tf.configs.agent import AS_TRAINED
 from permakey_tf.errors import UserError
 from permakey_tf.runs import families
+from permakey_tf.runs.folder import Folder
 from permakey_tf.runs.readers import machine_hours, read_metrics
 from permakey_tf.scores import curves
 from permakey_tf.scores.evaluation import AgentSpec, Evaluation, PolicySpec
@@ -169,7 +170,15 @@ def _unlike(run: curves.ScoredRun, wanted: _Wanted) -> str:
         return (
             f"best validation at step {best:,}, one of step {policy.checkpoint_step:,} was tested"
         )
+    if len(values) == len(run.steps) and _has_other_weights(run.path, policy):
+        return "trained anew since the test: its best checkpoint is another file"
     return ""
+
+
+def _has_other_weights(folder: Path, policy: PolicySpec) -> bool:
+    """Whether the best checkpoint is not the tested one; False where either is not known."""
+    now = Folder(folder, {}).best_sha256
+    return None not in (now, policy.weights) and now != policy.weights
 
 
 def _taken(run: curves.ScoredRun, wanted: _Wanted) -> TestedRun:

@@ -65,7 +65,7 @@ def _read_parts(path: Path) -> _PartsContent:
 def _refuse_another(path: Path, then: _Test, same_runs: bool, seeds, episodes: int) -> None:
     if not same_runs:
         what = f"other runs, {','.join(then['runs'])}"
-    elif then["seeds"] != list(seeds):
+    elif sorted(then["seeds"]) != sorted(seeds):
         what = f"the seeds {','.join(map(str, then['seeds']))}"
     elif then["episodes"] != episodes:
         what = f"{then['episodes']} episodes a seed"
@@ -85,6 +85,11 @@ class Unfinished:
       path: of the file, which is read where it exists.
       runs, weights: of every policy. seeds, episodes: of the test.
 
+    Attributes:
+      played: the parts.
+      places: number of each policy in the names of parts. Where the file has the policies in
+        another order, it keeps its own.
+
     Raises:
       UserError: the file is of another test, or of a checkpoint that was replaced, or damaged.
     """
@@ -95,13 +100,14 @@ class Unfinished:
         self.path = path
         self._test = _Test(runs=runs, weights=weights, seeds=seeds, episodes=episodes)
         self.played: dict[str, dict[str, np.ndarray]] = {}
+        self.places = list(range(len(runs)))
         if path.exists():
             self._read()
 
     def _read(self) -> None:
         parsed = _read_parts(self.path)
         then, now = parsed["test"], self._test
-        same = then["weights"] == now["weights"]
+        same = sorted(then["weights"]) == sorted(now["weights"])
         if not same and len(then["runs"]) == 1 and then["runs"] == now["runs"]:
             raise UserError(
                 f"{self.path} is an unfinished test of an earlier best checkpoint of "
@@ -109,6 +115,8 @@ class Unfinished:
                 ["out"],
             )
         _refuse_another(self.path, then, same, now["seeds"], now["episodes"])
+        self.places = [then["weights"].index(weights) for weights in now["weights"]]
+        self._test = then
         self.played = {
             name: {field: np.array(values) for field, values in part.items()}
             for name, part in parsed["played"].items()
