@@ -846,6 +846,7 @@ def test_reports_through_the_command(tmp_path, result, monkeypatch):
         (["--mean=old", "--out=x"], ["old/quality.json", "version", "run.quality"]),
         (["--mean=foreign.json", "--out=x"], ["foreign.json", "no report"]),
         (["--mean=one,far", "--out=x"], ["one and far", "--epsilon is 4 and 16"]),
+        (["--mean=alone,cut", "--out=x"], ["alone and cut", "other frames of Pong", "same"]),
         (["--mean=one,hidden", "--out=x"], ["hidden", "--visible_only is None and False"]),
         (["--mean=damaged", "--out=x"], ["damaged/quality.json", "data.game"]),
         (["--mean=empty", "--out=x"], ["empty/quality.json", "sets"]),
@@ -863,6 +864,8 @@ def test_reports_that_have_no_mean(tmp_path, monkeypatch, arguments, words):
     Path("far/quality.json").write_text(text.replace('"epsilon": 4', '"epsilon": 16'))
     for name, (old, new) in {
         "hidden": ('"game": "pong"', '"game": "pong", "visible_only": false'),
+        "alone": ('"game": "pong"', '"game": "pong", "frames": 9'),
+        "cut": ('"game": "pong"', '"game": "pong", "frames": 8'),
         "damaged": ('"game": "pong"', '"game": 3'),
         "empty": ('"sets": ["characters", "all"]', '"sets": []'),
     }.items():

@@ -79,11 +79,12 @@ def average(reports: Iterable[str | Path]) -> list[Average]:
     """Reads reports: folders of `run.quality`, or their quality.json.
 
     Raises:
-      UserError: no report, one of another version, two that were scored in another way, or two with
-        other values of the same row in the same condition.
+      UserError: no report, one of another version, two that were scored in another way or on other
+        frames of a game, or two with other values of the same row in the same condition.
     """
     contents = {path: _read(path) for path in map(Path, reports)}
     _refuse_differences(contents)
+    _refuse_other_frames(contents)
     return [_average(contents, *measure) for measure in _MEASURES]
 
 
@@ -106,6 +107,23 @@ def _refuse_differences(contents: dict[Path, _Report]) -> None:
                     "runs alike",
                     ["epsilon", "visible_only"],
                 )
+
+
+def _refuse_other_frames(contents: dict[Path, _Report]) -> None:
+    """Rows of a game stand in one column: all are of the same frames."""
+
+    def frames(data):
+        return [data.get(name) for name in ("content_hash", "first_row", "frames")]
+
+    firsts: dict[str, Path] = {}
+    for path, content in contents.items():
+        data = content["data"]
+        first = firsts.setdefault(data["game"], path)
+        if frames(data) != frames(contents[first]["data"]):
+            raise UserError(
+                f"{first} and {path} have no common column: they score other frames of "
+                f"{game_name(data['game'])}. Score their runs on the same"
+            )
 
 
 def _read(path: Path) -> _Report:
