@@ -14,8 +14,8 @@ import permakey_tf as pk
 
 def read_images(folder: Path):
     """uint8 [N, H, W, 3] in RGB, and int [N], the number of each image's sub-folder."""
-    paths = sorted(folder.glob("*/*.png")) + sorted(folder.glob("*/*.jpg"))
-    paths.sort(key=lambda path: path.parent)
+    paths = [path for path in folder.glob("*/*") if path.suffix in (".png", ".jpg")]
+    paths.sort(key=lambda path: (path.parent, len(path.name), path.name))  # 2.png before 10.png
     if not paths:
         sys.exit(f"{folder} has no images: they are looked for as EPISODE/*.png and EPISODE/*.jpg")
     frames = [cv2.imread(str(path)) for path in paths]
@@ -40,7 +40,7 @@ def main(folder, num_keypoints, out="runs/my_images", image_size=84, **settings)
     # Images that are not square are padded: squeezed ones would look otherwise.
     store = pk.FrameStore.from_arrays(frames, episodes, image_size=image_size, keep_aspect=True)
     # The preset's batch of 16, or fewer where there are not so many images.
-    settings = {"batch_size": min(16, len(store.split_range("train")))} | settings
+    settings = {"batch_size": max(2, min(16, len(store.split_range("train"))))} | settings
     config = pk.KeypointConfig.make("quick", num_keypoints=num_keypoints, **settings)
     detector = pk.train(store, config, out)
     for number in (0, len(frames) // 2):

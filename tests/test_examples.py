@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import processes
 import pytest
-from support import write_agent, write_keypoints
+from support import refuses, write_agent, write_keypoints
 from test_run_quality import make_store
 
 import permakey_tf
@@ -48,7 +48,7 @@ def test_train_from_arrays(detector):
 def test_your_own_images(tmp_path, monkeypatch):
     frames, episodes = train_from_arrays.make_frames(num_episodes=3, length=4, size=20)
     for number, (frame, episode) in enumerate(zip(frames, episodes, strict=True)):
-        path = tmp_path / "images" / f"game {episode}" / f"{number:03}.png"
+        path = tmp_path / "images" / f"game {episode}" / f"{number + 5}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         frame[..., 0] = 7  # red and blue are told apart
         cv2.imwrite(str(path), frame[:14, :, ::-1])
@@ -68,6 +68,15 @@ def test_your_own_images(tmp_path, monkeypatch):
     assert asked["config"].pointnet.num_keypoints == 3
     drawn = cv2.imread(str(out / "keypoints_6.png"))[..., ::-1]
     assert drawn.shape == (14, 20, 3) and (drawn == (0, 255, 0)).all(-1).any()
+
+
+def test_too_few_images_are_told(tmp_path):
+    for number in range(3):
+        path = tmp_path / "images" / "a" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.full([20, 20, 3], 9 * number, np.uint8))
+    with refuses("1 training frames", "batch_size=2", settings=["batch_size"]):
+        your_own_images.main(tmp_path / "images", 3, tmp_path / "out", image_size=20)
 
 
 def test_images_that_are_none_are_told_before_anything_is_made(tmp_path):

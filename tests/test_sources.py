@@ -11,6 +11,7 @@ import cv2
 import gymnasium
 import numpy as np
 import pytest
+from PIL import Image
 from support import refuses
 
 from permakey_tf.configs.frames import CollectionConfig
@@ -501,6 +502,56 @@ def test_a_truncated_image_is_named(tmp_path, suffix):
     with refuses(bad, "damaged"):
         build(tmp_path / "out", source="images", images=str(tmp_path / "in"))
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def image_with(what, path):
+    """An image that holds more than one RGB frame of bytes."""
+    frame = make_frames(1, 60, 80)[0]
+    pages = [np.full_like(frame, value) for value in (50, 90)]
+    if what == "pages":
+        return cv2.imwritemulti(str(path), pages)
+    if what == "frames":
+        first, second = map(Image.fromarray, pages)
+        return first.save(path, save_all=True, append_images=[second])
+    if what == "alpha":
+        alpha = np.full(frame.shape[:2], 255, np.uint8)
+        alpha[3, 4] = 254
+        return cv2.imwrite(str(path), np.dstack([frame, alpha]))
+    return cv2.imwrite(str(path), frame.astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize(
+    ("what", "suffix", "words"),
+    [
+        ("pages", ".tif", ["2 pages", "an image of its own"]),
+        ("frames", ".webp", ["2 pages", "an image of its own"]),
+        ("frames", ".png", ["2 pages", "an image of its own"]),
+        ("bits", ".png", ["uint16", "scale"]),
+        ("bits", ".tif", ["uint16", "scale"]),
+        ("alpha", ".png", ["transparent", "background"]),
+        ("alpha", ".webp", ["transparent", "background"]),
+    ],
+)
+def test_an_image_of_which_a_part_would_be_lost_is_refused(tmp_path, what, suffix, words):
+    for number, frame in enumerate(make_frames(6, 60, 80)):
+        save_image(tmp_path / f"in/{number}.png", frame)
+    path = tmp_path / "in" / f"6{suffix}"
+    image_with(what, path)
+    with refuses(path, *words):
+        build(tmp_path / "out", source="images", images=str(tmp_path / "in"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_opaque_and_grey_images_are_read_as_they_look(tmp_path):
+    frame = make_frames(1, 60, 80)[0]
+    opaque = np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
+    grey = frame[..., 0]
+    for name, image in (("a", frame), ("b", opaque), ("c", grey)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+    found = [step.frame for step in read_images(str(tmp_path)).steps]
+    rgb = frame[..., ::-1]
+    for one, expected in zip(found, (rgb, rgb, np.stack([grey] * 3, axis=-1)), strict=True):
+        np.testing.assert_array_equal(one, expected)
 
 
 def test_what_is_no_image_folder_or_video_is_refused(tmp_path):

@@ -346,7 +346,24 @@ def _read_image(file: Path) -> np.ndarray:
     is_jpeg = data.startswith(b"\xff\xd8")
     if image is None or (is_jpeg and b"\xff\xd9" not in data[len(data) // 2 :]):
         raise UserError(f"{file}: damaged, or not an image; repair or remove it")
+    if not is_jpeg and (lost := _lost(file, data)):
+        raise UserError(f"{file}: {lost}")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _lost(file: Path, data: bytes) -> str:
+    """What an image holds that one RGB frame of bytes cannot, with the remedy; "" for nothing."""
+    whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if (number := cv2.imcount(str(file))) > 1:
+        return (
+            f"has {number} pages, of which the first alone would be read; save each as an image of "
+            "its own"
+        )
+    if whole.dtype != np.uint8:
+        return f"has {whole.dtype} pixels; scale them to uint8 first"
+    if whole.ndim == 3 and whole.shape[2] == 4 and whole[..., 3].min() < 255:
+        return "has transparent pixels, whose hidden colours would be seen; give it a background"
+    return ""
 
 
 class _Video(NamedTuple):
