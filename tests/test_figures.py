@@ -480,6 +480,10 @@ class TestWrongCombinations:
         other = write_store(tmp_path / "other", seed=9)
         assert open_shown_runs([run], [str(other.path)])[0].seen_other_frames
         assert not open_shown_runs([run], [store])[0].seen_other_frames
+        parts = "x", FrameStore.open(store).content_hash
+        frames = {"content_hash": "joined", "part_hashes": parts}
+        joined = str(retold(run, tmp_path / "joined", frames=frames))
+        assert not open_shown_runs([joined], [store])[0].seen_other_frames
 
     def test_a_run_of_several_games_shows_the_one_whose_frames_are_named(self, folder, tmp_path):
         mixed = retold(folder / "pk0", tmp_path / "mixed", frames={"game": "toy+frostbite"})

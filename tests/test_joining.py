@@ -147,6 +147,13 @@ class TestIdentity:
         assert len({store.content_hash for store in joins}) == 5
         assert FrameSpec.of(joins[4]).weights == (2, 1, 1)
 
+    def test_a_run_knows_the_stores_that_it_was_trained_on(self, stores):
+        whole, some = FrameSpec.of(join_stores(stores)), FrameSpec.of(join_stores(stores[:2]))
+        assert all(whole.include(store.content_hash) for store in stores)
+        assert whole.include(whole.content_hash) and not whole.include(some.content_hash)
+        assert [some.include(store.content_hash) for store in stores] == [True, True, False]
+        assert FrameSpec.of(stores[0]).include(stores[0].content_hash)
+
     def test_weights_are_taken_in_lowest_terms(self, stores):
         one, other = join_stores(stores, (2, 4, 6)), join_stores(stores, [1, 2, 3])
         assert one.weights == (1, 2, 3) and one.content_hash == other.content_hash

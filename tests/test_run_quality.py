@@ -11,7 +11,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support import call, moving_square, refused, refuses, run_folder, tiny_config, write_store
+from support import (
+    call,
+    moving_square,
+    refused,
+    refuses,
+    retold,
+    run_folder,
+    tiny_config,
+    write_store,
+)
 
 from permakey_tf.configs.quality import QualityConfig
 from permakey_tf.data.noise import draw_bars_at
@@ -277,6 +286,10 @@ class TestResult:
             assert row_of(result, "run").about["step"] == 4
         (note,) = run_benchmark(open_footage(folder / "store"), [run], config=CONFIG).notes
         assert note.startswith(f"run: was trained on the training split of {folder / 'store'}")
+        frames = {"content_hash": "joined", "part_hashes": (frames_of(run).content_hash, "other")}
+        joined = retold(run, tmp_path / "joined", frames=frames)
+        (note,) = run_benchmark(open_footage(folder / "store"), [joined], config=CONFIG).notes
+        assert note.startswith("joined: was trained on the training split")
 
     @pytest.mark.parametrize("name", ["frame difference", "median background", "MOG2 background"])
     def test_what_looks_for_change_finds_a_square_that_jumps(self, result, name):
@@ -651,6 +664,10 @@ def test_a_rollout_file_through_the_command(tmp_path, monkeypatch):
     row = next(row for row in content["rows"] if row["name"] == "points")
     assert row["scores"]["characters"]["recall"]["0"] == 1
     assert "note: points: no centre is below 0; are they in [0, 1]?" in done.stdout
+
+
+def frames_of(run):
+    return KeypointFolder.open(run).frames
 
 
 @pytest.mark.parametrize("noise", ["none", "both"])

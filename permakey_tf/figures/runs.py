@@ -108,7 +108,7 @@ class ShownRun:
     @property
     def seen_other_frames(self) -> bool:
         """Whether the run was trained on another store than its frames are taken from."""
-        return bool(self._store) and self._store.content_hash != self.folder.frames.content_hash
+        return bool(self._store) and not self.folder.frames.include(self._store.content_hash)
 
     @functools.cached_property
     def model(self):

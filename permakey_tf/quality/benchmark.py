@@ -30,6 +30,7 @@ from permakey_tf.quality.footage import Footage
 from permakey_tf.quality.run_candidates import from_run, open_runs
 from permakey_tf.quality.scoring import GroundTruth, Measures, Probing
 from permakey_tf.quality.tracked import TRACKED, tracked
+from permakey_tf.runs.keypoints import FrameSpec
 from permakey_tf.system.seeds import Stream, stream
 
 
@@ -219,8 +220,8 @@ class _Judge:
             if model.about.get("finished") is False:
                 step = model.about["step"]
                 notes.append(f"{model.name}: not trained to its end (it stands at step {step})")
-            hash_of_training = model.about.get("frames", {}).get("content_hash")
-            if hash_of_training and hash_of_training == self._footage.content_hash:
+            trained_on, scored = model.about.get("frames"), self._footage.content_hash
+            if trained_on and scored and FrameSpec(**trained_on).include(scored):
                 notes.append(
                     f"{model.name}: was trained on the training split of {self._footage.path}, on "
                     "which the probe is fitted; a store of another seed avoids that"

@@ -26,6 +26,7 @@ class FrameSpec:
       versions.
     keep_aspect: whether frames were padded to a square, see `prepare_frame`.
     weights: of several stores that were joined with weights, see `join_stores`.
+    part_hashes: of several stores that were joined, each one's; none in runs of earlier versions.
     """
 
     game: str
@@ -35,6 +36,7 @@ class FrameSpec:
     environment: EnvironmentRecord | None = None
     keep_aspect: bool = False
     weights: tuple[int, ...] = ()
+    part_hashes: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.environment is not None:
@@ -56,12 +58,17 @@ class FrameSpec:
             store.manifest.get("environment"),
             store.keep_aspect,
             store.weights,
+            tuple(part.content_hash for part in store.parts),
         )
 
     @property
     def games(self) -> tuple[str, ...]:
         """The games that the frames are from: one, or several where stores were joined."""
         return tuple(self.game.split("+"))
+
+    def include(self, store_hash: str) -> bool:
+        """Whether the frames are those of a store, or of several of which it is one."""
+        return store_hash in (self.content_hash, *self.part_hashes)
 
 
 class _Evaluated(TypedDict):
@@ -164,7 +171,8 @@ class KeypointFolder(Folder):
     def _flat(self, content):
         config, frames = self._parse(content, self.path)
         spec = dataclasses.asdict(frames)
-        del spec["environment"]  # not in older runs; and equal frames have an equal hash
+        for name in ("environment", "part_hashes"):
+            del spec[name]  # not in older runs; and equal frames have an equal hash
         return {**flatten(config), **spec}
 
     @staticmethod
