@@ -563,6 +563,12 @@ class TestCurves:
         with refuses("metrics.csv", "missing"):
             paper_figures.make("curves", runs, FrameChoice())
 
+    def test_a_copy_of_a_run_is_no_second_seed(self, folder, tmp_path):
+        copy = shutil.copytree(folder / "pk0", tmp_path / "copy")
+        runs = open_shown_runs([str(folder / "pk0"), str(folder / "pk1"), str(copy)], [])
+        with refuses(folder / "pk0", copy, "same settings and seed", "leave one out"):
+            paper_figures.make("curves", runs, FrameChoice())
+
     @pytest.mark.parametrize("order", [("pk0", "begun"), ("begun", "pk0")])
     def test_a_run_that_has_just_begun_is_named(self, folder, tmp_path, order):
         shutil.copytree(folder / "pk1", tmp_path / "begun")

@@ -539,7 +539,7 @@ class TestRefusals:
             with refuses("tiny_seed0", "twice"):
                 run_benchmark(open_footage(folder / "store"), [run, again], config=CONFIG)
         shutil.copytree(run, tmp_path / "copy")
-        with refuses(run, tmp_path / "copy", "seed 0"):
+        with refuses(run, tmp_path / "copy", "settings and seed"):
             run_benchmark(open_footage(folder / "store"), [run, tmp_path / "copy"], config=CONFIG)
 
     def test_the_last_run_is_looked_at_before_the_first_is_computed(

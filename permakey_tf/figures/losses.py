@@ -21,9 +21,12 @@ def build(runs: list[ShownRun]) -> Charts:
     """Losses of every module of the runs, one chart a module, one look a group of seeds.
 
     Raises:
-      UserError: a run that has reported nothing yet, or more groups than lines can be told apart.
+      UserError: a run that has reported nothing yet, two of one group with the same seed, or more
+        groups than lines can be told apart.
     """
     groups = families.group(runs)
+    if same := families.same_seeds(groups):
+        raise UserError(f"{same}: leave one out")
     if len(groups) > MAX_LOOKS:
         raise UserError(f"{len(groups)} lines cannot be told apart: name fewer runs ({MAX_LOOKS})")
     group_looks = looks(len(groups))

@@ -69,13 +69,14 @@ class ShownRun:
       store: frames of its game; None for figures without frames.
 
     Attributes:
+      path: its folder.
       game: that is shown, one spelling per game, see `configs.frames.canonical_game`. Of a run of
         several games: the store's; without a store, all.
       settings: see `KeypointFolder.settings`.
     """
 
     def __init__(self, folder: KeypointFolder, store: FrameStore | None):
-        self.folder, self._store = folder, store
+        self.folder, self.path, self._store = folder, folder.path, store
         self.config = folder.config
         self.game = store.game if store else folder.frames.game
         self.method = folder.config.method

@@ -7,7 +7,7 @@ from permakey_tf.errors import UserError
 from permakey_tf.quality import controls
 from permakey_tf.quality.candidates import Candidate, SeenFrames
 from permakey_tf.quality.footage import Footage
-from permakey_tf.runs.families import family_key
+from permakey_tf.runs.families import family_key, group, same_seeds
 
 
 def open_runs(paths: Iterable[Path], footage: Footage) -> list:
@@ -21,16 +21,14 @@ def open_runs(paths: Iterable[Path], footage: Footage) -> list:
     from permakey_tf.runs.keypoints import KeypointFolder
 
     folders = []
-    trained: dict[tuple[str, int], Path] = {}  # by settings and seed
     for path in paths:
         folder = KeypointFolder.open(path)
         _check_fit(folder, footage)
         folder.require_best()
-        seed = folder.config.training.seed
-        # A copy is no second seed: it would agree with the first perfectly.
-        if (first := trained.setdefault((family_key(folder.settings), seed), path)) != path:
-            raise UserError(f"{first} and {path} are the same training (seed {seed})")
         folders.append(folder)
+    # A copy is no second seed: it would agree with the first perfectly.
+    if same := same_seeds(group(folders)):
+        raise UserError(f"{same}: leave one out")
     return folders
 
 

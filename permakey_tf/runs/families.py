@@ -4,6 +4,7 @@ A run is anything with `settings`, {name: value}. Names may be dotted: what foll
 the setting's own name. An agent's settings hold those of its keypoint run under "keypoints.".
 """
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -60,6 +61,19 @@ def group(runs: Iterable) -> list[list]:
     for run in runs:
         families.setdefault(family_key(run.settings), []).append(run)
     return list(families.values())
+
+
+def same_seeds(groups: Iterable[Sequence]) -> str:
+    """Names two runs of a family that have the same seeds, a copy perhaps; "" where none do.
+
+    Args:
+      groups: as of `group`; each run also has a `path`.
+    """
+    for runs in groups:
+        for run, other in itertools.combinations(runs, 2):
+            if seeds_of(run.settings) == seeds_of(other.settings):
+                return f"{run.path} and {other.path} have the same settings and seed (a copy?)"
+    return ""
 
 
 def game_name(game: str) -> str:

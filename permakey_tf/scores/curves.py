@@ -4,7 +4,6 @@ Runs that differ in nothing but the seed make one curve: an aggregate over the r
 and its bootstrap interval.
 """
 
-import itertools
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -130,10 +129,8 @@ def group(runs: list[ScoredRun]) -> list[list[ScoredRun]]:
       UserError: two runs of one group have the same seeds: they are one run twice.
     """
     groups = families.group(runs)
-    for runs_of_one in groups:
-        for run, other in itertools.combinations(runs_of_one, 2):
-            if families.seeds_of(run.settings) == families.seeds_of(other.settings):
-                raise UserError(f"{run.path} and {other.path} have the same settings and seed")
+    if same := families.same_seeds(groups):
+        raise UserError(f"{same}: leave one out")
     return groups
 
 
