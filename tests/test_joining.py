@@ -300,3 +300,6 @@ class TestCommandLine:
         other = dataclasses.replace(other, typed=frozenset(["env_kwargs"]))
         (note,) = requests.notes_on(store, other)
         assert note == f'{store.path} exists, with env_kwargs={{"size": 8}}; env_kwargs is not used'
+        spelled = self.request(tmp_path, store, **asked | {"game": "T-Oy"}, env_kwargs="")
+        spelled = dataclasses.replace(spelled, typed=frozenset(["game"]))
+        assert made["game"] == "toy" and requests.notes_on(store, spelled) == []

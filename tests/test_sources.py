@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 import sys
 import zipfile
@@ -576,8 +577,11 @@ class CountingEnv(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
     observation_space = gymnasium.spaces.Discrete(1)
 
-    def __init__(self, render_mode=None, dtype=np.uint8, discrete=True, shape=(16, 16, 3)):
+    def __init__(
+        self, render_mode=None, dtype=np.uint8, discrete=True, shape=(16, 16, 3), reward=None
+    ):
         self.render_mode, self._dtype, self._shape = render_mode, dtype, shape
+        self._reward = reward
         box = gymnasium.spaces.Box(0, 1, (2,))
         self.action_space = gymnasium.spaces.Discrete(5, start=2) if discrete else box
 
@@ -588,7 +592,8 @@ class CountingEnv(gymnasium.Env):
 
     def step(self, action):
         self._step, self._action = self._step + 1, int(np.sum(action))
-        return 0, float(self._step), self._step == 10, False, {}
+        reward = float(self._step) if self._reward is None else self._reward
+        return 0, reward, self._step == 10, False, {}
 
     def render(self):
         frame = np.zeros(self._shape, self._dtype)
@@ -645,6 +650,7 @@ for _name, _settings in (
     ("Boxes", {"discrete": False}),
     ("RGBA", {"shape": (16, 20, 4)}),
     ("ChannelsFirst", {"shape": (3, 16, 20)}),
+    ("NoReward", {"reward": math.nan}),
 ):
     gymnasium.register(f"permakey-tests/{_name}-v0", CountingEnv, kwargs=_settings)
 gymnasium.register("permakey-tests/OneBuffer-v0", OneBufferEnv)
@@ -687,6 +693,7 @@ def test_environments_that_cannot_be_used_are_refused(tmp_path):
         ("permakey-tests/Floats-v0", ["float32"]),
         ("permakey-tests/RGBA-v0", ["uint8 [16, 20, 4]", "alpha"]),
         ("permakey-tests/ChannelsFirst-v0", ["uint8 [3, 16, 20]", "channels first"]),
+        ("permakey-tests/NoReward-v0", ["reward nan", "finite"]),
     ):
         with refuses(f"env_id={env_id}: ", *words, settings=["env_id"]):
             build(tmp_path / "out", source="gymnasium", env_id=env_id)

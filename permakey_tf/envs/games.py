@@ -5,6 +5,7 @@ import functools
 import importlib.metadata
 import inspect
 import json
+import math
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -71,10 +72,19 @@ class RenderedEnvironment:
         return self._render()
 
     def step(self, action) -> GameStep:
-        """Plays one action of the action space; grey frames are uint8 [H, W, 1]."""
+        """Plays one action of the action space; grey frames are uint8 [H, W, 1].
+
+        Rewards that are not finite are refused: no agent can learn from them.
+        """
         with self._calling("fails at an action"):
             _, reward, terminated, truncated, _ = self._env.step(action)
             reward, terminal, truncated = float(reward), bool(terminated), bool(truncated)
+        if not math.isfinite(reward):
+            raise UserError(
+                f"{self._name}: gives the reward {reward}; wrap it in an environment of your own "
+                "whose rewards are finite (docs/data.md)",
+                self._settings,
+            )
         return GameStep(self._render(), reward, terminal, False, truncated)
 
     def close(self) -> None:

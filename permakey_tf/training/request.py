@@ -233,8 +233,10 @@ def _unused_flags(store: FrameStore, request: KeypointRequest) -> list[str]:
 
 
 def _alike(name: str, made_with: dict, wanted: dict) -> bool:
-    """Whether a store was made with the value that is asked for; spaces in JSON do not count."""
+    """Whether a store was made with the value that is asked for, in any spelling of it."""
     made, value = made_with.get(name), wanted[name]
+    if name == "game" and isinstance(made, str):
+        return canonical_game(made) == canonical_game(value)
     if name == "env_kwargs" and isinstance(made, str):
         return made == value or _canonical(made) == _canonical(value)
     return made == value
