@@ -76,6 +76,8 @@ def from_flags(values: absl_flags.FlagValues = absl_flags.FLAGS) -> Reporting:
         raise UserError(
             "--table=1, 2 or 3, or --curves must say what to report, or --collect where to copy"
         )
+    if values.table is None and not values.curves:
+        common.refuse_flags(values, ("out",), "without --table or --curves")
     if not values.curves:
         common.refuse_flags(values, ("metric", "statistic"), "without --curves")
     out = Path(values.out or Path(runs[0], "report"))

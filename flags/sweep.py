@@ -154,6 +154,8 @@ def _runs(values: absl_flags.FlagValues, out: Path) -> Sequence[Planned]:
             raise UserError(f"--{name} has no meaning with --program={program}")
     free = axes_in(template or "")
     points = plan.grid_points(parse_grid(values["grid"].value, program, free))
+    if "keypoints" in points[0]:
+        common.refuse_flags(values, ("keypoints",), "beside --grid=keypoints")
     files = values["run_flagfile"].value
     distribute = _distribution(values)
     calls = [_Call.make(program, point, files, out, template, distribute) for point in points]

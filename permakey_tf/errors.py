@@ -40,8 +40,8 @@ class UserError(ValueError):
             names.remove(match[0])
             return spell(match[0])
 
-        # Not within a path: a run may lie in a folder that is named like a setting.
-        words = rf"(?<![\w/.-])(?:{'|'.join(map(re.escape, names))})(?![\w/])"
+        # Not within a path or a run's name, such as noise-both: both have names of settings.
+        words = rf"(?<![\w/.-])(?:{'|'.join(map(re.escape, names))})(?![\w/-])"
         error = UserError(re.sub(words, first, str(self)), self.settings)
         error._is_spelled = True
         return error

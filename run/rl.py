@@ -30,6 +30,11 @@ def open_keypoints(command: rl_flags.Training) -> KeypointFolder:
     if not path:
         method = KeypointConfig.method  # the default, which the quick preset leaves as it is
         path = quick_keypoints(command.agent, command.logdir(command.agent, method))
+    if not Path(path).exists():
+        raise UserError(
+            f"keypoints={path}: no such folder; an agent's run has its own copy, RUN/keypoints",
+            ["keypoints"],
+        )
     keypoints = KeypointFolder.open(path)
     progress = read_progress(keypoints)
     if progress and not progress.finished and progress.best_step:

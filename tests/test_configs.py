@@ -398,6 +398,11 @@ def test_a_settings_first_mention_is_spelled_and_no_part_of_a_word():
     assert str(error.spelled(str.upper)) == "runs/a and x/runs are in no RUNS=..."
 
 
+def test_a_runs_name_is_no_mention_of_a_setting():
+    error = UserError("run noise-both: noise=both: none of it", ["noise"])
+    assert str(error.spelled(str.upper)) == "run noise-both: NOISE=both: none of it"
+
+
 def test_a_renamed_setting_is_told_by_its_flag():
     with refuses("--seed=-1", settings=["collect_seed"]):
         data_flags.from_flags(data_values("--seed=-1"))

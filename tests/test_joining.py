@@ -278,6 +278,14 @@ class TestCommandLine:
         # The last word: collecting is no way here.
         assert str(caught.value).endswith(f"--out={tmp_path / 'none'}`")
 
+    def test_several_games_are_not_played_at_once(self, tmp_path, stores):
+        games = {"game": "breakout+pong", "source": "ale", "images": ""}
+        request = self.request(tmp_path, stores[0]._replace(path=tmp_path / "new"), **games)
+        with refuses(
+            f"data_dir={tmp_path / 'new'}", "one by one", "run.data", settings=["data_dir"]
+        ):
+            requests.check_places(request)
+
     def test_weights_of_one_store_are_refused(self, tmp_path, stores):
         with refuses("one store", stores[0].path, settings=["data_dir", "data_weights"]):
             requests.open_store(self.request(tmp_path, stores[0], data_weights="1"))

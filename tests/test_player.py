@@ -10,6 +10,7 @@ from support import refuses, write_agent, write_keypoints
 from permakey_tf import AgentPlayer
 from permakey_tf.data.noise import BAR_COLOR
 from permakey_tf.data.preparation import FrameFormat
+from permakey_tf.detector import KeypointDetector
 from permakey_tf.envs.atari import AtariGame
 from permakey_tf.envs.games import make_task
 from permakey_tf.player import load_player
@@ -133,6 +134,8 @@ def test_what_is_no_agent_or_no_frame_is_refused(clean, tmp_path):
         AgentPlayer.load(tmp_path)
     with refuses("'keypoints'", "'agent'"):
         AgentPlayer.load(clean / "keypoints")
+    with refuses("'agent'", "'keypoints'", clean / "keypoints"):
+        KeypointDetector.load(clean)
     player = AgentPlayer.load(clean)
     for frame in (NOISE, NOISE[0] / 255.0, NOISE[0][..., :2]):
         with refuses("a frame must"):

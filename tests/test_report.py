@@ -726,6 +726,13 @@ def test_a_collection_keeps_the_longer_training(tmp_path):
     assert [one.num_steps for one in read_evaluation(path).policies] == [100_000]
 
 
+def test_a_collection_has_no_use_for_out(tmp_path):
+    root = write_tested(tmp_path / "a", [0])
+    words = f"--collect={tmp_path / 'kept'}", f"--runs={root}", f"--out={tmp_path / 'out'}"
+    refused(run(*words), "--out does nothing without --table or --curves")
+    assert not (tmp_path / "kept").exists()
+
+
 def test_collections_refuse_what_is_not_one_cell(tmp_path):
     target = tmp_path / "kept"
     assert collected(write_tested(tmp_path / "a", [0]), into=target).returncode == 0

@@ -361,7 +361,11 @@ class TestRefusals:
         [
             ({"game": "seaquest"}, ["--game=seaquest", "keypoints of mspacman"]),
             ({"noise": "both"}, ["--noise=both", "noise=vertical"]),
-            ({"keypoints": "/nowhere"}, ["/nowhere", "no run folder"]),
+            (
+                {"keypoints": "/nowhere"},
+                ["--keypoints=/nowhere", "no such", "RUN/keypoints"],
+            ),
+            ({"keypoints": __file__}, [__file__, "is a file"]),
             ({"polyak": 0}, ["--polyak=0", "> 0"]),
             ({"encoder": "mlp"}, ["--encoder=mlp"]),
             ({"env_id": "sprites:Steered-v0"}, ["discrete"]),

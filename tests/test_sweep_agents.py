@@ -10,6 +10,7 @@ from absl import flags as absl_flags
 from support import TINY_AGENT, call, refused, refuses, write_keypoints
 
 from flags import sweep
+from permakey_tf.errors import UserError
 from permakey_tf.launch import agents, plan
 from permakey_tf.launch.local import Job, Launcher, Process, run_all
 from permakey_tf.runs import checkpoint
@@ -97,11 +98,23 @@ class TestGrid:
          ["game-mspacman and game-MsPacman"], ["grid", "game"]),
         (["--grid=encoder=gnn", "--grid=cnn_units=8 16", "--keypoints=k"],
          ["cnn_units does nothing without encoder=cnn"], ["grid", "cnn_units", "encoder"]),
+        (["--grid=keypoints=a b", "--keypoints=k"], ["--keypoints", "beside --grid=keypoints"], []),
     ],
 )  # fmt: skip
 def test_refusals_of_flags(arguments, words, settings):
     with refuses(*words, settings=settings):
         parsed(*arguments)
+
+
+def test_the_advice_on_env_kwargs_holds_in_a_grid():
+    file = "--run_flagfile=flags/presets/quick.cfg"
+    axes = "source=gymnasium", "env_id=CartPole-v1", "game=c", "num_keypoints=2"
+    gym = [file, *(f"--grid={axis}" for axis in axes)]
+    with pytest.raises(UserError, match="no JSON") as caught:
+        parsed("--program=keypoints", *gym, '--grid=env_kwargs={"a": 1}')
+    example = re.search("such as '(.*)'$", str(caught.value))[1]
+    (run,) = parsed("--program=keypoints", *gym, f"--grid=env_kwargs={example}").runs
+    assert json.loads(run.wanted.collection.env_kwargs) == {"highlight": False}
 
 
 @pytest.mark.parametrize(

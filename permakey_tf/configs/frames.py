@@ -77,8 +77,8 @@ def parse_env_kwargs(text: str) -> dict[str, Any]:
         kwargs = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"env_kwargs={text}: no JSON ({error}); expected an object in single quotes, such as "
-            "'{\"highlight\": false}'",
+            f"env_kwargs={text}: no JSON ({error}); expected an object in single quotes, in a grid "
+            "without spaces, such as '{\"highlight\":false}'",
             ["env_kwargs"],
         ) from error
     if not isinstance(kwargs, dict):

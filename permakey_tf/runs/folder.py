@@ -110,6 +110,8 @@ class Folder:
         """Content of a folder's config.json. Raises UserError where it is no such run's."""
         path = Path(path)
         file = path / "config.json"
+        if path.is_file():
+            raise UserError(f"{path} is a file: name a run folder")
         if not file.is_file():
             raise UserError(f"{path} is no run folder: {file} is missing")
         content = schema.read_object(file)
@@ -118,7 +120,9 @@ class Folder:
         if not isinstance(kind, str):
             raise UserError(f"{file} is damaged or of another program: it has no kind")
         if kind != cls.kind:
-            raise UserError(f"{path} holds a run of kind {kind!r}, not {cls.kind!r} (see {file})")
+            inside = path / cls.kind
+            instead = f": {inside} is the one it sees with" if inside.is_dir() else f" (see {file})"
+            raise UserError(f"{path} holds a run of kind {kind!r}, not {cls.kind!r}{instead}")
         return {name: value for name, value in content.items() if name not in _HEADER}
 
     def require_best(self) -> Path:

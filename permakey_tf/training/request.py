@@ -117,6 +117,12 @@ def store_for_all(request: KeypointRequest, line: Line) -> FrameStore:
 def _frames_to_come(request: KeypointRequest) -> FrameSpec:
     """What is known of a store before it is made. Raises UserError for a game there is not."""
     wanted = request.collection
+    if wanted.source == "ale" and "+" in wanted.game:
+        raise UserError(
+            f"data_dir={request.data_dir} does not exist: frames of several games are made one by "
+            "one with run.data, and named in data_dir with commas between",
+            ["data_dir"],
+        )
     if wanted.source == "ale":
         try:
             find_rom(wanted.game)
