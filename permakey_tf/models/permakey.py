@@ -12,6 +12,7 @@ from permakey_tf.models.vae import VAE
 from permakey_tf.ops import losses, spatial
 from permakey_tf.ops.changes import Cells
 from permakey_tf.ops.images import to_images
+from permakey_tf.system import graphs
 from permakey_tf.types import Keypoints, Losses, View
 
 _WHOLE_FROM = 0.8  # of the patches: gathering fewer takes less time than all take (docs/speed.md)
@@ -204,8 +205,5 @@ class PermaKey(KeypointModel):
         return self.extractor.calibration_frames
 
     def calibrate(self, batches) -> None:
-        self.extractor.calibrate(self._maps_of(images) for images in batches)
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def _maps_of(self, images) -> tf.Tensor:
-        return self.error_maps(images)
+        maps_of = tf.function(graphs.own(self.error_maps), reduce_retracing=True, autograph=False)
+        self.extractor.calibrate(map(maps_of, batches))

@@ -1,7 +1,9 @@
 """Graphs that are called many thousand times."""
 
+import functools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,6 +14,17 @@ def _executor() -> str:
     """On a CPU, hundreds of small operations take longer to be handed to a pool of threads than to
     be computed: one thread computes all. On a GPU it would wait for each (untested)."""
     return "" if tf.config.list_physical_devices("GPU") else "SINGLE_THREADED_EXECUTOR"
+
+
+def own(function: Callable) -> Callable:
+    """The same function as an object of its own, to be made a tf.function.
+
+    TensorFlow counts traces by a function's code. At the fifth training of a process it would warn
+    of a graph that is traced again and again.
+    """
+    one: Any = functools.partial(function)
+    one.__name__ = getattr(function, "__name__", "function")  # TensorBoard's and XLA's
+    return one
 
 
 def traced_once(function: Callable, signature: list | None = None, compiled=False) -> Callable:
@@ -25,7 +38,7 @@ def traced_once(function: Callable, signature: list | None = None, compiled=Fals
       signature: its arguments; None: those of the first call.
       compiled: whether XLA compiles it, in the first call. What that needed is given back then.
     """
-    traced = tf.function(function, signature, autograph=False, jit_compile=compiled)
+    traced = tf.function(own(function), signature, autograph=False, jit_compile=compiled)
 
     graph, tracing, executor = None, threading.Lock(), _executor()
 

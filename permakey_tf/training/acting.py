@@ -15,7 +15,7 @@ from permakey_tf.models.frame_memory import FrameMemory
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
 from permakey_tf.models.vision import Vision
 from permakey_tf.runs import checkpoint
-from permakey_tf.system.graphs import traced_once
+from permakey_tf.system.graphs import own, traced_once
 from permakey_tf.system.seeds import episode_seed
 from permakey_tf.tracking import Tracker
 from permakey_tf.training.controls import Tell, tell_nothing
@@ -91,9 +91,10 @@ class Actor:
         """Whole step, vision alone, action alone; for one game, or for any number."""
         number = 1 if single else None
         compiled = single and self._compiled
-        look = tf.function(self.vision.look, jit_compile=compiled, autograph=False)
-        act = tf.function(self._reorder_and_act, jit_compile=compiled, autograph=False)
-        whole = tf.function(self._look_and_act, jit_compile=compiled, autograph=False)
+        look, act, whole = (
+            tf.function(own(function), jit_compile=compiled, autograph=False)
+            for function in (self.vision.look, self._reorder_and_act, self._look_and_act)
+        )
 
         def step(frames, news, maps, beside, forced, lstm):
             sensed, maps = self.vision.sense(frames, news, maps)

@@ -21,6 +21,7 @@ from permakey_tf.runs import checkpoint
 from permakey_tf.runs.keypoints import KeypointFolder
 from permakey_tf.runs.metrics import MetricsLog
 from permakey_tf.runs.progress import KeypointProgress
+from permakey_tf.system import graphs
 from permakey_tf.system.interruption import Interruption, deferred
 from permakey_tf.training.adam import Adam
 from permakey_tf.training.replicas import Replicas
@@ -76,7 +77,9 @@ class KeypointTrainer:
             self.optimizers = {name: self._make_optimizer(name) for name in self.model.modules}
         self.train_step = replicas.traced(self._train_step)
         batch = tf.TensorSpec([None, *self.model.example_shape], tf.uint8)
-        self.evaluation_step = tf.function(self._evaluation_step, [batch], autograph=False)
+        self.evaluation_step = tf.function(
+            graphs.own(self._evaluation_step), [batch], autograph=False
+        )
         self.weights = checkpoint.named_variables({"model": self.model.variables})
         self.variables = self.weights | checkpoint.named_variables(
             {f"optimizer/{name}": o.variables for name, o in self.optimizers.items()}

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from permakey_tf.errors import UserError
 from permakey_tf.ops import replicas
+from permakey_tf.system import graphs
 from permakey_tf.system.cluster import Line, ended_by_force
 from permakey_tf.system.interruption import Interruption
 from permakey_tf.training.sharing import check_share
@@ -51,7 +52,7 @@ class Replicas:
         Returns:
           The same of this process' part of the global batch; the means are over the global batch.
         """
-        return tf.function(step, autograph=False)
+        return tf.function(graphs.own(step), autograph=False)
 
     def heed(self, interruption: Interruption) -> Interruption:
         """From now on, a signal that interrupts one process interrupts all, after the same step.
@@ -86,12 +87,11 @@ class Mirrored(Replicas):
     def _on_all(self, function):
         """The graph of a function on all devices; its results are equal on all."""
 
-        @tf.function(autograph=False)
         def graph(*arguments):
             results = self._strategy.run(function, arguments)
             return tf.nest.map_structure(self._first, results)
 
-        return graph
+        return tf.function(graphs.own(graph), autograph=False)
 
     def _first(self, value):
         return self._strategy.experimental_local_results(value)[0]
