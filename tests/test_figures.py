@@ -405,6 +405,9 @@ class TestFrames:
             ("2a", {"positions": (1,)}, ["frames"], ["one frame a game", "2 in all"]),
             ("curves", {"positions": (1,)}, ["frames"], ["nothing"]),
             ("video", {"positions": (1,)}, ["frames"], ["nothing"]),
+            ("curves", {"seed": 1}, ["frames_seed"], ["nothing"]),
+            ("video", {"seed": 1}, ["frames_seed"], ["nothing"]),
+            ("10", {"positions": (1,), "seed": 1}, ["frames_seed"], ["nothing"]),
             ("video", {"episode": 1}, ["episode"], ["episode=1", "0 to 0"]),
         ],
     )

@@ -55,6 +55,8 @@ def make(name: str, runs: list[ShownRun], choice: FrameChoice) -> PanelGrid | Ch
     try:
         if recipe.columns is None and choice.columns is not None:
             raise UserError("columns is fixed here: leave it out", ["columns"])
+        if choice.positions is not None:
+            _refuse_seed_without_bars(runs, choice)
         return recipe.build(runs, choice, choice.columns or recipe.columns)
     except UserError as error:
         raise UserError(f"figure {name}: {error}", error.settings) from error
@@ -262,12 +264,14 @@ def _difference(one, other) -> np.ndarray:
 def losses(runs, choice, columns) -> Charts:
     """Training and validation losses of every module, of any runs."""
     _refuse_positions(choice)
+    _refuse_seed_without_bars([], choice)
     return loss_curves.build(runs)
 
 
 def episode(runs, choice, columns) -> Video:
     """A whole episode of the test split, the runs side by side."""
     _refuse_positions(choice)
+    _refuse_seed_without_bars(runs, choice)
     require_alike(runs, only=("game", "noise", "frames"))
     first = runs[0]
     rows = first.test_episode(choice.episode)
@@ -299,6 +303,12 @@ def _only(runs) -> ShownRun:
 def _refuse_positions(choice):
     if choice.positions is not None:
         raise UserError("frames does nothing here: leave it out", ["frames"])
+
+
+def _refuse_seed_without_bars(runs, choice):
+    """Where no frames are drawn at random, the seed is that of the bars on them."""
+    if choice.seed is not None and all(run.config.training.noise == "none" for run in runs):
+        raise UserError("frames_seed does nothing here: leave it out", ["frames_seed"])
 
 
 def _error_maps(run, frames) -> dict[int, list[Panel]]:
