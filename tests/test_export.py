@@ -127,7 +127,7 @@ def test_no_frames_give_no_keypoints(exported, tmp_path, name):
     assert all(value.shape[0] == 0 for value in found.values())
 
 
-@pytest.mark.parametrize("name", ["pursuit", "transporter"])
+@pytest.mark.parametrize("name", SETTINGS)
 def test_litert_finds_the_same(exported, tmp_path, name):
     """With LiteRT's own operations, which lack some types that TensorFlow's have."""
     frames, outcomes = exported
@@ -137,7 +137,7 @@ def test_litert_finds_the_same(exported, tmp_path, name):
     find = tf.lite.Interpreter(model_content=content).get_signature_runner("serving_default")
     for size in ("210x160", "13x50"):
         found = find(frames=frames[size])
-        assert ("error_maps" in found) == (name == "pursuit")
+        assert ("error_maps" in found) == (name != "transporter")
         for output, value in found.items():
             np.testing.assert_allclose(value, outputs[f"{output}_{size}"], atol=1e-4)
 

@@ -71,7 +71,8 @@ def smooth(maps: tf.Tensor) -> tf.Tensor:
     to predict from, counts for less.
     """
     padded = tf.pad(maps, [[0, 0], [1, 1], [1, 1]])
-    return tf.nn.avg_pool2d(padded[..., None], 3, 1, "VALID")[..., 0]
+    # With a new axis by indexing, an exported model of PointNet's has no form in LiteRT.
+    return tf.nn.avg_pool2d(tf.expand_dims(padded, -1), 3, 1, "VALID")[..., 0]
 
 
 def border_factors(num_cells: int, factor: float) -> np.ndarray:
