@@ -1,5 +1,6 @@
 """What the agent's trainer remembers of games that are written out here, and games side by side."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -531,6 +532,28 @@ class TestPlayingDuringUpdates:
         agent.catch_up()
         np.testing.assert_array_equal(weights(acting), made[-1])
 
+    def test_the_validation_at_a_runs_end_changes_nothing_for_one_of_more_steps(
+        self, tmp_path, pursued
+    ):
+        longer = self.make(tmp_path / "longer", pursued, epsilon_steps=20)
+        play_step = longer.play_step
+
+        def play_and_stop():
+            finished = play_step()
+            if longer.progress.step == 25:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return finished
+
+        longer.play_step = play_and_stop
+        assert longer.train().signal and longer.progress.step == 25
+        shorter = self.make(tmp_path / "shorter", pursued, epsilon_steps=20, num_steps=25)
+        shorter.train()
+        assert shorter.progress.validated_step == 25
+        ours, expected = (one.agent.get_state() for one in (shorter, longer))
+        assert set(ours) == set(expected)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(ours[name], array, err_msg=name)
+
     def test_without_overlap_they_come_from_the_newest(self, tmp_path, pursued):
         agent = self.make(tmp_path, pursued, overlap=False).agent
         assert agent.player.actor.network is agent.learner.online
@@ -691,6 +714,8 @@ class Recorder:
 
     def catch_up(self):
         pass
+
+    caught_up = contextlib.nullcontext
 
     def get_state(self):
         self.words.append("save")

@@ -50,11 +50,15 @@ class AgentProgress(checkpoint.ProgressRecord):
     best_score: float = -math.inf
     best_step: int = 0
 
+    def validation_is_planned(self, config: AgentConfig) -> bool:
+        """Whether validation games are played at this step, however many steps there are."""
+        return self.step % config.validation.validate_every == 0
+
     def validation_is_due(self, config: AgentConfig) -> bool:
         """Whether validation games come before the next step."""
-        planned = self.step % config.validation.validate_every == 0
         last = self.step == config.learning.num_steps
-        return (planned or last) and self.step > self.validated_step
+        due = last or self.validation_is_planned(config)
+        return due and self.step > self.validated_step
 
     def is_finished(self, config: AgentConfig) -> bool:
         """Whether nothing is left to play, not even the last validation."""

@@ -296,9 +296,12 @@ class AgentTrainer:
         """
         progress = self.progress
         self._finish_update()
-        self.agent.catch_up()
-        weights = checkpoint.finite_arrays(self.agent.weights, progress.step)
-        episodes = self._play_validation(stop=lambda: bool(interruption.signal))
+        if progress.validation_is_planned(self.config):
+            self.agent.catch_up()
+        # Where it takes place only because the run ends, one of more steps goes on without it.
+        with self.agent.caught_up():
+            weights = checkpoint.finite_arrays(self.agent.weights, progress.step)
+            episodes = self._play_validation(stop=lambda: bool(interruption.signal))
         if episodes is None:
             return False
         score = float(episodes.scores.mean())

@@ -1,8 +1,9 @@
 """The agent in training: it acts, game after game, and what it did is remembered."""
 
+import contextlib
 import dataclasses
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -124,6 +125,18 @@ class Agent:
         self._warmed_up()
         if self._overlaps:
             self._catch_up()
+
+    @contextlib.contextmanager
+    def caught_up(self) -> Iterator[None]:
+        """Within the block the newest weights act. No update may be under way."""
+        acting = self.player.actor.network.named_weights.values() if self._overlaps else ()
+        before = [variable.numpy() for variable in acting]
+        self.catch_up()
+        try:
+            yield
+        finally:
+            for variable, value in zip(acting, before, strict=True):
+                variable.assign(value)
 
     def _copy_online(self):
         acting, online = self.player.actor.network, self.learner.online
