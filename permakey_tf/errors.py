@@ -57,8 +57,10 @@ def expect(kind: type | tuple[type, ...], value: object, name: str, remedy: str)
     """
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        wanted = " or ".join(one.__name__ for one in kinds)
+        names = [one.__name__ for one in kinds]
+        wanted = " or ".join(dict.fromkeys(names))  # Python's bool, and NumPy's
         given = "None" if value is None else type(value).__name__
+        given = f"{type(value).__module__}.{given}" if given in names else given
         raise UserError(f"{name} must be of type {wanted}, not {given}; {remedy}")
 
 

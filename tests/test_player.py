@@ -150,7 +150,7 @@ def test_what_is_no_agent_or_no_frame_is_refused(clean, tmp_path):
     for rng in (0, 3):  # a seed, as Gymnasium's environments take
         with refuses("rng must be of type Generator, not int", "np.random.default_rng(seed)"):
             player.reset(rng)
-    with refuses("bars", "not str", "True or False"):
+    with refuses("bars must be of type bool, not str", "True or False"):
         AgentPlayer.load(clean, bars="none")
     for seed in (-1, 1.5, "x", True):
         with refuses(f"seed={seed!r}", settings=["seed"]):

@@ -1035,6 +1035,7 @@ def test_lists_serve_as_arrays():
         ({"game": 5}, ["game", "str", "int"]),
         ({"config": 5}, ["config", "QualityConfig", "int"]),
         ({"confidence": [[1.0], [1.0, 0.5]]}, ["confidence", "one array"]),
+        ({"probing": (np.zeros((2, 2, 2)), None, None)}, ["probing", "Probing", "tuple"]),
     ],
 )
 def test_arguments_of_other_kinds_are_refused(arguments, words):
@@ -1048,6 +1049,8 @@ def test_arguments_of_other_kinds_are_refused(arguments, words):
     [
         ({"centers": np.zeros((50, 1, 2))}, ["frame", "from 0 to 49"]),
         ({"centers": np.zeros((100, 3, 2))}, ["probe", "[F, 1, 2]", "[100, 3, 2]"]),
+        ({"centers": np.full((100, 1, 2), np.nan)}, ["probe's centres", "finite"]),
+        ({"centers": np.full((100, 1, 2), 80.0)}, ["probe's centres", "pixels"]),
         ({"held_out": np.ones(99, bool)}, ["held_out", "bool [100]"]),
         ({"held_out": [[True], [True, False]]}, ["held_out", "one array"]),
     ],

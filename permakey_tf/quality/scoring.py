@@ -365,24 +365,24 @@ def _refuse_keypoints(centers: ArrayLike) -> None:
         raise UserError("centres must be an array [N, K, 2]; of keypoints, keypoints.centers_yx")
 
 
-def check_centers(centers: ArrayLike, num_frames: int) -> np.ndarray:
-    """`centers` as float64. Raises UserError where it is not float [num_frames, K, 2], finite, in
-    (or not far beyond) [-1, 1]."""
+def check_centers(centers: ArrayLike, num_frames: int, name: str = "centres") -> np.ndarray:
+    """`centers` as float64. Raises UserError, in which they have a name, where they are not float
+    [num_frames, K, 2], finite, in (or not far beyond) [-1, 1]."""
     _refuse_keypoints(centers)
-    centers = as_array(centers, "centres")
+    centers = as_array(centers, name)
     if centers.dtype.kind != "f" or centers.ndim != 3 or centers.shape[2] != 2:
         raise UserError(
-            f"centres must be floating-point [N, K, 2], not {centers.dtype} {list(centers.shape)}"
+            f"{name} must be floating-point [N, K, 2], not {centers.dtype} {list(centers.shape)}"
         )
     if len(centers) != num_frames or not centers.shape[1]:
         raise UserError(
-            f"centres [N, K, 2] are needed for {num_frames} frames, not {list(centers.shape)}"
+            f"{name} [N, K, 2] are needed for {num_frames} frames, not {list(centers.shape)}"
         )
     if not np.isfinite(centers).all():
-        raise UserError("centres must be finite numbers")
+        raise UserError(f"{name} must be finite numbers")
     if (farthest := np.abs(centers).max(initial=0)) > _FARTHEST:
         raise UserError(
-            f"centres must be (y, x) in [-1, 1], not up to {farthest:g}; were they pixels? Row r "
+            f"{name} must be (y, x) in [-1, 1], not up to {farthest:g}; were they pixels? Row r "
             f"of {measures.HEIGHT} and column c of {measures.WIDTH} are "
             f"(2 r / {measures.HEIGHT - 1} - 1, 2 c / {measures.WIDTH - 1} - 1)"
         )
@@ -411,6 +411,7 @@ def check_confidence(confidence: ArrayLike | None, centers: np.ndarray) -> np.nd
 
 
 def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
+    expect(Probing, probing, "probing", "give a permakey_tf.Probing")
     fitting = as_array(probing.centers, "the probe's centres")
     held_out = as_array(probing.held_out, "the probe's held_out")
     if fitting.ndim != 3 or fitting.shape[1:] != centers.shape[1:]:
@@ -423,6 +424,7 @@ def _checked_probing(probing: Probing, centers: np.ndarray) -> Probing:
             f"{list(held_out.shape)}"
         )
     probing.objects.check_frames(len(fitting))
+    fitting = check_centers(fitting, len(fitting), "the probe's centres")
     return probing._replace(centers=fitting, held_out=held_out)
 
 
