@@ -54,7 +54,8 @@ def test_they_are_the_store_that_a_file_of_them_gives(tmp_path, frames):
 
 
 def test_without_episodes_frames_are_cut_into_runs_and_a_note_says_so(frames):
-    store = FrameStore.from_arrays(frames, split=(4, 1, 1), image_size=20, channels=1)
+    sizes = {"image_size": np.int64(20), "channels": np.uint8(1)}  # as read off an array
+    store = FrameStore.from_arrays(frames, split=(4, 1, 1), **sizes)
     assert [len(store.split_range(name)) for name in ("train", "validation", "test")] == [
         40,
         10,

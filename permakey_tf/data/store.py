@@ -212,7 +212,7 @@ class FrameStore(NamedTuple):
         expect((tuple, list), split, "split", "(85, 5, 5) are shares of train, validation and test")
         wanted: dict[str, Any] = {"game": game, "split": tuple(split), "image_size": image_size}
         wanted |= {"channels": channels, "keep_aspect": keep_aspect}
-        config, recording = CollectionConfig(**wanted), read_arrays(frames, episodes)
+        config, recording = CollectionConfig.make(**wanted), read_arrays(frames, episodes)
         if path is None:
             temporary = tempfile.TemporaryDirectory(prefix="permakey-frames-")
             store = cls.from_arrays(frames, episodes, Path(temporary.name) / "store", **wanted)
@@ -225,7 +225,7 @@ class FrameStore(NamedTuple):
             "game": canonical_game(game),
             "source": "arrays",
             "origin": recording.origin,
-            "config": wanted,
+            "config": {name: getattr(config, name) for name in wanted},
             "notes": [],
             "versions": filling.own_versions(),
         }
