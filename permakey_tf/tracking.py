@@ -75,6 +75,7 @@ class Tracker:
     """
 
     def __init__(self, cap: float = CAP):
+        expect((int, float, np.number), cap, "cap", "it is a squared distance")
         if not cap > 0:
             raise UserError(f"cap={cap} must be above 0: it is a squared distance")
         self._cap = cap

@@ -193,6 +193,7 @@ def test_the_report_reads_it_and_a_collection_leaves_it_out(tmp_path):
         ({"num_steps": -1}, ["num_steps"], ["num_steps=-1"]),
         ({"noise": "both"}, ["noise"], ["noise=both"]),
         ({"policy": Shooter}, [], ["Shooter is a class", "Shooter(...)"]),
+        ({"policy": AgentPlayer}, [], ["AgentPlayer is a class", "AgentPlayer.load(...)"]),
         ({"policy": [Shooter(), Shooter]}, [], ["Shooter is a class"]),
         ({"policy": [Shooter(), *[Shooter(3)] * 2]}, [], ["number 2", "same", "once"]),
         ({"policy": [print, print]}, [], ["number 1", "same", "once"]),

@@ -289,6 +289,9 @@ def test_wrong_arrays_are_refused():
         track(keypoints_of([[A], [B]]), [0])
     with refuses("cap=0"):
         Tracker(cap=0)
+    with refuses("cap must be", "not str"):
+        Tracker(cap="a")
+    Tracker(cap=np.float32(0.1))
 
 
 def test_keypoints_without_confidence():

@@ -150,7 +150,8 @@ def _check(policies: list, config: EnvironmentConfig) -> None:
     for place, policy in enumerate(policies):
         if isinstance(policy, type):
             name = policy.__name__
-            raise UserError(f"policy: {name} is a class: give an object of it, {name}(...)")
+            made = f"{name}.load(...)" if hasattr(policy, "load") else f"{name}(...)"
+            raise UserError(f"policy: {name} is a class: give an object of it, {made}")
         if any(policy is earlier for earlier in policies[:place]):
             raise UserError(
                 f"policy: number {place} is the same object as an earlier one: name each policy "
