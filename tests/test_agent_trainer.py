@@ -501,6 +501,19 @@ def pursued(tmp_path_factory):
     return KeypointFolder.open(write_keypoints(path, extractor="pursuit", lsp_layers=(0, 1)))
 
 
+def interrupt_after(trainer, name, step):
+    """A signal follows the trainer's method of this name in agent step `step`."""
+    method = getattr(trainer, name)
+
+    def and_stop():
+        result = method()
+        if trainer.progress.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    setattr(trainer, name, and_stop)
+
+
 class TestPlayingDuringUpdates:
     FLAGS: ClassVar = {
         "encoder": "gnn", "num_steps": 40, "validate_every": 20, "validation_episodes": 1,
@@ -536,15 +549,7 @@ class TestPlayingDuringUpdates:
         self, tmp_path, pursued
     ):
         longer = self.make(tmp_path / "longer", pursued, epsilon_steps=20)
-        play_step = longer.play_step
-
-        def play_and_stop():
-            finished = play_step()
-            if longer.progress.step == 25:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return finished
-
-        longer.play_step = play_and_stop
+        interrupt_after(longer, "play_step", 25)
         assert longer.train().signal and longer.progress.step == 25
         shorter = self.make(tmp_path / "shorter", pursued, epsilon_steps=20, num_steps=25)
         shorter.train()
@@ -574,15 +579,7 @@ class TestPlayingDuringUpdates:
         undisturbed = self.make(tmp_path / "undisturbed", pursued, jit_compile=True)
         undisturbed.train()
         trainer = self.make(tmp_path / "run", pursued, jit_compile=True)
-        learn_step = trainer.learn_step
-
-        def learn_and_stop():
-            finished = learn_step()
-            if trainer.progress.step == 24:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return finished
-
-        trainer.learn_step = learn_and_stop
+        interrupt_after(trainer, "learn_step", 24)
         assert trainer.train().signal and trainer.progress.step == 24
         trainer = self.make(tmp_path / "run", pursued, jit_compile=True)
         trainer.train()

@@ -60,19 +60,22 @@ def evaluate_policies(
             _refuse_differences(earlier, folder)
             _refuse_the_same(earlier, folder)
     config = folders[0].config
+    weights = [folder.best_sha256 or "" for folder in folders]  # "": told below
     planned = Planned(
         *games_of(config.environment),
         num_games=len(runs) * len(seeds) * episodes,
         runs=tuple(
-            PlannedRun(str(folder.path), folder.config.learning.seed, folder.best_sha256)
-            for folder in folders
+            PlannedRun(str(folder.path), folder.config.learning.seed, hashed)
+            for folder, hashed in zip(folders, weights, strict=True)
         ),
     )
     check_place(path, planned)
+    for folder in folders:
+        folder.require_best()
     unfinished = Unfinished(
         unfinished_path(path),
         runs=[str(folder.path) for folder in folders],
-        weights=[files.sha256(folder.require_best()) for folder in folders],
+        weights=weights,
         seeds=list(seeds),
         episodes=episodes,
     )
