@@ -205,5 +205,5 @@ class PermaKey(KeypointModel):
         return self.extractor.calibration_frames
 
     def calibrate(self, batches) -> None:
-        maps_of = tf.function(graphs.own(self.error_maps), reduce_retracing=True, autograph=False)
+        maps_of = graphs.traced(self.error_maps, reduce_retracing=True)
         self.extractor.calibrate(map(maps_of, batches))

@@ -16,15 +16,15 @@ def _executor() -> str:
     return "" if tf.config.list_physical_devices("GPU") else "SINGLE_THREADED_EXECUTOR"
 
 
-def own(function: Callable) -> Callable:
-    """The same function as an object of its own, to be made a tf.function.
+def traced(function: Callable, signature: list | None = None, **options: Any) -> Callable:
+    """The tf.function of an object's function, without autograph; `options`: others of its own.
 
-    TensorFlow counts traces by a function's code. At the fifth training of a process it would warn
-    of a graph that is traced again and again.
+    TensorFlow counts traces by a function's code: at the fifth training of a process it would warn
+    of a graph that is traced again and again. Here each is an object of its own.
     """
-    one: Any = functools.partial(function)
-    one.__name__ = getattr(function, "__name__", "function")  # TensorBoard's and XLA's
-    return one
+    own: Any = functools.partial(function)
+    own.__name__ = getattr(function, "__name__", "function")  # TensorBoard's and XLA's
+    return tf.function(own, signature, autograph=False, **options)
 
 
 def traced_once(function: Callable, signature: list | None = None, compiled=False) -> Callable:
@@ -38,8 +38,7 @@ def traced_once(function: Callable, signature: list | None = None, compiled=Fals
       signature: its arguments; None: those of the first call.
       compiled: whether XLA compiles it, in the first call. What that needed is given back then.
     """
-    traced = tf.function(own(function), signature, autograph=False, jit_compile=compiled)
-
+    whole = traced(function, signature, jit_compile=compiled)
     graph, tracing, executor = None, threading.Lock(), _executor()
 
     def call(*arguments):
@@ -48,7 +47,7 @@ def traced_once(function: Callable, signature: list | None = None, compiled=Fals
         first_call = graph is None
         if first_call:
             with tracing:
-                graph = graph or traced.get_concrete_function(*([] if signature else tensors))
+                graph = graph or whole.get_concrete_function(*([] if signature else tensors))
         with tf.experimental.function_executor_type(executor):
             results = graph(*tensors)
         if first_call and compiled:

@@ -15,7 +15,7 @@ from permakey_tf.models.frame_memory import FrameMemory
 from permakey_tf.models.q_network import LSTMState, RecurrentQNetwork
 from permakey_tf.models.vision import Vision
 from permakey_tf.runs import checkpoint
-from permakey_tf.system.graphs import own, traced_once
+from permakey_tf.system.graphs import traced, traced_once
 from permakey_tf.system.seeds import episode_seed
 from permakey_tf.tracking import Tracker
 from permakey_tf.training.controls import Tell, tell_nothing
@@ -92,7 +92,7 @@ class Actor:
         number = 1 if single else None
         compiled = single and self._compiled
         look, act, whole = (
-            tf.function(own(function), jit_compile=compiled, autograph=False)
+            traced(function, jit_compile=compiled)
             for function in (self.vision.look, self._reorder_and_act, self._look_and_act)
         )
 

@@ -77,9 +77,7 @@ class KeypointTrainer:
             self.optimizers = {name: self._make_optimizer(name) for name in self.model.modules}
         self.train_step = replicas.traced(self._train_step)
         batch = tf.TensorSpec([None, *self.model.example_shape], tf.uint8)
-        self.evaluation_step = tf.function(
-            graphs.own(self._evaluation_step), [batch], autograph=False
-        )
+        self.evaluation_step = graphs.traced(self._evaluation_step, [batch])
         self.weights = checkpoint.named_variables({"model": self.model.variables})
         self.variables = self.weights | checkpoint.named_variables(
             {f"optimizer/{name}": o.variables for name, o in self.optimizers.items()}

@@ -52,7 +52,7 @@ class Replicas:
         Returns:
           The same of this process' part of the global batch; the means are over the global batch.
         """
-        return tf.function(graphs.own(step), autograph=False)
+        return graphs.traced(step)
 
     def heed(self, interruption: Interruption) -> Interruption:
         """From now on, a signal that interrupts one process interrupts all, after the same step.
@@ -91,7 +91,7 @@ class Mirrored(Replicas):
             results = self._strategy.run(function, arguments)
             return tf.nest.map_structure(self._first, results)
 
-        return tf.function(graphs.own(graph), autograph=False)
+        return graphs.traced(graph)
 
     def _first(self, value):
         return self._strategy.experimental_local_results(value)[0]
